@@ -1,0 +1,188 @@
+"""Hydra's side of the house: find conf/, compose a command line into a `schema.Config`, say clearly what does not fit."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from resnet_cli.errors import UserError, did_you_mean
+from resnet_cli.models.zoo import NETWORKS
+from resnet_cli.schema import BOOKKEEPING, Config, architecture, flatten, to_plain
+
+PACKAGE = Path(__file__).resolve().parent
+CONF_DIR = next((path for path in (PACKAGE / "conf", PACKAGE.parent / "conf") if path.is_dir()), PACKAGE / "conf")
+GROUPS = ("model", "dataset", "optimizer", "schedule", "experiment", "tweak")
+
+ConfigStore.instance().store(name="schema", node=Config)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a command line: its config, its folder under `runs`, and the overrides that make it."""
+
+    config: Config
+    folder: Path
+    overrides: list[str]
+
+
+def options(group: str) -> list[str]:
+    """The files of a config group, in the order people count: resnet20 before resnet110."""
+    names = [path.stem for path in (CONF_DIR / group).glob("*.yaml")]
+    return sorted(names, key=lambda name: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)])
+
+
+def jobs(overrides: list[str], *, multirun: bool) -> tuple[list[Job], bool]:
+    """Every run a command line asks for, and whether it is a sweep. Raises UserError before anything has started."""
+    with hydra_ready():
+        parsed = parse(overrides)
+        for override in parsed:
+            check_key(override)
+            if not override.is_sweep_override():
+                check_choice(override)
+        root = compose([o for o, p in zip(overrides, parsed, strict=True) if not p.is_sweep_override()], with_hydra=True)
+        sweep = multirun or str(root.hydra.mode) == "RunMode.MULTIRUN"
+        if not sweep:
+            for override in parsed:
+                if override.is_sweep_override():
+                    raise UserError(f"{override.input_line}: several values make a sweep; add -m to run them all")
+            return [job(overrides)], False
+        params = [f"{key}={value}" for key, value in (root.hydra.sweeper.params or {}).items()]
+        (batch,) = BasicSweeper.split_arguments(parse(params + overrides), max_batch_size=None)
+        return [job(one) for one in batch], True
+
+
+def job(overrides: list[str]) -> Job:
+    """One run. Raises UserError for whatever does not fit."""
+    for override in parse(overrides):
+        check_key(override)
+        check_choice(override)
+    return job_of(compose(overrides), overrides)
+
+
+def job_of(composed: DictConfig, overrides: list[str]) -> Job:
+    """The run a composed config stands for. Raises UserError for values that do not fit."""
+    config = to_config(composed)
+    check(config)
+    return Job(config, Path(config.runs) / run_name(config, overrides), overrides)
+
+
+@contextmanager
+def hydra_ready() -> Iterator[None]:
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        yield
+
+
+def parse(overrides: list[str]) -> list[Override]:
+    try:
+        return OverridesParser.create().parse_overrides(overrides)
+    except OverrideParseException as error:
+        raise UserError(f"cannot read '{error.override}': expected key=value, as in model=resnet56 seed=1") from error
+
+
+def known_keys() -> list[str]:
+    """What may stand before the `=`: groups, then the keys of the schema."""
+    keys = [*GROUPS, *leaves(OmegaConf.structured(Config))]
+    keys.remove("dataset.name")  # follows from dataset=
+    return keys
+
+
+def check_key(override: Override) -> None:
+    """Refuses keys the schema does not have, also those that Hydra would let in with a `+`."""
+    key = override.key_or_group
+    known = known_keys()
+    if key not in known and key.split(".")[0] not in ("hydra", *(f"hydra/{part}" for part in ("launcher", "sweeper"))):
+        raise UserError(f"unknown key '{key}'{did_you_mean(key, known, otherwise='resnet-train --help lists them')}")
+
+
+def check_choice(override: Override) -> None:
+    """Refuses group choices without a file."""
+    group, choice = override.key_or_group, str(override.value())
+    if group not in GROUPS or choice in options(group):
+        return
+    if group == "model" and choice in NETWORKS:
+        raise UserError(
+            f"model={choice}: resnet-info knows this ImageNet network, but training on ImageNet is not there yet;"
+            f" the CIFAR networks are {', '.join(options(group))}"
+        )
+    raise UserError(f"unknown {group} '{choice}'{did_you_mean(choice, options(group))}")
+
+
+def compose(overrides: list[str], *, with_hydra: bool = False) -> DictConfig:
+    """conf/train.yaml with `overrides`. Raises UserError in place of Hydra's many exceptions."""
+    try:
+        return hydra_compose("train", overrides, return_hydra_config=with_hydra)
+    except MissingConfigException as error:
+        raise UserError(str(error).splitlines()[0]) from error
+    except (HydraException, OmegaConfBaseException) as error:
+        cause: BaseException = error.__cause__ or error
+        reason = str(cause).splitlines()[0]
+        where = re.search(r"override (\S+)", str(error))
+        raise UserError(f"{where[1]}: {reason}" if where else reason) from error
+
+
+def to_config(composed: DictConfig) -> Config:
+    """The composed tree as plain dataclasses."""
+    try:
+        config = OmegaConf.to_object(composed)
+    except OmegaConfBaseException as error:
+        raise UserError(str(error).splitlines()[0]) from error
+    assert isinstance(config, Config)
+    return config
+
+
+def check(config: Config) -> None:
+    """What types cannot say. Raises UserError naming the key."""
+    try:
+        architecture(config, num_classes=10)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    flat = flatten(to_plain(config))
+    for key in ("batch_size", "log_every", "eval_every", "checkpoint_every", "schedule.iterations", "dataset.train_images", "dataset.test_images"):
+        if flat[key] is not None and flat[key] < 1:
+            raise UserError(f"{key}={flat[key]}: must be at least 1")
+    for key in ("optimizer.lr", "optimizer.momentum", "optimizer.weight_decay", "dataset.validation", "seed"):
+        if not flat[key] >= 0:
+            raise UserError(f"{key}={flat[key]}: must not be negative")
+    if config.optimizer.nesterov and not config.optimizer.momentum:
+        raise UserError("optimizer.nesterov=true needs optimizer.momentum above 0")
+    milestones = config.schedule.milestones
+    if sorted(set(milestones)) != milestones or not all(0 < fraction < 1 for fraction in milestones):
+        raise UserError(f"schedule.milestones={milestones}: must be rising fractions of the iterations, between 0 and 1")
+
+
+def run_name(config: Config, overrides: list[str]) -> Path:
+    """`cifar10/resnet56-A/schedule.iterations=4000/seed0`: the same command finds the same folder again.
+
+    The part in the middle names what else the command line changed; it is left out where nothing did.
+    """
+    named = {"model", "model.depth", "dataset", "shortcut", "seed"} | BOOKKEEPING
+    parts: dict[str, str] = {}
+    for override in parse(overrides):
+        key = override.key_or_group
+        if key not in named and not key.startswith("hydra"):
+            value = override.get_value_element_as_str()
+            parts[key] = value if key == "experiment" else f"{key}={value}"
+    extra = ",".join(value for _, value in sorted(parts.items(), key=lambda part: (part[0] != "experiment", part[0])))
+    network = architecture(config, num_classes=10).name
+    return Path(config.dataset.name, network, re.sub(r"[^\w.,=+-]+", "_", extra), f"seed{config.seed}")
+
+
+def leaves(tree: Any, prefix: str = "") -> list[str]:
+    """The dotted keys of a config tree."""
+    keys: list[str] = []
+    for key in tree:
+        child = tree._get_node(key)
+        keys += leaves(child, f"{prefix}{key}.") if isinstance(child, DictConfig) else [f"{prefix}{key}"]
+    return keys

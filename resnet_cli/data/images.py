@@ -1,0 +1,78 @@
+"""What a data set is to the rest of the house: uint8 images in memory, and how they become a network's input."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import torch
+from torch import Tensor
+
+
+class Normalization(StrEnum):
+    """What is subtracted from (and divides) the pixels before the network sees them."""
+
+    paper = "paper"  # the mean image of the training split, per pixel (section 4.2)
+    cifar = "cifar"  # per channel, CIFAR-10's mean and std
+    imagenet = "imagenet"  # per channel, ImageNet's: what akamaster's and many others' CIFAR weights were trained with
+
+
+CHANNELS: dict[Normalization, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    Normalization.cifar: ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+    Normalization.imagenet: ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+}
+
+
+@dataclass(frozen=True)
+class Split:
+    """Labelled images: `images` uint8 [N, 3, H, W], `labels` int64 [N]."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, part: slice) -> "Split":
+        return Split(self.images[part], self.labels[part])
+
+    def to(self, device: torch.device) -> "Split":
+        return Split(self.images.to(device), self.labels.to(device))
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The splits of one data set; `validation` is held out of the training images, or None."""
+
+    name: str
+    classes: tuple[str, ...]
+    train: Split
+    test: Split
+    validation: Split | None = None
+
+
+@dataclass(frozen=True)
+class Normalizer:
+    """uint8 pixels -> float input: (x / 255 - mean) / std.
+
+    `mean` and `std` are float32 [3, H, W] (per pixel) or [3, 1, 1] (per channel). The paper's Caffe leaves pixels in
+    0..255; BN after the first convolution makes the network blind to that factor.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return (images.float() / 255 - self.mean) / self.std
+
+    def to(self, device: torch.device) -> "Normalizer":
+        return Normalizer(self.mean.to(device), self.std.to(device))
+
+
+def fit_normalizer(kind: Normalization, train: Split) -> Normalizer:
+    """The normalisation of a run. `train` is the training split alone: neither validation nor test images count."""
+    if kind is Normalization.paper:
+        total = torch.zeros(train.images.shape[1:], dtype=torch.int64)
+        for chunk in train.images.split(5000):
+            total += chunk.sum(dim=0, dtype=torch.int64)  # exact, whatever the order
+        return Normalizer((total.double() / (255 * len(train))).float(), torch.ones(3, 1, 1))
+    mean, std = CHANNELS[kind]
+    return Normalizer(torch.tensor(mean).view(3, 1, 1), torch.tensor(std).view(3, 1, 1))

@@ -1,0 +1,33 @@
+"""Batches from images that stay on the training device as uint8."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from resnet_cli.data.augment import crop_and_flip, draw_crops_and_flips
+from resnet_cli.data.images import Normalizer, Split
+from resnet_cli.data.sampling import batch_indices
+
+
+@dataclass(frozen=True)
+class ResidentLoader:
+    """The training split on its device; `batch` is a pure function of the iteration."""
+
+    split: Split
+    normalizer: Normalizer
+    batch_size: int
+    seed: int
+
+    def batch(self, iteration: int) -> tuple[Tensor, Tensor]:
+        """Augmented images float32 [batch_size, 3, H, W] in channels_last memory, and labels int64 [batch_size]."""
+        device = self.split.labels.device
+        indices, epochs = batch_indices(iteration, batch_size=self.batch_size, count=len(self.split), seed=self.seed)
+        indices, epochs = _to(indices, device), _to(epochs, device)
+        images = self.normalizer(self.split.images[indices])
+        return crop_and_flip(images, *draw_crops_and_flips(indices, epochs, seed=self.seed)), self.split.labels[indices]
+
+
+def _to(tensor: Tensor, device: torch.device) -> Tensor:
+    """To the device without waiting for it."""
+    return tensor if device.type == "cpu" else tensor.pin_memory().to(device, non_blocking=True)

@@ -1,0 +1,52 @@
+"""Which image comes when, and how it is augmented: pure functions of (seed, epoch, sample).
+
+Nothing here has a state, so the iteration number alone resumes a run, and the answer is the same on every device and
+for any number of processes. Batches run on across the end of an epoch, as Caffe's do: an epoch shows each image once.
+"""
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+INT64 = 1 << 64
+
+
+@lru_cache(maxsize=2)  # a batch touches at most two epochs, unless the set is tiny
+def epoch_order(count: int, *, seed: int, epoch: int) -> Tensor:
+    """The permutation of 0..count-1 in which `epoch` shows the images: int64 [count], on the CPU."""
+    generator = torch.Generator().manual_seed(int(mix(torch.tensor(seed), epoch)))
+    return torch.randperm(count, generator=generator)
+
+
+def batch_indices(iteration: int, *, batch_size: int, count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """The images of one batch and the epoch each belongs to: two int64 [batch_size], on the CPU."""
+    position = torch.arange(iteration * batch_size, (iteration + 1) * batch_size)
+    epochs, places = position // count, position % count
+    indices = torch.empty_like(places)
+    for epoch in range(int(epochs[0]), int(epochs[-1]) + 1):
+        now = epochs == epoch
+        indices[now] = epoch_order(count, seed=seed, epoch=epoch)[places[now]]
+    return indices, epochs
+
+
+def mix(key: Tensor, value: Tensor | int) -> Tensor:
+    """A 64-bit hash of (key, value), element by element: splitmix64's finaliser (Steele et al. 2014). int64 -> int64."""
+    x = key + (value + 1) * _signed(0x9E3779B97F4A7C15)  # int64 wraps around, as it should
+    x = (x ^ _shift(x, 30)) * _signed(0xBF58476D1CE4E5B9)
+    x = (x ^ _shift(x, 27)) * _signed(0x94D049BB133111EB)
+    return x ^ _shift(x, 31)
+
+
+def _shift(x: Tensor, bits: int) -> Tensor:
+    """A logical right shift; torch's own drags the sign along."""
+    return (x >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def _signed(constant: int) -> int:
+    return constant - INT64 if constant >= INT64 // 2 else constant
+
+
+def uniform(bits: Tensor, count: int, *, lowest: int) -> Tensor:
+    """A draw from 0..count-1 out of the 20 bits of `bits` that start at `lowest`; int64, bias under count / 2**20."""
+    return (((bits >> lowest) & 0xFFFFF) * count) >> 20

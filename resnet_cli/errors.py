@@ -1,0 +1,81 @@
+"""What a user can mend: one clear line on stderr and an exit code. A traceback is for our bugs."""
+
+import difflib
+import errno
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable
+
+FAILED, BAD_USAGE, BAD_DATA, DIVERGED = 1, 2, 3, 4
+
+# Full, read-only or forbidden disks: the user's to mend, whichever file they hit first.
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+class UserError(Exception):
+    """Bad usage or configuration; a checkpoint missing, unreadable or of another network."""
+
+    exit_code = BAD_USAGE
+
+
+class DataError(UserError):
+    """A data set that is missing or broken."""
+
+    exit_code = BAD_DATA
+
+
+class Diverged(UserError):
+    """The loss is no longer a number."""
+
+    exit_code = DIVERGED
+
+
+class Failed(UserError):
+    """Anything else the user can mend: a full disk, too little memory."""
+
+    exit_code = FAILED
+
+
+class Stopped(UserError):
+    """A signal asked the run to stop; it is saved and the same command continues it."""
+
+    def __init__(self, message: str, *, signum: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signum
+
+
+def did_you_mean(word: str, known: Iterable[str], *, otherwise: str = "") -> str:
+    """`: did you mean 'resnet20'?`, or `otherwise`, or the list of what there is."""
+    names = [str(name) for name in known]
+    near = difflib.get_close_matches(word, names, n=2, cutoff=0.6)
+    if near:
+        return ": did you mean " + " or ".join(f"'{name}'" for name in near) + "?"
+    return f": {otherwise or 'there is ' + ', '.join(names)}"
+
+
+def explain(error: BaseException) -> tuple[str, int]:
+    """The line and the exit code for an error a user can mend. Raises the error itself where it is our bug."""
+    if isinstance(error, UserError):
+        return str(error), error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return "stopped", 128 + signal.SIGINT
+    if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+        where = f" ({error.filename})" if error.filename else ""
+        return f"cannot write: {error.strerror}{where}", FAILED
+    raise error
+
+
+def run_command(name: str, body: Callable[[], int]) -> int:
+    """Runs the body of a command; an error a user can mend becomes `NAME: line` on stderr and its exit code."""
+    try:
+        code = body()
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # `resnet-info | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except (UserError, KeyboardInterrupt, OSError) as error:
+        line, code = explain(error)
+        print(f"{name}: {line}", file=sys.stderr)
+        return code

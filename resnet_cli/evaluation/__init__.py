@@ -1,0 +1,1 @@
+"""Measuring a network: exact errors, our checkpoints and other projects' weights."""

@@ -1,0 +1,77 @@
+"""Files of weights, ours and other projects': opened without running code, and matched name by name, shape by shape."""
+
+import pickle
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from resnet_cli.errors import UserError
+
+# What wrappers put in front of a name, and what other CIFAR code calls our modules.
+PREFIXES = re.compile(r"^(module\.|_orig_mod\.)+")
+RENAMES = ((re.compile(r"^linear\."), "fc."), (re.compile(r"\.shortcut\."), ".downsample."))
+SHOWN = 3  # mismatches named in an error
+
+
+def read(path: Path) -> Any:
+    """The content of a checkpoint file, on the CPU: tensors and plain values only (`weights_only=True`).
+
+    Raises UserError with the reason for a file that is missing, truncated, altered or that holds code.
+    """
+    if not path.is_file():
+        raise UserError(f"checkpoint {path}: no such file")
+    try:
+        if path.read_bytes()[:2] == b"PK":
+            with zipfile.ZipFile(path) as archive:
+                broken = archive.testzip()
+            if broken:
+                raise UserError(f"checkpoint {path} is damaged: {broken} does not match its checksum")
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except zipfile.BadZipFile as error:
+        raise UserError(f"checkpoint {path} is truncated or damaged ({error})") from error
+    except pickle.UnpicklingError as error:
+        code = re.search(r"GLOBAL ([\w.]+)", str(error))
+        reason = f"it holds code or objects ({code[1]}), which are never loaded" if code else "it is no file of tensors and plain values"
+        raise UserError(f"checkpoint {path} is refused: {reason}") from error
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        raise UserError(f"checkpoint {path} cannot be read: {str(error).splitlines()[0] if str(error) else 'end of file'}") from error
+
+
+def state_dict_of(content: Any, path: Path) -> dict[str, Tensor]:
+    """The weights in a file's content, under our names: a plain state_dict, or one under `state_dict` or `model`."""
+    for key in ("state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not content or not all(isinstance(value, Tensor) for value in content.values()):
+        raise UserError(f"checkpoint {path}: found no weights in it (neither a state_dict nor one under 'state_dict' or 'model')")
+    return {our_name(str(key)): value for key, value in content.items()}
+
+
+def our_name(key: str) -> str:
+    """`module.layer1.0.shortcut.0.weight` -> `layer1.0.downsample.0.weight`."""
+    key = PREFIXES.sub("", key)
+    for pattern, ours in RENAMES:
+        key = pattern.sub(ours, key)
+    return key
+
+
+def load_weights(network: nn.Module, state: dict[str, Tensor], *, path: Path, name: str) -> None:
+    """Copies `state` into the network called `name`. Raises UserError naming the first keys and shapes that do not match."""
+    optional = "num_batches_tracked"  # older files lack it, and nothing reads it
+    ours = {key: value for key, value in network.state_dict().items() if optional not in key}
+    theirs = {key: value for key, value in state.items() if optional not in key}
+    wrong = [f"{key} is missing" for key in ours if key not in theirs]
+    wrong += [
+        f"{key} is {list(theirs[key].shape)}, expected {list(value.shape)}"
+        for key, value in ours.items()
+        if key in theirs and theirs[key].shape != value.shape
+    ]
+    wrong += [f"{key} is not part of the network" for key in theirs if key not in ours]
+    if wrong:
+        more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
+        raise UserError(f"checkpoint {path} is not of {name}: {'; '.join(wrong[:SHOWN])}{more}")
+    network.load_state_dict(theirs, strict=False)

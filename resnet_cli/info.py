@@ -1,0 +1,76 @@
+"""resnet-info: the named networks with what they cost and what the paper measured."""
+
+import argparse
+import json
+import sys
+
+from resnet_cli.errors import UserError, did_you_mean, run_command
+from resnet_cli.models import complexity
+from resnet_cli.models.architecture import Architecture, Stem
+from resnet_cli.models.zoo import NETWORKS
+from resnet_cli.paper import numbers
+
+EXAMPLES = """examples:
+  resnet-info                          every network of the paper
+  resnet-info resnet20 plain20         two of them
+  resnet-info --json | jq '.[].parameters'
+"""
+
+
+def describe(name: str, net: Architecture) -> dict[str, object]:
+    """One row: plain values, errors in percent."""
+    cifar = net.stem is Stem.cifar
+    ten_crop = numbers.IMAGENET_TEN_CROP_ERROR.get(net.name, (None, None))
+    return {
+        "name": name,
+        "layers": net.depth,
+        "shortcut": str(net.shortcut),
+        "dataset": "cifar10" if cifar else "imagenet",
+        "input": net.image_size,
+        "parameters": complexity.parameters(net),
+        "multiply_adds": complexity.multiply_adds(net, image_size=net.image_size),
+        "paper_top1_error": numbers.CIFAR10_TEST_ERROR.get(net.name) if cifar else ten_crop[0],
+        "paper_top5_error": None if cifar else ten_crop[1],
+    }
+
+
+def table(rows: list[dict[str, object]]) -> str:
+    """The rows for a person to read."""
+    lines = [f"{'network':<11} {'layers':>6} {'shortcut':>8} {'input':>9} {'parameters':>11} {'multiply-adds':>13}  paper's error"]
+    for row in rows:
+        errors = [f"{row[key]:.2f}" for key in ("paper_top1_error", "paper_top5_error") if row[key] is not None]
+        published = " / ".join(errors) + (" %" if errors else "-")
+        size = f"{row['input']}x{row['input']}"
+        lines.append(
+            f"{row['name']:<11} {row['layers']:>6} {row['shortcut']:>8} {size:>9} {row['parameters']:>11,}"
+            f" {row['multiply_adds']:>13.3g}  {published}"
+        )
+    notes = [
+        "",
+        "Multiply-adds are the paper's FLOPs, for one image. Errors in %: CIFAR-10 test (Table 6; the plain nets' are only",
+        "drawn there, Fig. 6), ImageNet validation, ten-crop, top-1 / top-5 (Tables 2 and 3). Bottlenecks have the paper's stride in the 1x1.",
+    ]
+    return "\n".join(lines + notes)
+
+
+def main_checked(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        "resnet-info", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("models", nargs="*", metavar="MODEL", help="names of networks (default: all)")
+    parser.add_argument("--json", action="store_true", help="a JSON list instead of the table")
+    options = parser.parse_args(arguments)
+    for name in options.models:
+        if name not in NETWORKS:
+            raise UserError(f"unknown network '{name}'{did_you_mean(name, NETWORKS)}")
+    rows = [describe(name, NETWORKS[name]) for name in options.models or NETWORKS]
+    print(json.dumps(rows, indent=2) if options.json else table(rows))
+    return 0
+
+
+def main() -> int:
+    return run_command("resnet-info", lambda: main_checked(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The networks: architecture (data) -> resnet (modules) -> zoo (names) -> complexity (costs)."""

@@ -1,0 +1,133 @@
+"""Plain and residual networks, one code path: shortcut -> block -> stage -> network.
+
+Modules carry torchvision's names (`conv1`, `bn1`, `layer1.0.conv1`, `downsample.0`, `fc`), so weights go both ways.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad, relu
+
+from resnet_cli.models.architecture import EXPANSION, Architecture, Block, Shortcut, Stem
+
+
+def conv(inputs: int, outputs: int, *, size: int, stride: int = 1) -> nn.Conv2d:
+    """A convolution as every one of the paper: no bias (BN follows), the map's size kept but for the stride."""
+    return nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False)
+
+
+class ZeroPadIdentity(nn.Module):
+    """Option A where dimensions change: every second pixel, and zeros for the new channels, which come last.
+
+    [N, inputs, H, W] -> [N, outputs, ceil(H / stride), ceil(W / stride)]; no parameters.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, stride: int) -> None:
+        super().__init__()
+        self.new_channels, self.stride = outputs - inputs, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        return pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.new_channels))
+
+
+def projection(inputs: int, outputs: int, *, stride: int) -> nn.Sequential:
+    """W_s of Eq. 2: a 1x1 convolution and BN."""
+    return nn.Sequential(conv(inputs, outputs, size=1, stride=stride), nn.BatchNorm2d(outputs))
+
+
+def make_shortcut(option: Shortcut, inputs: int, outputs: int, *, stride: int) -> nn.Module | None:
+    """The shortcut of one block (section 3.3), or None for a plain block."""
+    if option is Shortcut.none:
+        return None
+    if option is Shortcut.C:
+        return projection(inputs, outputs, stride=stride)
+    if inputs == outputs and stride == 1:
+        return nn.Identity()  # Eq. 1
+    if option is Shortcut.B:
+        return projection(inputs, outputs, stride=stride)
+    return ZeroPadIdentity(inputs, outputs, stride=stride)
+
+
+class BasicBlock(nn.Module):
+    """Fig. 5 left: [N, inputs, H, W] -> [N, width, H / stride, W / stride]."""
+
+    def __init__(self, inputs: int, width: int, *, stride: int, shortcut: Shortcut, stride_in: str) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = conv(inputs, width, size=3, stride=stride), nn.BatchNorm2d(width)
+        self.conv2, self.bn2 = conv(width, width, size=3), nn.BatchNorm2d(width)
+        self.downsample = make_shortcut(shortcut, inputs, width, stride=stride)
+
+    def residual(self, x: Tensor) -> Tensor:
+        """F(x): what is left to learn once x is carried past."""
+        return self.bn2(self.conv2(relu(self.bn1(self.conv1(x)))))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.downsample is None:
+            return relu(self.residual(x))
+        return relu(self.residual(x) + self.downsample(x))  # Eq. 1, Eq. 2
+
+
+class Bottleneck(BasicBlock):
+    """Fig. 5 right: [N, inputs, H, W] -> [N, 4 width, H / stride, W / stride], the 3x3 on a quarter of the channels."""
+
+    def __init__(self, inputs: int, width: int, *, stride: int, shortcut: Shortcut, stride_in: str) -> None:
+        nn.Module.__init__(self)
+        outputs = EXPANSION[Block.bottleneck] * width
+        first, second = (stride, 1) if stride_in == "1x1" else (1, stride)
+        self.conv1, self.bn1 = conv(inputs, width, size=1, stride=first), nn.BatchNorm2d(width)
+        self.conv2, self.bn2 = conv(width, width, size=3, stride=second), nn.BatchNorm2d(width)
+        self.conv3, self.bn3 = conv(width, outputs, size=1), nn.BatchNorm2d(outputs)
+        self.downsample = make_shortcut(shortcut, inputs, outputs, stride=stride)
+
+    def residual(self, x: Tensor) -> Tensor:
+        """F(x): 1x1 down, 3x3, 1x1 up."""
+        return self.bn3(self.conv3(relu(self.bn2(self.conv2(relu(self.bn1(self.conv1(x))))))))
+
+
+BLOCKS = {Block.basic: BasicBlock, Block.bottleneck: Bottleneck}
+
+
+class ResNet(nn.Module):
+    """The network an `Architecture` describes: images [N, 3, H, W] -> logits [N, num_classes]."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = architecture
+        stem = 16 if architecture.stem is Stem.cifar else 64
+        if architecture.stem is Stem.cifar:
+            self.conv1, self.bn1, self.maxpool = conv(3, stem, size=3), nn.BatchNorm2d(stem), nn.Identity()
+        else:
+            self.conv1, self.bn1 = conv(3, stem, size=7, stride=2), nn.BatchNorm2d(stem)
+            self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        expansion = EXPANSION[architecture.block]
+        outputs = [expansion * width for width in architecture.widths]
+        inputs = [stem, *outputs[:-1]]
+        strides = [1] + [2] * (len(outputs) - 1)  # the map halves in the first block of every stage but the first
+        rows = zip(inputs, architecture.widths, strides, architecture.blocks, strict=True)
+        self.stages = [f"layer{number}" for number in range(1, len(outputs) + 1)]
+        for name, (channels, width, stride, blocks) in zip(self.stages, rows, strict=True):
+            self.add_module(name, self.make_stage(channels, width, stride=stride, blocks=blocks))
+        self.fc = nn.Linear(outputs[-1], architecture.num_classes)
+        self.apply(initialise)
+
+    def make_stage(self, inputs: int, width: int, *, stride: int, blocks: int) -> nn.Sequential:
+        """`blocks` blocks of one width; only the first changes dimensions."""
+        net = self.architecture
+        outputs = EXPANSION[net.block] * width
+        dimensions = [(inputs, stride)] + [(outputs, 1)] * (blocks - 1)
+        make = BLOCKS[net.block]
+        return nn.Sequential(*(make(i, width, stride=s, shortcut=net.shortcut, stride_in=net.stride_in) for i, s in dimensions))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.maxpool(relu(self.bn1(self.conv1(x))))
+        for stage in self.stages:
+            x = self.get_submodule(stage)(x)
+        return self.fc(x.mean(dim=(2, 3)))  # global average pool
+
+
+@torch.no_grad()
+def initialise(module: nn.Module) -> None:
+    """He initialisation (He et al. 2015, Eq. 10: normal, fan-in, as Caffe's MSRA filler); biases 0, BN 1 and 0."""
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

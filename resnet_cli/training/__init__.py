@@ -1,0 +1,1 @@
+"""The recipe: optimizer, schedule, step, loop, checkpoints and the record of a run."""

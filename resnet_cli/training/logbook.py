@@ -1,0 +1,46 @@
+"""The record of a run: metrics.jsonl, the source of truth, and TensorBoard events, a view of it."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from torch.utils.tensorboard import SummaryWriter
+
+METRICS = "metrics.jsonl"
+
+
+def read_metrics(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """The lines of a metrics.jsonl, and how many of them could not be read (the last of a killed run, say)."""
+    lines, broken = [], 0
+    for text in path.read_text().splitlines() if path.exists() else []:
+        try:
+            line = json.loads(text)
+            line["iteration"] += 0
+            lines.append(line)
+        except (json.JSONDecodeError, KeyError, TypeError):
+            broken += 1
+    return lines, broken
+
+
+class Logbook:
+    """Appends a line per log point. Opening it at iteration k drops what an interrupted run had written after k."""
+
+    def __init__(self, folder: Path, *, iteration: int) -> None:
+        path = folder / METRICS
+        kept = [line for line in read_metrics(path)[0] if line["iteration"] <= iteration]
+        part = path.with_name(path.name + ".part")
+        part.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        os.replace(part, path)
+        self.file = path.open("a", buffering=1)
+        self.board = SummaryWriter(str(folder), purge_step=iteration + 1 if iteration else None)
+
+    def write(self, iteration: int, values: dict[str, float]) -> None:
+        """One log point: errors in percent, loss in nats."""
+        self.file.write(json.dumps({"iteration": iteration, **values}) + "\n")
+        for name, value in values.items():
+            self.board.add_scalar(name, value, iteration)
+
+    def close(self) -> None:
+        self.file.close()
+        self.board.close()

@@ -1,0 +1,14 @@
+"""SGD as the paper (and Caffe) has it."""
+
+import torch
+from torch import nn
+
+
+def make_optimizer(network: nn.Module, *, lr: float, momentum: float, weight_decay: float, nesterov: bool) -> torch.optim.SGD:
+    """Momentum SGD over everything learned, weight decay on all of it, BN and biases included (sections 3.4 and 4.2).
+
+    The learning rate is a tensor beside the weights, so that a schedule changes it without waiting for the device.
+    """
+    device = next(network.parameters()).device
+    rate = torch.tensor(lr, device=device)
+    return torch.optim.SGD(network.parameters(), rate, momentum, weight_decay=weight_decay, nesterov=nesterov, fused=True)

@@ -1,0 +1,231 @@
+"""The loop: step, count, log, evaluate, save. All of its state fits a checkpoint, so a stopped run goes on bit for bit."""
+
+import dataclasses
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from resnet_cli.console import Console
+from resnet_cli.data.images import Normalizer, Split
+from resnet_cli.data.loader import ResidentLoader
+from resnet_cli.errors import Diverged, Stopped
+from resnet_cli.evaluation.evaluator import measure
+from resnet_cli.models.resnet import ResNet
+from resnet_cli.signals import StopRequest
+from resnet_cli.training import checkpoint
+from resnet_cli.training.logbook import Logbook
+from resnet_cli.training.schedule import WARMUP_WINDOW, StepSchedule
+from resnet_cli.training.step import TrainStep
+
+
+Mark = tuple[int, float, int]  # where the counters stand: iteration, loss sum, wrong images
+
+
+@dataclass
+class Progress:
+    """What changes while a run trains, besides weights and momentum. Plain values."""
+
+    iteration: int = 0
+    seconds: float = 0.0  # of training, evaluation and saving, over all starts
+    warming: bool = False
+    warmup_ended_at: int | None = None
+    logged: Mark = (0, 0.0, 0)  # at the last log point
+    warmed: Mark = (0, 0.0, 0)  # at the warm-up's last look
+    last: dict[str, float] = field(default_factory=dict)  # the newest figure under each name
+    best_error: float | None = None  # percent, on the validation images, or on the test images where there are none
+    best_iteration: int | None = None
+
+
+@dataclass(frozen=True)
+class Every:
+    """How often, in iterations."""
+
+    log: int
+    evaluate: int
+    save: int
+
+
+class Trainer:
+    """Trains one network to the end of its schedule."""
+
+    def __init__(
+        self,
+        step: TrainStep,
+        loader: ResidentLoader,
+        schedule: StepSchedule,
+        *,
+        normalizer: Normalizer,
+        held_out: dict[str, Split],
+        every: Every,
+        folder: Path,
+        identity: dict[str, Any],
+        console: Console,
+    ) -> None:
+        """`held_out`: the splits to measure, under `val` and `test`. `identity`: what a checkpoint says of its run."""
+        self.step, self.loader, self.schedule, self.normalizer = step, loader, schedule, normalizer
+        self.held_out, self.every, self.identity, self.console = held_out, every, identity, console
+        self.folder, self.checkpoints = folder, folder / "checkpoints"
+        self.progress = Progress(warming=schedule.warmup_lr is not None)
+        self.network: ResNet = step.network  # type: ignore[assignment]
+
+    def fit(self, request: StopRequest) -> None:
+        """Trains from where `progress` stands to the last iteration.
+
+        Raises Diverged when the loss is no longer finite, and Stopped, after saving, when a signal asked for it.
+        """
+        now, last = self.progress, self.schedule.iterations
+        self.logbook = Logbook(self.folder, iteration=now.iteration)
+        self.console.start(self.network.architecture.name, iteration=now.iteration, iterations=last)
+        self.clock = Clock(now.seconds)
+        try:
+            self.network.train()
+            while now.iteration < last:
+                if request.signum is not None:
+                    self.read()
+                    self.save()
+                    raise Stopped(f"stopped at iteration {now.iteration:,} of {last:,}; the same command continues", signum=request.signum)
+                images, labels = self.loader.batch(now.iteration)
+                self.step(images, labels, lr=self.schedule.lr_at(now.iteration, warming=now.warming))
+                now.iteration += 1
+                self.console.advance(now.iteration)
+                self.look(end=now.iteration == last)
+        finally:
+            self.logbook.close()
+            self.console.stop()
+
+    def look(self, *, end: bool) -> None:
+        """Between two steps: whatever is due."""
+        now = self.progress
+        warmup = now.warming and now.iteration % WARMUP_WINDOW == 0
+        log, evaluate, save = (end or now.iteration % every == 0 for every in dataclasses.astuple(self.every))
+        if not (warmup or log or evaluate or save):
+            return
+        mark = self.read()  # the one place where the host waits for the device
+        values: dict[str, float] = {}
+        if warmup:
+            self.look_at_warmup(mark)
+        if log:
+            values |= self.training_figures(mark)
+        with self.clock.paused():
+            if evaluate:
+                values |= self.held_out_errors()
+            if values:
+                now.last |= values
+                self.logbook.write(now.iteration, values)
+                self.console.show(values)
+            if save:
+                self.save()
+
+    def read(self) -> Mark:
+        """Where the counters stand; waits for the device. Raises Diverged."""
+        loss, wrong, good = self.step.read()
+        if good is not None:
+            rate = self.schedule.lr_at(good, warming=self.progress.warming)
+            kept = self.checkpoints / checkpoint.LAST
+            saved = f"the last checkpoint, {kept}, is from before" if kept.exists() else "no checkpoint was due yet"
+            raise Diverged(f"the loss is not finite at iteration {good + 1:,} (lr {rate:g}); {saved}; try a smaller optimizer.lr")
+        return self.progress.iteration, loss, wrong
+
+    def training_figures(self, mark: Mark) -> dict[str, float]:
+        """Means over the augmented mini-batches since the last log point: what the paper's figures draw as training error."""
+        loss, error, steps = self.since(self.progress.logged, mark)
+        self.progress.logged = mark
+        return {
+            "epoch": mark[0] * self.loader.batch_size / len(self.loader.split),
+            "train/loss": loss,
+            "train/error": error,
+            "lr": self.schedule.lr_at(mark[0] - 1, warming=self.progress.warming),
+            "images_per_second": self.clock.lap(steps * self.loader.batch_size),
+        }
+
+    def since(self, before: Mark, mark: Mark) -> tuple[float, float, int]:
+        """Mean loss, error in percent, and steps between two marks."""
+        steps = mark[0] - before[0]
+        images = steps * self.loader.batch_size
+        return (mark[1] - before[1]) / images, 100 * (mark[2] - before[2]) / images, steps
+
+    def look_at_warmup(self, mark: Mark) -> None:
+        """Section 4.2: the warm-up ends when the training error is under 80 %, not after a count."""
+        now = self.progress
+        _, error, _ = self.since(now.warmed, mark)
+        now.warmed = mark
+        if self.schedule.warmup_is_over(error):
+            now.warming, now.warmup_ended_at = False, now.iteration
+            self.console.say(f"warm-up ends at iteration {now.iteration:,}: training error {error:.1f} %")
+
+    def held_out_errors(self) -> dict[str, float]:
+        """Errors in percent of the validation and test images; keeps the best network, which validation decides where it is there."""
+        now, values = self.progress, {}
+        self.network.eval()
+        for name, split in self.held_out.items():
+            values[f"{name}/error"] = measure([(self.network, self.normalizer)], split, dtype=self.step.dtype).top1_error
+        self.network.train()
+        error = values[f"{self.chosen_on}/error"]
+        if now.best_error is None or error < now.best_error:
+            now.best_error, now.best_iteration = error, now.iteration
+            checkpoint.save(self.checkpoints / checkpoint.BEST, self.state())
+        return values
+
+    @property
+    def chosen_on(self) -> str:
+        """What the best network is chosen on."""
+        return "val" if "val" in self.held_out else "test"
+
+    def save(self) -> None:
+        """Writes last.pt; the one before becomes previous.pt. Raises Diverged rather than keep broken weights."""
+        now = self.progress
+        if not all(weight.isfinite().all() for weight in self.network.parameters()):
+            raise Diverged(f"weights are not finite after iteration {now.iteration:,}; the last checkpoint is kept; try a smaller optimizer.lr")
+        now.seconds = self.clock.total()
+        checkpoint.save(self.checkpoints / checkpoint.LAST, self.state(), keep=self.checkpoints / checkpoint.PREVIOUS)
+
+    def state(self) -> dict[str, Any]:
+        """All that a checkpoint holds: tensors and plain values."""
+        return {
+            **self.identity,
+            "progress": dataclasses.asdict(self.progress),
+            "network": self.network.state_dict(),
+            "momentum": self.step.optimizer.state_dict()["state"],
+            "totals": self.step.totals,
+            "scaler": self.step.scaler.state_dict(),
+            "normalizer": {"mean": self.normalizer.mean, "std": self.normalizer.std},
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Takes up the state of a checkpoint of the same network."""
+        values = saved["progress"]
+        self.progress = Progress(**values | {"logged": tuple(values["logged"]), "warmed": tuple(values["warmed"])})
+        self.network.load_state_dict(saved["network"])
+        optimizer = self.step.optimizer
+        optimizer.load_state_dict(optimizer.state_dict() | {"state": saved["momentum"]})
+        self.step.totals.copy_(saved["totals"])
+        if saved["scaler"]:
+            self.step.scaler.load_state_dict(saved["scaler"])
+
+
+class Clock:
+    """Seconds of a run over all its starts, and images per second of the training alone."""
+
+    def __init__(self, before: float) -> None:
+        self.began = time.perf_counter() - before
+        self.lap_began = time.perf_counter()
+
+    def total(self) -> float:
+        return time.perf_counter() - self.began
+
+    def lap(self, images: int) -> float:
+        """Images per second since the last lap."""
+        now = time.perf_counter()
+        rate = images / (now - self.lap_began)
+        self.lap_began = now
+        return rate
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """While open, laps do not count."""
+        since = time.perf_counter()
+        yield
+        self.lap_began += time.perf_counter() - since
