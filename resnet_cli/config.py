@@ -149,7 +149,8 @@ def check(config: Config) -> None:
     except ValueError as error:
         raise UserError(str(error)) from error
     flat = flatten(to_plain(config))
-    for key in ("batch_size", "log_every", "eval_every", "checkpoint_every", "schedule.iterations", "dataset.train_images", "dataset.test_images"):
+    counts = ("batch_size", "log_every", "eval_every", "checkpoint_every", "schedule.iterations")
+    for key in (*counts, "dataset.train_images", "dataset.test_images"):
         if flat[key] is not None and flat[key] < 1:
             raise UserError(f"{key}={flat[key]}: must be at least 1")
     for key in ("optimizer.lr", "optimizer.momentum", "optimizer.weight_decay", "dataset.validation", "seed"):

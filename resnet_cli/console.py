@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -38,7 +39,7 @@ class Console:
 
     def __init__(self) -> None:
         self.log: Path | None = None
-        self.bar: tqdm[int] | None = None
+        self.bar: tqdm[Any] | None = None
         self.shown: dict[str, float] = {}
         self.last_line = self.started = time.monotonic()
 

@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from typing import Any
 
 from resnet_cli.errors import UserError, did_you_mean, run_command
 from resnet_cli.models import complexity
@@ -17,7 +18,7 @@ EXAMPLES = """examples:
 """
 
 
-def describe(name: str, net: Architecture) -> dict[str, object]:
+def describe(name: str, net: Architecture) -> dict[str, Any]:
     """One row: plain values, errors in percent."""
     cifar = net.stem is Stem.cifar
     ten_crop = numbers.IMAGENET_TEN_CROP_ERROR.get(net.name, (None, None))
@@ -34,21 +35,22 @@ def describe(name: str, net: Architecture) -> dict[str, object]:
     }
 
 
-def table(rows: list[dict[str, object]]) -> str:
+def table(rows: list[dict[str, Any]]) -> str:
     """The rows for a person to read."""
     lines = [f"{'network':<11} {'layers':>6} {'shortcut':>8} {'input':>9} {'parameters':>11} {'multiply-adds':>13}  paper's error"]
     for row in rows:
         errors = [f"{row[key]:.2f}" for key in ("paper_top1_error", "paper_top5_error") if row[key] is not None]
         published = " / ".join(errors) + (" %" if errors else "-")
+        millions = row["multiply_adds"] / 1e6
         size = f"{row['input']}x{row['input']}"
         lines.append(
-            f"{row['name']:<11} {row['layers']:>6} {row['shortcut']:>8} {size:>9} {row['parameters']:>11,}"
-            f" {row['multiply_adds']:>13.3g}  {published}"
+            f"{row['name']:<11} {row['layers']:>6} {row['shortcut']:>8} {size:>9} {row['parameters']:>11,} {millions:>13,.1f}  {published}"
         )
     notes = [
         "",
-        "Multiply-adds are the paper's FLOPs, for one image. Errors in %: CIFAR-10 test (Table 6; the plain nets' are only",
-        "drawn there, Fig. 6), ImageNet validation, ten-crop, top-1 / top-5 (Tables 2 and 3). Bottlenecks have the paper's stride in the 1x1.",
+        "Multiply-adds (the paper's FLOPs) in millions, for one image; bottlenecks have the paper's stride, in the 1x1.",
+        "Errors: CIFAR-10 test (Table 6; the plain nets' are only drawn, in Fig. 6);",
+        "ImageNet validation, ten-crop, top-1 / top-5 (Tables 2 and 3).",
     ]
     return "\n".join(lines + notes)
 

@@ -58,9 +58,7 @@ def build(config: Config) -> Parts:
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     sgd, recipe = config.optimizer, config.schedule
     optimizer = make_optimizer(network, lr=sgd.lr, momentum=sgd.momentum, weight_decay=sgd.weight_decay, nesterov=sgd.nesterov)
-    schedule = StepSchedule(
-        sgd.lr, recipe.iterations, tuple(recipe.milestones), recipe.gamma, recipe.warmup_lr, recipe.warmup_until_error
-    )
+    schedule = StepSchedule(sgd.lr, recipe.iterations, tuple(recipe.milestones), recipe.gamma, recipe.warmup_lr, recipe.warmup_until_error)
     compiled, why = choose_compile(config.compile, device, iterations=recipe.iterations)
     step = TrainStep(network, optimizer, dtype=dtype, compiled=compiled)
     loader = ResidentLoader(dataset.train.to(device), normalizer, config.batch_size, config.seed)

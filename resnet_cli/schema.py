@@ -75,9 +75,8 @@ class Config:
 
 
 # Keys that say where and how a run happens, not what is trained: they may change from one start of a run to the next.
-BOOKKEEPING = {
-    "dataset.root", "dataset.download", "dataset.mirror", "device", "resume", "runs", "log_every", "eval_every", "checkpoint_every", "dry_run",
-}  # fmt: skip
+BOOKKEEPING = {"dataset.root", "dataset.download", "dataset.mirror", "device", "resume", "runs", "dry_run"}
+BOOKKEEPING |= {"log_every", "eval_every", "checkpoint_every"}
 
 
 def architecture(config: Config, *, num_classes: int) -> Architecture:

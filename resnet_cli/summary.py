@@ -33,14 +33,15 @@ def plan(config: Config, parts: Parts, folder: RunFolder) -> str:
     return rows(
         [
             ("network", f"{net.name}: {net.depth} layers, {complexity.parameters(net):,} parameters, {cost / 1e6:,.1f}M multiply-adds"),
-            ("data", f"{data.name}: {len(data.train):,} training{validation}, {len(data.test):,} test images; {config.dataset.normalization} normalization"),
+            ("data", f"{data.name}: {len(data.train):,} training{validation}, {len(data.test):,} test images"),
+            ("pixels", f"{config.dataset.normalization} normalization; pad 4, random crop and flip"),
             ("recipe", f"SGD, batch {config.batch_size}, lr {sgd.lr:g} x {recipe.gamma:g} at {steps}{warmup}"),
             ("", f"momentum {sgd.momentum:g}, weight decay {sgd.weight_decay:g}{', Nesterov' if sgd.nesterov else ''}"),
             ("length", f"{recipe.iterations:,} iterations ({epochs:.1f} epochs)"),
             ("device", f"{describe(parts.device)}; {precision_name(parts.step.dtype)}; compiled: {parts.compiling}"),
             ("folder", str(folder)),
         ]
-    )  # fmt: skip
+    )
 
 
 def make_result(config: Config, parts: Parts, trainer: Trainer, command: str) -> dict[str, Any]:

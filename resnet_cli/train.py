@@ -3,7 +3,6 @@
 import shlex
 import sys
 import time
-from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -14,6 +13,7 @@ from resnet_cli.config import CONF_DIR, Job
 from resnet_cli.console import Console, bold, duration
 from resnet_cli.errors import Stopped, UserError, explain, run_command
 from resnet_cli.folder import RunFolder
+from resnet_cli.summary import headline
 
 HELP = """\
 resnet-train: train the plain and residual networks of "Deep Residual Learning" as the paper did
@@ -86,8 +86,8 @@ class Sweep:
         print(bold(f"{self.total} runs in {duration(time.monotonic() - self.began)}"))
         for job, line, code in self.done:
             result = None if code or job.config.dry_run else RunFolder(job.folder).read_result()
-            outcome = worker.summary.headline(result) if result else line
-            print(f"  {str(job.folder):<50} {outcome}")
+            outcome = headline(result) if result else line
+            print(f"  {job.folder!s:<50} {outcome}")
         return next((code for _, _, code in self.done if code), 0)
 
 

@@ -12,7 +12,7 @@ from resnet_cli.errors import UserError
 from resnet_cli.evaluation.weights import load_weights
 from resnet_cli.folder import RunFolder
 from resnet_cli.hardware import autocast
-from resnet_cli.parts import Parts, build
+from resnet_cli.parts import build
 from resnet_cli.schema import Config, to_plain
 from resnet_cli.signals import stop_on_signal
 from resnet_cli.training import checkpoint

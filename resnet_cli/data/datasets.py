@@ -34,7 +34,7 @@ def load(
     """
     if name is DatasetName.cifar10:
         train, test = cifar10.load(root, download=download, mirror=mirror)
-        classes = cifar10.CLASSES
+        classes: tuple[str, ...] = cifar10.CLASSES
     else:
         train = Split(*synthetic.draw(synthetic.TRAIN_COUNT, seed=SYNTHETIC_SEEDS["train"]))
         test = Split(*synthetic.draw(synthetic.TEST_COUNT, seed=SYNTHETIC_SEEDS["test"]))

@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from resnet_cli.errors import UserError
 # What wrappers put in front of a name, and what other CIFAR code calls our modules.
 PREFIXES = re.compile(r"^(module\.|_orig_mod\.)+")
 RENAMES = ((re.compile(r"^linear\."), "fc."), (re.compile(r"\.shortcut\."), ".downsample."))
-SHOWN = 3  # mismatches named in an error
+SHOWN = 2  # mismatches of each kind named in an error
 
 
 def read(path: Path) -> Any:
@@ -30,7 +31,8 @@ def read(path: Path) -> Any:
                 broken = archive.testzip()
             if broken:
                 raise UserError(f"checkpoint {path} is damaged: {broken} does not match its checksum")
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # about old pickles; what matters is raised
+            return torch.load(path, map_location="cpu", weights_only=True)
     except zipfile.BadZipFile as error:
         raise UserError(f"checkpoint {path} is truncated or damaged ({error})") from error
     except pickle.UnpicklingError as error:
@@ -64,14 +66,22 @@ def load_weights(network: nn.Module, state: dict[str, Tensor], *, path: Path, na
     optional = "num_batches_tracked"  # older files lack it, and nothing reads it
     ours = {key: value for key, value in network.state_dict().items() if optional not in key}
     theirs = {key: value for key, value in state.items() if optional not in key}
-    wrong = [f"{key} is missing" for key in ours if key not in theirs]
-    wrong += [
-        f"{key} is {list(theirs[key].shape)}, expected {list(value.shape)}"
+    shapes = [
+        f"{key} {list(theirs[key].shape)}, expected {list(value.shape)}"
         for key, value in ours.items()
         if key in theirs and theirs[key].shape != value.shape
     ]
-    wrong += [f"{key} is not part of the network" for key in theirs if key not in ours]
-    if wrong:
-        more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
-        raise UserError(f"checkpoint {path} is not of {name}: {'; '.join(wrong[:SHOWN])}{more}")
+    wrong = {
+        "missing": [key for key in ours if key not in theirs],
+        "unknown": [key for key in theirs if key not in ours],
+        "of other shape": shapes,
+    }
+    if any(wrong.values()):
+        told = "; ".join(f"{len(keys)} {what} ({first(keys)})" for what, keys in wrong.items() if keys)
+        raise UserError(f"checkpoint {path} is not of {name}: {told}")
     network.load_state_dict(theirs, strict=False)
+
+
+def first(keys: list[str]) -> str:
+    """The first few, and that there are more."""
+    return ", ".join(keys[:SHOWN] + ["..."] * (len(keys) > SHOWN))

@@ -92,12 +92,11 @@ class ResNet(nn.Module):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.architecture = architecture
-        stem = 16 if architecture.stem is Stem.cifar else 64
-        if architecture.stem is Stem.cifar:
-            self.conv1, self.bn1, self.maxpool = conv(3, stem, size=3), nn.BatchNorm2d(stem), nn.Identity()
-        else:
-            self.conv1, self.bn1 = conv(3, stem, size=7, stride=2), nn.BatchNorm2d(stem)
-            self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        cifar = architecture.stem is Stem.cifar
+        stem = 16 if cifar else 64
+        self.conv1 = conv(3, stem, size=3) if cifar else conv(3, stem, size=7, stride=2)
+        self.bn1 = nn.BatchNorm2d(stem)
+        self.maxpool = nn.Identity() if cifar else nn.MaxPool2d(3, stride=2, padding=1)
         expansion = EXPANSION[architecture.block]
         outputs = [expansion * width for width in architecture.widths]
         inputs = [stem, *outputs[:-1]]

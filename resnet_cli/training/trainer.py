@@ -20,7 +20,6 @@ from resnet_cli.training.logbook import Logbook
 from resnet_cli.training.schedule import WARMUP_WINDOW, StepSchedule
 from resnet_cli.training.step import TrainStep
 
-
 Mark = tuple[int, float, int]  # where the counters stand: iteration, loss sum, wrong images
 
 
@@ -124,10 +123,13 @@ class Trainer:
         loss, wrong, good = self.step.read()
         if good is not None:
             rate = self.schedule.lr_at(good, warming=self.progress.warming)
-            kept = self.checkpoints / checkpoint.LAST
-            saved = f"the last checkpoint, {kept}, is from before" if kept.exists() else "no checkpoint was due yet"
-            raise Diverged(f"the loss is not finite at iteration {good + 1:,} (lr {rate:g}); {saved}; try a smaller optimizer.lr")
+            raise Diverged(f"the loss is not finite at iteration {good + 1:,} (lr {rate:g}); {self.kept()}; try a smaller optimizer.lr")
         return self.progress.iteration, loss, wrong
+
+    def kept(self) -> str:
+        """What a run that cannot go on leaves behind, in words."""
+        last = self.checkpoints / checkpoint.LAST
+        return f"the last checkpoint, {last}, is from before" if last.exists() else "no checkpoint was due yet"
 
     def training_figures(self, mark: Mark) -> dict[str, float]:
         """Means over the augmented mini-batches since the last log point: what the paper's figures draw as training error."""
@@ -178,7 +180,7 @@ class Trainer:
         """Writes last.pt; the one before becomes previous.pt. Raises Diverged rather than keep broken weights."""
         now = self.progress
         if not all(weight.isfinite().all() for weight in self.network.parameters()):
-            raise Diverged(f"weights are not finite after iteration {now.iteration:,}; the last checkpoint is kept; try a smaller optimizer.lr")
+            raise Diverged(f"weights are not finite after iteration {now.iteration:,}; {self.kept()}; try a smaller optimizer.lr")
         now.seconds = self.clock.total()
         checkpoint.save(self.checkpoints / checkpoint.LAST, self.state(), keep=self.checkpoints / checkpoint.PREVIOUS)
 

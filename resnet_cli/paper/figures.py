@@ -1,0 +1,62 @@
+"""The figure: training error dashed, test error bold, plain left and residual right, as Fig. 6 (and, of two depths, Fig. 1)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from resnet_cli.paper.runs import Run
+
+# Okabe and Ito's colours, told apart by colour-blind eyes too; one a depth.
+COLOURS = {20: "#E69F00", 32: "#0072B2", 44: "#009E73", 56: "#D55E00", 110: "#000000", 1202: "#CC79A7"}
+OTHERS = ("#56B4E9", "#999999")
+PANELS = (("plain", True), ("residual", False))
+
+
+def colour(depth: int, depths: Sequence[int]) -> str:
+    others = [one for one in depths if one not in COLOURS]
+    return COLOURS.get(depth) or OTHERS[others.index(depth) % len(OTHERS)]
+
+
+def draw_degradation(runs: Sequence[Run], path: Path, *, title: str) -> None:
+    """Draws the curves of `runs` (one a network) into the PNG or SVG `path`. Errors in percent over iterations."""
+    figure = Figure(figsize=(10, 4.2), layout="constrained")  # no window system, no global state
+    panels = figure.subplots(1, 2, sharey=True)
+    depths = sorted({run.depth for run in runs})
+    scale = 1e4 if max((run.iterations for run in runs), default=0) >= 20_000 else 1e3
+    for axes, (name, is_plain) in zip(panels, PANELS, strict=True):
+        for run in runs:
+            if run.is_plain == is_plain:
+                draw_run(axes, run, colour(run.depth, depths), scale=scale)
+        axes.set_title(name)
+        axes.set_xlabel(f"iterations ({scale:.0e})".replace("e+0", "e"))
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("error (%)")
+    panels[0].set_ylim(0, top(runs))
+    styles = [
+        Line2D([], [], color="grey", linestyle="--", linewidth=1, label="training error"),
+        Line2D([], [], color="grey", linewidth=2.4, label="test error"),
+    ]
+    panels[1].legend(handles=styles, loc="upper right", frameon=False)
+    figure.suptitle(title, fontsize=11)
+    figure.savefig(path, dpi=150)
+
+
+def draw_run(axes: Axes, run: Run, shade: str, *, scale: float) -> None:
+    """Both curves of one run, named at the end of the bold one."""
+    for name, style, width in (("train/error", "--", 1.0), ("test/error", "-", 2.4)):
+        x, y = run.curve(name)
+        axes.plot([one / scale for one in x], y, style, color=shade, linewidth=width)
+    x, y = run.curve("test/error")
+    if x:
+        axes.annotate(run.network, (x[-1] / scale, y[-1]), xytext=(4, 0), textcoords="offset points", color=shade, va="center", fontsize=9)
+
+
+def top(runs: Sequence[Run]) -> float:
+    """The axis' end: the paper's 20 % where every curve ends below it, else room for the worst."""
+    ends = [value for run in runs for name in ("train/error", "test/error") if (value := run.last(name)) is not None]
+    worst = max(ends, default=100.0)
+    return 20.0 if worst < 18 and all(run.iterations >= 64_000 for run in runs) else min(100.0, max(40.0, 1.6 * worst))
