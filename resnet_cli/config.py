@@ -91,6 +91,18 @@ def parse(overrides: list[str]) -> list[Override]:
         raise UserError(f"cannot read '{error.override}': expected key=value, as in model=resnet56 seed=1") from error
 
 
+def quote_paths(overrides: list[str]) -> list[str]:
+    """Quotes the values that are paths, so that a run folder (`lr=0.05,batch_size=64`) or `My Drive` can be typed as it is."""
+    paths = ("resume", "runs", "dataset.root")
+    pairs = [override.partition("=") for override in overrides]
+    return [
+        f"{key}='{value}'"
+        if key in paths and re.search(r"[^\w./+-]", value) and not re.search(r"""['"$]""", value)
+        else f"{key}{equals}{value}"
+        for key, equals, value in pairs
+    ]
+
+
 def known_keys() -> list[str]:
     """What may stand before the `=`: groups, then the keys of the schema."""
     keys = [*GROUPS, *leaves(OmegaConf.structured(Config))]
@@ -156,6 +168,8 @@ def check(config: Config) -> None:
     for key in ("optimizer.lr", "optimizer.momentum", "optimizer.weight_decay", "dataset.validation", "seed"):
         if not flat[key] >= 0:
             raise UserError(f"{key}={flat[key]}: must not be negative")
+    if config.seed >= 2**63:
+        raise UserError(f"seed={config.seed}: must fit 63 bits")
     if config.optimizer.nesterov and not config.optimizer.momentum:
         raise UserError("optimizer.nesterov=true needs optimizer.momentum above 0")
     milestones = config.schedule.milestones

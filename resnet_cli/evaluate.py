@@ -4,7 +4,6 @@ import argparse
 import dataclasses
 import json
 import os
-import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,7 +124,7 @@ def network(one: Subject) -> ResNet:
     classes = one.state["fc.weight"].shape[0] if "fc.weight" in one.state else 10
     net = ResNet(architecture(one.config, num_classes=classes))
     load_weights(net, one.state, path=one.path, name=net.architecture.name)
-    return net.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return net.eval().to(memory_format=torch.channels_last)
 
 
 def pixels(one: Subject, dataset: Dataset) -> Normalizer:
@@ -144,11 +143,12 @@ def main_checked(arguments: list[str]) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything to FILE")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="as for resnet-train")
     options = parser.parse_args(arguments)
-    is_override = {word: bool(re.match(r"[+~]*[\w./@]+=", word)) and not Path(word).exists() for word in options.ckpt}
+    is_override = {word: "=" in word and "/" not in word.split("=")[0] and not Path(word).exists() for word in options.ckpt}
     paths = [Path(word).expanduser() for word in options.ckpt if not is_override[word]]
+    overrides = hydra_side.quote_paths([word for word in options.ckpt if is_override[word]] + options.overrides)
     if not paths:
         raise UserError("--ckpt: name a run folder or a checkpoint file")
-    errors, about = evaluate(paths, [word for word in options.ckpt if is_override[word]] + options.overrides, split=options.split)
+    errors, about = evaluate(paths, overrides, split=options.split)
     figures = dataclasses.asdict(errors)
     if options.json:
         options.json.write_text(json.dumps(figures | about, indent=2) + "\n")

@@ -95,6 +95,7 @@ def main_checked(arguments: list[str]) -> int:
     if {"-h", "--help"} & set(arguments):
         print(help_text(), end="")
         return 0
+    arguments = config.quote_paths(arguments)
     flags = [word for word in arguments if word.startswith("-")]
     overrides = [word for word in arguments if not word.startswith("-")]
     multirun = bool({"-m", "--multirun"} & set(flags))

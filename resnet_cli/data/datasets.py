@@ -29,15 +29,16 @@ def load(
     """A data set in memory.
 
     The last `validation` training images are held out (45k/5k: the paper chose its schedule on such a split);
-    `train_images` and `test_images` keep only that many from the front. Raises DataError where files are missing or
+    `train_images` and `test_images` keep only that many from the front, or draw no more. Raises DataError where files are missing or
     broken, UserError where a count does not fit.
     """
     if name is DatasetName.cifar10:
         train, test = cifar10.load(root, download=download, mirror=mirror)
         classes: tuple[str, ...] = cifar10.CLASSES
     else:
-        train = Split(*synthetic.draw(synthetic.TRAIN_COUNT, seed=SYNTHETIC_SEEDS["train"]))
-        test = Split(*synthetic.draw(synthetic.TEST_COUNT, seed=SYNTHETIC_SEEDS["test"]))
+        asked = synthetic.TRAIN_COUNT if train_images is None else train_images + validation
+        train = Split(*synthetic.draw(min(asked, synthetic.TRAIN_COUNT), seed=SYNTHETIC_SEEDS["train"]))
+        test = Split(*synthetic.draw(min(test_images or synthetic.TEST_COUNT, synthetic.TEST_COUNT), seed=SYNTHETIC_SEEDS["test"]))
         classes = synthetic.CLASSES
     held_out = None
     if validation:

@@ -32,6 +32,7 @@ def batch_indices(iteration: int, *, batch_size: int, count: int, seed: int) -> 
 
 def mix(key: Tensor, value: Tensor | int) -> Tensor:
     """A 64-bit hash of (key, value), element by element: splitmix64's finaliser (Steele et al. 2014). int64 -> int64."""
+    value = value if isinstance(value, Tensor) else torch.full_like(key, value)
     x = key + (value + 1) * _signed(0x9E3779B97F4A7C15)  # int64 wraps around, as it should
     x = (x ^ _shift(x, 30)) * _signed(0xBF58476D1CE4E5B9)
     x = (x ^ _shift(x, 27)) * _signed(0x94D049BB133111EB)

@@ -104,10 +104,10 @@ class Trainer:
             return
         mark = self.read()  # the one place where the host waits for the device
         values: dict[str, float] = {}
-        if warmup:
-            self.look_at_warmup(mark)
         if log:
             values |= self.training_figures(mark)
+        if warmup:
+            self.look_at_warmup(mark)
         with self.clock.paused():
             if evaluate:
                 values |= self.held_out_errors()

@@ -1,0 +1,222 @@
+"""Stopped anywhere and started again, a run ends bit for bit as one left alone."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from resnet_cli.training import checkpoint
+from resnet_cli.training.trainer import Trainer
+from tests.conftest import TINY, Command, Outcome, spawn
+
+
+def folder_of(runs: Path) -> Path:
+    (result,) = runs.rglob("config.yaml")
+    return result.parent
+
+
+def ended(runs: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The last checkpoint and the log, without what a clock wrote."""
+    folder = folder_of(runs)
+    saved = checkpoint.load(folder / "checkpoints/last.pt")
+    del saved["progress"]["seconds"]
+    saved["progress"]["last"].pop("images_per_second")
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return saved, [{name: value for name, value in line.items() if name != "images_per_second"} for line in lines]
+
+
+def assert_same(one: Any, other: Any, where: str = "") -> None:
+    """Equal to the last bit, all the way down. What names the run folder or command is not compared."""
+    if isinstance(one, torch.Tensor):
+        assert torch.equal(one, other), where
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys(), where
+        for key in one.keys() - {"config", "command"}:
+            assert_same(one[key], other[key], f"{where}/{key}")
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other), where
+        for place, (left, right) in enumerate(zip(one, other, strict=True)):
+            assert_same(left, right, f"{where}/{place}")
+    else:
+        assert one == other, where
+
+
+def kill_at(monkeypatch: pytest.MonkeyPatch, iteration: int, signum: int = signal.SIGINT) -> None:
+    """This process gets the signal while it does that iteration."""
+    original = Trainer.look
+
+    def look(self: Trainer, *, end: bool) -> None:
+        original(self, end=end)
+        if self.progress.iteration == iteration:
+            os.kill(os.getpid(), signum)
+
+    monkeypatch.setattr(Trainer, "look", look)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run left alone, of 24 iterations: milestones at 12 and 18, epochs of 9.4."""
+    runs = tmp_path_factory.mktemp("undisturbed")
+    process = spawn(*TINY, f"runs={runs}")
+    assert process.wait(120) == 0, process.communicate()
+    return runs
+
+
+@pytest.mark.parametrize("at", [5, 9, 12, 18, 23])  # mid-window, mid-epoch, at both milestones, before the end
+def test_ctrl_c_saves_and_the_same_command_goes_on(
+    command: Command, runs: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    with monkeypatch.context() as patched:
+        kill_at(patched, at)
+        stopped = command("resnet-train", *TINY, f"runs={runs}")
+    assert stopped.code == 128 + signal.SIGINT
+    assert f"stopped at iteration {at} of 24; the same command continues" in stopped.err
+    assert not (folder_of(runs) / "result.json").exists()
+    resumed = command("resnet-train", *TINY, f"runs={runs}")
+    assert resumed.code == 0
+    assert f"resuming at iteration {at}" in resumed.out
+    assert_same(ended(runs), ended(undisturbed))
+
+
+def test_sigterm_is_143(command: Command, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kill_at(monkeypatch, 3, signal.SIGTERM)
+    assert command("resnet-train", *TINY, f"runs={runs}").code == 128 + signal.SIGTERM
+
+
+def test_a_warmup_survives_a_stop(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped within the first window of 100 iterations: the warm-up ends where it would have."""
+    longer = [*TINY, "schedule.iterations=130", "batch_size=16", "schedule.warmup_lr=0.02", "schedule.warmup_until_error=99"]
+    assert command("resnet-train", *longer, f"runs={tmp_path / 'whole'}").code == 0
+    with monkeypatch.context() as patched:
+        kill_at(patched, 61)
+        assert command("resnet-train", *longer, f"runs={tmp_path / 'cut'}").code == 130
+    assert command("resnet-train", *longer, f"runs={tmp_path / 'cut'}").code == 0
+    assert_same(ended(tmp_path / "cut"), ended(tmp_path / "whole"))
+    result = json.loads((folder_of(tmp_path / "cut") / "result.json").read_text())
+    assert result["warmup_ended_at"] == 100
+    rates = {line["iteration"]: line["lr"] for line in ended(tmp_path / "cut")[1] if "lr" in line}
+    assert (rates[100], rates[104], rates[128]) == (0.02, pytest.approx(0.001), pytest.approx(0.001))  # milestones at 65 and 98
+
+
+def test_sigkill_during_a_save(runs: Path, undisturbed: Path, tmp_path: Path) -> None:
+    """The process dies with half a checkpoint written, twice; what was whole before still counts."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        "saves = int(os.environ['KILL_AT_SAVE'])\n"
+        "original = os.fsync\n"
+        "def fsync(fd):\n"
+        "    global saves\n"
+        "    path = os.readlink(f'/proc/self/fd/{fd}')\n"
+        "    if path.endswith('last.pt.part'):\n"
+        "        saves -= 1\n"
+        "        if saves == 0:\n"
+        "            os.ftruncate(fd, 1000)\n"
+        "            os.kill(os.getpid(), 9)\n"
+        "    original(fd)\n"
+        "os.fsync = fsync\n"
+    )
+    for save in (2, 1):  # at iteration 16, then, resumed from 8, at 16 again
+        process = spawn(*TINY, f"runs={runs}", env={"PYTHONPATH": str(tmp_path), "KILL_AT_SAVE": str(save)})
+        assert process.wait(120) == -signal.SIGKILL
+        assert checkpoint.load(folder_of(runs) / "checkpoints/last.pt")["progress"]["iteration"] == 8
+    process = spawn(*TINY, f"runs={runs}")
+    assert process.wait(120) == 0
+    assert_same(ended(runs), ended(undisturbed))
+
+
+def test_a_truncated_newest_checkpoint_costs_only_the_way_back(
+    command: Command, runs: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        kill_at(patched, 20)
+        command("resnet-train", *TINY, f"runs={runs}")
+    last = folder_of(runs) / "checkpoints/last.pt"
+    last.write_bytes(last.read_bytes()[:5000])
+    resumed = command("resnet-train", *TINY, f"runs={runs}")
+    assert resumed.code == 0
+    assert "falling back to previous.pt, iteration 16" in resumed.err
+    assert_same(ended(runs), ended(undisturbed))
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(runs: Path, undisturbed: Path) -> None:
+    """The kernel refuses files over 100 kB, as a full disk would: the first checkpoint is larger."""
+    small = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))"
+    start = f"{small}; import sys; from resnet_cli.train import main; sys.exit(main())"
+    process = subprocess.Popen([sys.executable, "-c", start, *TINY, f"runs={runs}"], stderr=subprocess.PIPE, text=True)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "cannot save" in err
+    assert "File too large" in err
+    assert err.count("\n") == 1
+    process = spawn(*TINY, f"runs={runs}")
+    assert process.wait(120) == 0
+    assert_same(ended(runs), ended(undisturbed))
+
+
+def test_a_finished_run_is_skipped(command: Command, undisturbed: Path) -> None:
+    before = (folder_of(undisturbed) / "result.json").stat().st_mtime_ns
+    began = time.monotonic()
+    again = command("resnet-train", *TINY, f"runs={undisturbed}")
+    assert again.code == 0
+    assert "is finished: test error" in again.out
+    assert time.monotonic() - began < 10
+    assert (folder_of(undisturbed) / "result.json").stat().st_mtime_ns == before
+
+
+def test_never_does_not_touch_a_run(command: Command, undisturbed: Path) -> None:
+    refused = command("resnet-train", *TINY, f"runs={undisturbed}", "resume=never")
+    assert refused.code == 2
+    assert "already holds this run" in refused.err
+
+
+def test_from_another_runs_checkpoint(command: Command, runs: Path, undisturbed: Path) -> None:
+    """resume=PATH goes on from a file: from iteration 16 of the other run to the same end."""
+    source = folder_of(undisturbed) / "checkpoints/previous.pt"
+    assert command("resnet-train", *TINY, f"runs={runs}", f"resume={source}").code == 0
+    assert_same(ended(runs)[0], ended(undisturbed)[0])
+
+
+def one_line(outcome: Outcome, code: int, *parts: str) -> None:
+    assert outcome.code == code
+    assert outcome.err.count("\n") == 1
+    for part in parts:
+        assert part in outcome.err
+
+
+def test_another_networks_checkpoint_is_refused(command: Command, runs: Path, undisturbed: Path) -> None:
+    source = folder_of(undisturbed) / "checkpoints/last.pt"
+    wrong = command("resnet-train", *TINY, "model.depth=14", f"runs={runs}", f"resume={source}")
+    one_line(wrong, 2, "is not of resnet14-A", "layer1.1.conv1.weight")
+    assert not list(runs.rglob("*.pt"))
+
+
+def test_a_folder_of_another_config_is_refused_with_the_difference(command: Command, undisturbed: Path) -> None:
+    path = folder_of(undisturbed) / "config.yaml"
+    text = path.read_text()
+    path.write_text(text.replace("weight_decay: 0.0001", "weight_decay: 0.0005"))
+    try:
+        refused = command("resnet-train", *TINY, f"runs={undisturbed}")
+    finally:
+        path.write_text(text)
+    one_line(refused, 2, "optimizer.weight_decay: 0.0005 -> 0.0001")
+
+
+def test_two_at_once_on_one_folder(command: Command, runs: Path) -> None:
+    longer = [*TINY, "schedule.iterations=100000"]
+    holder = spawn(*longer, f"runs={runs}")
+    try:
+        deadline = time.monotonic() + 60
+        while not list(runs.rglob("last.pt")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        one_line(command("resnet-train", *longer, f"runs={runs}"), 2, f"is being trained by process {holder.pid}")
+    finally:
+        holder.terminate()
+        assert holder.wait(60) == 128 + signal.SIGTERM
+        holder.communicate()

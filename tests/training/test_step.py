@@ -1,0 +1,84 @@
+"""The step against PyTorch's own SGD written out, and what it does with a loss that is no number."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from resnet_cli.models.architecture import Shortcut, cifar
+from resnet_cli.models.resnet import ResNet
+from resnet_cli.training.optimizer import make_optimizer
+from resnet_cli.training.step import TrainStep
+
+PAPER = {"lr": 0.1, "momentum": 0.9, "weight_decay": 1e-4, "nesterov": False}
+
+
+def make(dtype: torch.dtype = torch.float32) -> TrainStep:
+    torch.manual_seed(0)
+    network = ResNet(cifar(8, shortcut=Shortcut.A))
+    return TrainStep(network, make_optimizer(network, **PAPER), dtype=dtype, compiled=False)  # type: ignore[arg-type]
+
+
+def batches(count: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    generator = torch.Generator().manual_seed(1)
+    return [(torch.randn(16, 3, 32, 32, generator=generator), torch.randint(0, 10, (16,), generator=generator)) for _ in range(count)]
+
+
+def test_five_steps_are_sgd_by_the_formula() -> None:
+    """v = 0.9 v + g + 1e-4 w; w = w - lr v, for everything learned, BN and biases too."""
+    step = make()
+    network: nn.Module = copy.deepcopy(step.network)
+    momentum = {name: torch.zeros_like(weight) for name, weight in network.named_parameters()}
+    loss_sum, wrong = 0.0, 0
+    for number, (images, labels) in enumerate(batches(5)):
+        lr = 0.1 if number < 3 else 0.01
+        step(images, labels, lr=lr)
+        logits = network(images)
+        loss = cross_entropy(logits, labels)
+        network.zero_grad()
+        loss.backward()
+        with torch.no_grad():
+            for name, weight in network.named_parameters():
+                assert weight.grad is not None
+                momentum[name] = 0.9 * momentum[name] + weight.grad + 1e-4 * weight
+                weight -= lr * momentum[name]
+        loss_sum += loss.item() * 16
+        wrong += int((logits.argmax(1) != labels).sum())
+    for (name, ours), theirs in zip(step.network.named_parameters(), network.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5, msg=name)
+    assert step.read() == (pytest.approx(loss_sum, rel=1e-4), wrong, None)
+
+
+def test_bf16_keeps_weights_statistics_and_loss_in_fp32() -> None:
+    step, exact = make(torch.bfloat16), make()
+    for images, labels in batches(3):
+        step(images, labels, lr=0.01)
+        exact(images, labels, lr=0.01)
+    assert {value.dtype for value in step.network.state_dict().values()} == {torch.float32, torch.int64}
+    assert step.read()[0] == pytest.approx(exact.read()[0], rel=0.02)
+
+
+@pytest.mark.parametrize("poison", [float("nan"), float("inf")])
+def test_a_bad_loss_never_reaches_the_weights(poison: float) -> None:
+    step = make()
+    good, bad, later = batches(3)
+    step(*good, lr=0.1)
+    before = {name: weight.clone() for name, weight in step.network.named_parameters()}
+    counted = step.read()
+    bad[0][3] = poison
+    step(*bad, lr=0.1)
+    step(*later, lr=0.1)  # the host has not looked yet
+    assert all(torch.equal(weight, before[name]) for name, weight in step.network.named_parameters())
+    assert step.read() == (counted[0], counted[1], 1)  # one good step, then the bad one
+
+
+def test_compiled_and_plain_steps_agree() -> None:
+    """50 steps in fp32: the same loss curve within a reordered sum."""
+    plain, compiled = make(), make()
+    compiled.forward = torch.compile(compiled.network, backend="aot_eager")  # the seam, without a compiler
+    for images, labels in batches(50):
+        plain(images, labels, lr=0.01)
+        compiled(images, labels, lr=0.01)
+    assert compiled.read()[0] == pytest.approx(plain.read()[0], rel=1e-4)
