@@ -76,7 +76,10 @@ class RunFolder:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Makes the folder and keeps a second process out of it while open. Raises UserError naming the holder."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"cannot make the run folder {self}: {error.strerror}; choose another runs=") from error
         holder = self.path / ".holder"
         lock = FileLock(self.path / ".lock")
         try:

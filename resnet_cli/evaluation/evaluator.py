@@ -32,7 +32,7 @@ def measure(networks: Sequence[tuple[nn.Module, Normalizer]], split: Split, *, d
     for images, labels in zip(split.images.split(batch_size), split.labels.split(batch_size), strict=True):
         scores = torch.stack([_scores(network, normalizer(images), dtype=dtype) for network, normalizer in networks]).mean(dim=0)
         ranked = scores.topk(min(5, scores.shape[1])).indices == labels[:, None]
-        loss = -(scores * one_hot(labels, scores.shape[1])).sum(dim=1).clamp_min(1e-12).log()
+        loss = -(scores * one_hot(labels, scores.shape[1])).sum(dim=1).clamp_min(torch.finfo(scores.dtype).tiny).log()
         totals += torch.stack([(~ranked[:, 0]).sum(), (~ranked.any(dim=1)).sum(), loss.double().sum()])
     top1, top5, loss_sum = totals.tolist()  # the one wait for the device
     return Errors(100 * top1 / len(split), 100 * top5 / len(split), loss_sum / len(split), len(split))

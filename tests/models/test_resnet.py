@@ -19,7 +19,7 @@ def count(architecture: Architecture) -> int:
         return sum(weight.numel() for weight in ResNet(architecture).parameters())
 
 
-@pytest.mark.parametrize(("depth", "expected"), PARAMETERS.items())
+@pytest.mark.parametrize(("depth", "expected"), [*PARAMETERS.items()])
 def test_plain_and_residual_have_the_papers_parameters(depth: int, expected: int) -> None:
     assert count(cifar(depth, shortcut=Shortcut.A)) == expected
     assert count(cifar(depth, shortcut=Shortcut.none)) == expected

@@ -1,0 +1,51 @@
+# Everything from a fresh clone with Python (3.11 - 3.13) and make. `make help` lists the targets.
+SHELL := /bin/bash
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do command -v $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+export RESNET_DATA ?= data
+
+.DEFAULT_GOAL := help
+.PHONY: help install quickstart test test-slow lint format cifar10 benchmark clean
+
+help: ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+
+install: $(VENV)/.installed ## make .venv and install the project into it, with its development tools
+
+$(VENV)/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
+	  { echo "make: $$($(PYTHON) --version) does not fit: Python 3.11, 3.12 or 3.13 is needed; make PYTHON=/path/to/python3.12 ..." >&2; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+quickstart: install ## see the degradation problem and its cure: four networks on drawn images, a table and a figure (minutes)
+	$(BIN)/resnet-train experiment=quickstart
+	$(BIN)/resnet-report runs/synthetic --out report
+	@echo "look at report/degradation-synthetic.png"
+
+test: install lint ## lint, type-check, test
+	$(BIN)/python -m pytest
+
+test-slow: install ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+lint: install ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install ## rewrite the code in the project's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+cifar10: install ## plain and residual networks of 20 and 56 layers on the real CIFAR-10, 4,000 iterations each
+	$(BIN)/resnet-train -m model=plain20,plain56,resnet20,resnet56 schedule.iterations=4000
+	$(BIN)/resnet-report runs/cifar10 --out report
+
+benchmark: install ## training speed beside the usual script
+	$(BIN)/python scripts/benchmark.py
+
+clean: ## remove .venv and caches; runs/ and report/ stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist

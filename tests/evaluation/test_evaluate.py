@@ -1,0 +1,167 @@
+"""resnet-eval: our checkpoints, other people's weights, and files that are neither."""
+
+import json
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from resnet_cli.models.architecture import Shortcut, cifar
+from resnet_cli.models.resnet import ResNet
+from tests.conftest import TINY, Command, Outcome, spawn
+
+FOREIGN = ["model=resnet20", "shortcut=B", "dataset=synthetic", "dataset.test_images=200", "dataset.train_images=100", "device=cpu"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two finished runs, seeds 0 and 1, with 50 validation images."""
+    runs = tmp_path_factory.mktemp("trained")
+    processes = [spawn(*TINY, "dataset.validation=50", f"seed={seed}", f"runs={runs}") for seed in (0, 1)]
+    assert [process.wait(120) for process in processes] == [0, 0]
+    return runs
+
+
+def folder(trained: Path, seed: int) -> Path:
+    (found,) = trained.rglob(f"seed{seed}")
+    return found
+
+
+def last_line(outcome: Outcome) -> dict[str, Any]:
+    assert outcome.code == 0, outcome.err
+    return dict(json.loads(outcome.out.splitlines()[-1]))
+
+
+def test_a_run_measures_as_it_did_while_training(command: Command, trained: Path, tmp_path: Path) -> None:
+    result = json.loads((folder(trained, 0) / "result.json").read_text())
+    out = tmp_path / "out.json"
+    shown = last_line(command("resnet-eval", "--ckpt", folder(trained, 0), "--json", out))
+    assert shown == {"top1_error": result["final"]["test_error"], "top5_error": shown["top5_error"], "count": 150}
+    written = json.loads(out.read_text())
+    assert (written["top1_error"], written["network"], written["split"]) == (shown["top1_error"], "resnet8-A", "test")
+    best = last_line(command("resnet-eval", "--ckpt", folder(trained, 0) / "checkpoints/best.pt", "--split", "val"))
+    assert best == {"top1_error": result["best"]["error"], "top5_error": best["top5_error"], "count": 50}
+
+
+def test_several_are_an_ensemble(command: Command, trained: Path) -> None:
+    one, other = folder(trained, 0), folder(trained, 1)
+    same = last_line(command("resnet-eval", "--ckpt", one, one))
+    assert same == last_line(command("resnet-eval", "--ckpt", one))
+    both = command("resnet-eval", "--ckpt", one, other)
+    assert "resnet8-A + resnet8-A" in both.out
+    assert last_line(both)["count"] == 150
+
+
+@pytest.fixture
+def network() -> ResNet:
+    """A network whose BN has seen something, so that every value of its state matters."""
+    torch.manual_seed(0)
+    net = ResNet(cifar(20, shortcut=Shortcut.B))
+    net(torch.randn(64, 3, 32, 32))
+    return net.eval()
+
+
+def akamaster(name: str) -> str:
+    return name.replace("fc.", "linear.").replace(".downsample.", ".shortcut.")
+
+
+WRAPPED = {
+    "plain": lambda state: state,
+    "state_dict": lambda state: {"state_dict": state, "epoch": 3, "best_prec1": 91.2},
+    "model": lambda state: {"model": state, "optimizer": {"lr": 0.1}},
+    "module.": lambda state: {"state_dict": {f"module.{name}": value for name, value in state.items()}},
+    "_orig_mod.module.": lambda state: {f"_orig_mod.module.{name}": value for name, value in state.items()},
+    "akamaster": lambda state: {"state_dict": {f"module.{akamaster(name)}": value for name, value in state.items()}},
+    "no counters": lambda state: {name: value for name, value in state.items() if "num_batches" not in name},
+}
+
+
+@pytest.mark.parametrize("form", WRAPPED)
+def test_other_peoples_weights_in_every_common_form(command: Command, network: ResNet, tmp_path: Path, form: str) -> None:
+    torch.save(WRAPPED[form](network.state_dict()), tmp_path / "x.th")
+    ours = last_line(command("resnet-eval", "--ckpt", tmp_path / "x.th", *FOREIGN, "dataset.normalization=imagenet"))
+    assert ours == expected(network)
+
+
+def expected(network: ResNet) -> dict[str, Any]:
+    """The errors by a loop of its own, ImageNet's channel normalisation written out."""
+    from resnet_cli.data import synthetic
+
+    images, labels = synthetic.draw(200, seed=1)
+    mean = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
+    std = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+    with torch.inference_mode():
+        order = network((images / 255 - mean) / std).argsort(dim=1, descending=True)
+    right1 = (order[:, 0] == labels).sum().item()
+    right5 = (order[:, :5] == labels[:, None]).any(dim=1).sum().item()
+    return {"top1_error": pytest.approx((200 - right1) / 2), "top5_error": pytest.approx((200 - right5) / 2), "count": 200}
+
+
+def one_line(outcome: Outcome, *parts: str) -> None:
+    assert outcome.code == 2, outcome
+    assert outcome.err.count("\n") == 1, outcome.err
+    for part in parts:
+        assert part in outcome.err
+
+
+def test_weights_alone_need_a_model(command: Command, network: ResNet, tmp_path: Path) -> None:
+    torch.save(network.state_dict(), tmp_path / "x.th")
+    one_line(command("resnet-eval", "--ckpt", tmp_path / "x.th"), "say which network", "dataset.normalization=imagenet")
+
+
+def test_another_architecture_names_the_first_keys_and_shapes(command: Command, network: ResNet, tmp_path: Path) -> None:
+    state = network.state_dict() | {"fc.weight": torch.zeros(10, 32)}
+    torch.save(state, tmp_path / "x.th")
+    wrong = command("resnet-eval", "--ckpt", tmp_path / "x.th", *FOREIGN, "model=resnet32")
+    one_line(wrong, "not of resnet32-B", "60 missing (layer1.3.conv1.weight, ", "fc.weight [10, 32], expected [10, 64]")
+
+
+class Code:
+    """A pickle that runs a command when it is loaded carelessly."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (f"touch {self.mark}",)
+
+
+def test_code_in_a_pickle_is_refused_and_never_run(command: Command, tmp_path: Path) -> None:
+    mark = tmp_path / "ran"
+    torch.save({"state_dict": Code(mark)}, tmp_path / "zip.th")
+    (tmp_path / "raw.th").write_bytes(pickle.dumps(Code(mark)))
+    for name in ("zip.th", "raw.th"):
+        one_line(command("resnet-eval", "--ckpt", tmp_path / name, *FOREIGN), "is refused")
+    assert not mark.exists()
+
+
+UNREADABLE = {"missing": None, "empty": b"", "text": b"hello, world\n", "truncated": b"PK\x03\x04" + b"\0" * 100}
+
+
+@pytest.mark.parametrize("kind", UNREADABLE)
+def test_what_is_no_checkpoint_is_one_line(command: Command, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "x.pt"
+    content = UNREADABLE[kind]
+    if content is not None:
+        path.write_bytes(content)
+    one_line(command("resnet-eval", "--ckpt", path, *FOREIGN), str(path))
+
+
+def test_a_file_of_no_weights(command: Command, tmp_path: Path) -> None:
+    torch.save({"state_dict": {"lr": 0.1}}, tmp_path / "x.pt")
+    one_line(command("resnet-eval", "--ckpt", tmp_path / "x.pt", *FOREIGN), "found no weights")
+
+
+def test_what_was_trained_cannot_be_said_anew(command: Command, trained: Path) -> None:
+    one_line(command("resnet-eval", "--ckpt", folder(trained, 0), "model=resnet56"), "model cannot be changed here")
+    one_line(command("resnet-eval", "--ckpt", folder(trained, 0), "precison=fp32"), "did you mean 'precision'")
+    assert last_line(command("resnet-eval", "--ckpt", folder(trained, 0), "precision=fp32"))["count"] == 150
+
+
+def test_real_cifar10_from_another_root(command: Command, network: ResNet, cifar10_root: Path, tmp_path: Path) -> None:
+    torch.save(network.state_dict(), tmp_path / "x.th")
+    words = ["model=resnet20", "shortcut=B", f"dataset.root={cifar10_root}", "dataset.test_images=500", "dataset.normalization=cifar"]
+    assert last_line(command("resnet-eval", "--ckpt", tmp_path / "x.th", *words))["count"] == 500

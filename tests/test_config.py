@@ -1,0 +1,134 @@
+"""Every config composes, says what the paper says, and what does not fit is told in one line."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from resnet_cli import config
+from resnet_cli.config import jobs, options
+from resnet_cli.errors import UserError
+from resnet_cli.models.architecture import Shortcut
+from resnet_cli.models.resnet import ResNet
+from resnet_cli.models.zoo import CIFAR_PLAIN, CIFAR_RESIDUAL, NETWORKS
+from resnet_cli.schema import Config, architecture, from_plain, to_plain
+
+
+def composed(*overrides: str) -> Config:
+    (job,), _ = jobs(list(overrides), multirun=False)
+    return job.config
+
+
+@pytest.mark.parametrize(("model", "dataset"), [*itertools.product(options("model"), options("dataset"))])
+def test_every_model_and_dataset_compose(model: str, dataset: str) -> None:
+    run = composed(f"model={model}", f"dataset={dataset}")
+    assert architecture(run, num_classes=10) == NETWORKS[model]
+    assert run.dataset.name == dataset
+
+
+@pytest.mark.parametrize("experiment", options("experiment"))
+def test_every_experiment_composes(experiment: str) -> None:
+    planned, _ = jobs([f"experiment={experiment}"], multirun=False)
+    folders = [job.folder for job in planned]
+    assert len(set(folders)) == len(folders) > 0
+
+
+def test_there_is_a_file_for_every_cifar_network() -> None:
+    assert options("model") == [f"plain{depth}" for depth in CIFAR_PLAIN] + [f"resnet{depth}" for depth in CIFAR_RESIDUAL]
+
+
+def test_the_default_is_section_4_2() -> None:
+    run = composed()
+    assert (run.batch_size, run.optimizer.lr, run.optimizer.momentum, run.optimizer.weight_decay) == (128, 0.1, 0.9, 1e-4)
+    assert not run.optimizer.nesterov
+    assert (run.schedule.iterations, run.schedule.milestones, run.schedule.gamma) == (64_000, [0.5, 0.75], 0.1)
+    assert (run.dataset.normalization, run.dataset.validation, run.shortcut) == ("paper", 0, Shortcut.A)
+
+
+@pytest.mark.parametrize("model", options("model"))
+def test_only_the_110_and_beyond_warm_up(model: str) -> None:
+    schedule = composed(f"model={model}").schedule
+    expected = 0.01 if model in ("resnet110", "resnet1202") else None
+    assert (schedule.warmup_lr, schedule.warmup_until_error) == (expected, 80.0)
+
+
+def test_a_config_survives_yaml() -> None:
+    run = composed("model=resnet110", "shortcut=C", "dataset.validation=5000", "compile=on")
+    assert from_plain(yaml.safe_load(yaml.safe_dump(to_plain(run)))) == run
+
+
+def test_resnet_without_shortcuts_is_the_plain_network() -> None:
+    run = composed("model=resnet20", "shortcut=none")
+    with torch.device("meta"):
+        names = [set(ResNet(net).state_dict()) for net in (architecture(run, num_classes=10), NETWORKS["plain20"])]
+    assert names[0] == names[1]
+    assert architecture(run, num_classes=10).name == "plain20"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "folder"),
+    [
+        ([], "cifar10/resnet20-A/seed0"),
+        (["model=plain56", "seed=2"], "cifar10/plain56/seed2"),
+        (["model=resnet56", "shortcut=B", "dataset=synthetic"], "synthetic/resnet56-B/seed0"),
+        (["model=resnet20", "model.depth=26"], "cifar10/resnet26-A/seed0"),
+        (["schedule.iterations=4000"], "cifar10/resnet20-A/schedule.iterations=4000/seed0"),
+        (["optimizer.lr=0.05", "batch_size=64"], "cifar10/resnet20-A/batch_size=64,optimizer.lr=0.05/seed0"),
+        (["batch_size=64", "optimizer.lr=0.05", "log_every=1"], "cifar10/resnet20-A/batch_size=64,optimizer.lr=0.05/seed0"),
+        (["device=cpu", "resume=never", "dataset.root=a b/c,d=e"], "cifar10/resnet20-A/seed0"),
+    ],
+)
+def test_run_folders(overrides: list[str], folder: str) -> None:
+    (job,), _ = jobs(config.quote_paths(overrides), multirun=False)
+    assert job.folder == Path("runs") / folder
+
+
+def test_a_sweep_is_every_combination() -> None:
+    planned, multirun = jobs(["model=plain20,resnet20", "seed=0,1"], multirun=True)
+    assert multirun
+    assert [str(job.folder) for job in planned] == [
+        f"runs/cifar10/{network}/seed{seed}" for network in ("plain20", "resnet20-A") for seed in (0, 1)
+    ]
+
+
+WRONG = {
+    "model=resnet65": "unknown model 'resnet65': did you mean 'resnet56'",
+    "model=resnet34": "training on ImageNet is not there yet",
+    "dataset=cifar": "did you mean 'cifar10'?",
+    "shortcut=D": "shortcut=D: Invalid value 'D', expected one of [none, A, B, C]",
+    "modle=resnet20": "unknown key 'modle': did you mean 'model'?",
+    "schedule.iteration=5": "did you mean 'schedule.iterations'",
+    "+batchsize=5": "did you mean 'batch_size'?",
+    "dataset.name=synthetic": "unknown key 'dataset.name'",
+    "batch_size=many": "batch_size=many: Value 'many' of type 'str' could not be converted to Integer",
+    "batch_size=0": "batch_size=0: must be at least 1",
+    "optimizer.lr=fast": "could not be converted to Float",
+    "optimizer.lr=-1": "must not be negative",
+    "optimizer.lr=nan": "must not be negative",
+    "seed=-1": "must not be negative",
+    "seed=9223372036854775808": "must fit 63 bits",
+    "model.depth=21": "6n+2 layers (20, 32, 44, 56, 110, 1202, ...); nearest: 20 or 26",
+    "schedule.iterations=0": "must be at least 1",
+    "schedule.milestones=[0.75,0.5]": "must be rising fractions",
+    "schedule.milestones=[32000]": "must be rising fractions",
+    "device=gpu": "expected one of [auto, cpu, cuda]",
+    "precision=fp8": "expected one of [auto, fp32, bf16, fp16]",
+    "model=null": "unknown model",
+    "seed": "expected key=value",
+    "seed=1,2": "several values make a sweep; add -m",
+}
+
+
+@pytest.mark.parametrize(("override", "told"), [*WRONG.items()])
+def test_what_does_not_fit_is_one_clear_line(override: str, told: str) -> None:
+    with pytest.raises(UserError) as refused:
+        jobs([override], multirun=False)
+    assert told in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_one_wrong_run_stops_a_sweep_before_it_starts() -> None:
+    with pytest.raises(UserError, match="resnet21"):
+        jobs(["model=resnet20,resnet21"], multirun=True)

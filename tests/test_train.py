@@ -1,0 +1,218 @@
+"""resnet-train through the door a user takes."""
+
+import fcntl
+import json
+import math
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from resnet_cli.training import step as step_module
+from resnet_cli.training.checkpoint import load
+from tests.conftest import TINY, Command, Outcome
+
+
+def refused(outcome: Outcome, code: int, *parts: str) -> None:
+    """One line on stderr that holds `parts`, and the exit code."""
+    assert outcome.code == code, outcome
+    assert outcome.err.count("\n") == 1, outcome.err
+    for part in parts:
+        assert part in outcome.err
+
+
+def test_a_run_leaves_what_it_says(command: Command, runs: Path) -> None:
+    done = command("resnet-train", *TINY, "dataset.validation=50", f"runs={runs}")
+    assert done.code == 0, done.err
+    (folder,) = (path.parent for path in runs.rglob("config.yaml"))
+    assert folder.relative_to(runs).parts[:2] == ("synthetic", "resnet8-A")
+    assert folder.name == "seed0"
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [line["iteration"] for line in lines] == [4, 8, 12, 16, 20, 24]
+    assert lines[0].keys() == {"iteration", "epoch", "train/loss", "train/error", "lr", "images_per_second"}
+    assert lines[2].keys() == lines[0].keys() | {"val/error", "test/error"}
+    assert [line["lr"] for line in lines] == pytest.approx([0.1, 0.1, 0.1, 0.01, 0.001, 0.001])  # milestones at 12 and 18
+    assert lines[-1]["epoch"] == pytest.approx(24 * 32 / 300)
+
+    result = json.loads((folder / "result.json").read_text())
+    assert result["final"] == {
+        "iteration": 24,
+        "train_error": lines[-1]["train/error"],
+        "train_loss": lines[-1]["train/loss"],
+        "val_error": lines[-1]["val/error"],
+        "test_error": lines[-1]["test/error"],
+    }
+    best = min((line["val/error"], line["iteration"]) for line in lines if "val/error" in line)
+    assert result["best"] == {"iteration": best[1], "error": best[0], "chosen_on": "validation"}
+    assert load(folder / "checkpoints/best.pt")["progress"]["iteration"] == best[1]
+    assert result["command"].startswith("resnet-train model=resnet20 model.depth=8")
+    assert result["versions"]["torch"] == torch.__version__
+    assert result["config"] == yaml.safe_load((folder / "config.yaml").read_text())
+
+    board = EventAccumulator(str(folder), size_guidance={"scalars": 0})
+    board.Reload()
+    for name in ("train/error", "test/error", "lr"):
+        seen = [(event.step, pytest.approx(event.value)) for event in board.Scalars(name)]
+        assert [(line["iteration"], line[name]) for line in lines if name in line] == seen
+    assert "test error" in (folder / "log.txt").read_text()
+    for place in ("result.json", f"tensorboard --logdir {folder}", f"resnet-eval --ckpt {folder}"):
+        assert place in done.out
+
+
+def test_a_small_problem_is_learned(command: Command, runs: Path) -> None:
+    """64 pictures by heart: the training error ends near nothing; an unlearned net errs on 90 %."""
+    small = [*TINY, "dataset.train_images=64", "schedule.iterations=150", "optimizer.lr=0.05", "log_every=10"]
+    assert command("resnet-train", *small, f"runs={runs}").code == 0
+    (metrics,) = runs.rglob("metrics.jsonl")
+    errors = [line["train/error"] for line in map(json.loads, metrics.read_text().splitlines()) if "train/error" in line]
+    assert errors[0] > 70
+    assert errors[-1] < 15
+
+
+def test_runs_repeat_bit_for_bit_and_seeds_differ(command: Command, tmp_path: Path) -> None:
+    weights = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        assert command("resnet-train", *TINY, f"seed={seed}", f"runs={tmp_path / name}").code == 0
+        (last,) = (tmp_path / name).rglob("last.pt")
+        weights.append(load(last)["network"]["conv1.weight"])
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_a_dry_run_tells_the_plan_and_writes_nothing(command: Command, runs: Path) -> None:
+    plan = command("resnet-train", *TINY, f"runs={runs}", "dry_run=true")
+    assert plan.code == 0, plan.err
+    for part in ("resnet8-A", "8 layers", "multiply-adds", "0.1 x 0.1 at 12, 18", "300 training", "24 iterations", str(runs), "expect"):
+        assert part in plan.out
+    assert re.search(r"about \d+ (s|min)", plan.out)
+    assert not runs.exists()
+
+
+def test_a_loss_that_is_no_number_stops_before_the_weights(command: Command, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The 11th batch has a bad loss: exit 4, the checkpoint of iteration 8 stays, and nothing after is logged."""
+    calls = 0
+
+    def poisoned(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        loss = torch.nn.functional.cross_entropy(logits, labels)
+        return loss * (math.nan if calls == 11 else 1)
+
+    monkeypatch.setattr(step_module, "cross_entropy", poisoned)
+    diverged = command("resnet-train", *TINY, f"runs={runs}")
+    refused(diverged, 4, "not finite at iteration 11", "lr 0.1", "last.pt", "smaller optimizer.lr")
+    (last,) = runs.rglob("last.pt")
+    saved = load(last)
+    assert saved["progress"]["iteration"] == 8
+    assert all(value.isfinite().all() for value in saved["network"].values())
+    assert not list(runs.rglob("result.json"))
+    (metrics,) = runs.rglob("metrics.jsonl")
+    assert max(json.loads(line)["iteration"] for line in metrics.read_text().splitlines()) == 8
+
+
+def test_a_rate_far_too_high_diverges_for_real(command: Command, runs: Path) -> None:
+    diverged = command("resnet-train", *TINY, "shortcut=none", "optimizer.lr=1e30", f"runs={runs}")
+    refused(diverged, 4, "not finite", "try a smaller optimizer.lr")
+    for path in runs.rglob("*.pt"):
+        assert all(value.isfinite().all() for value in load(path)["network"].values())
+
+
+BAD = {
+    "batch_size=400": (2, "batch_size=400: there are only 300 training images"),
+    "device=cuda": (2, "no CUDA device"),
+    "dataset.validation=10000": (2, "dataset.validation=10000"),
+    "model=resnet21": (2, "did you mean"),
+    "resume=nowhere.pt": (2, "nowhere.pt: no such file"),
+    "runs=/proc/nowhere": (2, "cannot make the run folder /proc/nowhere/"),
+}
+
+
+@pytest.mark.parametrize("override", BAD)
+def test_bad_input_is_one_line_and_leaves_nothing(command: Command, runs: Path, override: str) -> None:
+    if override == "device=cuda" and torch.cuda.is_available():
+        pytest.skip("there is a CUDA device here")
+    code, told = BAD[override]
+    words = [word for word in TINY if word.split("=")[0] != override.split("=")[0]]
+    refused(command("resnet-train", *words, f"runs={runs}", override), code, told)
+    assert not list(runs.rglob("*.pt"))
+    assert not list(runs.rglob("metrics.jsonl"))
+
+
+def test_a_sweep_trains_all_skips_the_finished_and_goes_on_past_a_broken_one(command: Command, runs: Path) -> None:
+    words = [word for word in TINY if not word.startswith(("model=", "model.depth"))]
+    sweep = ["-m", *words, "model=plain20,resnet20", "model.depth=8", "seed=0,1", f"runs={runs}"]
+    broken = runs / "synthetic/plain8/batch_size=32,dataset.test_images=150,dataset.train_images=300,schedule.iterations=24/seed1"
+    broken.mkdir(parents=True)
+    (broken / "config.yaml").write_text("{model: {depth: 14}}\n")
+    first = command("resnet-train", *sweep)
+    assert first.code == 2
+    assert "holds a run of another config" in first.err
+    assert len(list(runs.rglob("result.json"))) == 3
+    table = first.out[first.out.rindex("4 runs in") :]
+    assert table.count("test error") == 3
+    assert table.count("another config") == 1
+    (broken / "config.yaml").unlink()
+    second = command("resnet-train", *sweep)
+    assert second.code == 0
+    assert second.out.count("is finished") == 3
+    assert len(list(runs.rglob("result.json"))) == 4
+    assert not (Path.cwd() / "multirun.yaml").exists()
+
+
+def test_help_has_examples_first_and_lists_the_choices(command: Command) -> None:
+    shown = command("resnet-train", "--help").out
+    assert shown.index("examples:") < shown.index("choices") < shown.index("keys")
+    for word in ("plain56", "resnet1202", "synthetic", "quickstart", "schedule.iterations", "exit codes"):
+        assert word in shown
+
+
+def test_hydras_own_flags_work(command: Command) -> None:
+    shown = command("resnet-train", "model=plain56", "--cfg", "job")
+    assert shown.code == 0
+    assert yaml.safe_load(shown.out)["model"] == {"depth": 56}
+
+
+@pytest.mark.parametrize("no_color", [False, True])
+def test_a_terminal_gets_a_bar(runs: Path, no_color: bool) -> None:
+    """In a pseudo-terminal: iteration, loss, errors, rate, speed and time left; colours unless NO_COLOR."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 200, 0, 0))  # 200 columns
+    environment = os.environ | {"TERM": "xterm"}
+    environment.pop("NO_COLOR", None)
+    if no_color:
+        environment["NO_COLOR"] = "1"
+    words = [sys.executable, "-m", "resnet_cli.train", *TINY, f"runs={runs}"]
+    process = subprocess.Popen(words, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            part = os.read(ours, 65536)
+        except OSError:  # the other end is closed
+            break
+        if not part:
+            break
+        shown += part
+    assert process.wait(60) == 0
+    text = shown.decode()
+    bar = next(line for line in reversed(text.split("\r")) if "24/24" in line and "loss" in line)
+    for part in ("resnet8-A", "train error", "test error", "lr 0.001", "images/s", "<"):
+        assert part in bar
+    assert ("\033[1m" in text or "\033[32m" in text) is not no_color
+
+
+def test_elsewhere_lines_say_how_long_it_takes(command: Command, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resnet_cli.console.LINE_EVERY", 0.0)
+    out = command("resnet-train", *TINY, f"runs={runs}").out
+    assert re.search(r"resnet8-A 12/24  loss [\d.]+  train error [\d.]+ %  test error [\d.]+ %  lr 0.1  [\d,]+ images/s  ETA \d+ s", out)
+    assert "\033" not in out
+    assert "\r" not in out
