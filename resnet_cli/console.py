@@ -71,7 +71,7 @@ class Console:
         self.last_line = self.started = time.monotonic()
         if sys.stdout.isatty():
             colour = None if os.environ.get("NO_COLOR") else "green"
-            form = "{desc} {percentage:3.0f}%|{bar}| {n:,}/{total:,} [{elapsed}<{remaining}] {postfix}"
+            form = "{desc} {percentage:3.0f}%|{bar}| {n:,}/{total:,} [{elapsed}<{remaining}]{postfix}"
             self.bar = tqdm(
                 desc=name, total=iterations, initial=iteration, file=sys.stdout, dynamic_ncols=True, colour=colour, bar_format=form
             )
