@@ -17,7 +17,7 @@ from resnet_cli.data.images import Dataset, Normalizer, fit_normalizer
 from resnet_cli.errors import UserError, run_command
 from resnet_cli.evaluation.evaluator import Errors, measure
 from resnet_cli.evaluation.weights import load_weights, read, state_dict_of
-from resnet_cli.hardware import Precision, choose_device, choose_dtype, describe, precision_name
+from resnet_cli.hardware import Precision, choose_device, choose_dtype, describe, make_exact, precision_name
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.parts import load_dataset
 from resnet_cli.schema import Config, architecture, flatten, from_plain, to_plain
@@ -99,6 +99,7 @@ def evaluate(paths: list[Path], overrides: list[str], *, split: str) -> tuple[Er
     for other in subjects[1:]:
         if (other.config.dataset.name, other.config.dataset.validation) != (first.dataset.name, first.dataset.validation):
             raise UserError(f"{other.path} was trained on other data than {subjects[0].path}: they make no ensemble")
+    make_exact()
     device = choose_device(first.device)
     dtype = choose_dtype(first.precision, device)
     nets = [network(one) for one in subjects]  # before the data: a foreign network is told at once
@@ -134,7 +135,7 @@ def pixels(one: Subject, dataset: Dataset) -> Normalizer:
 
 def main_checked(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
-        "resnet-eval", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+        "resnet-eval", description=f"{__doc__}\n\n{EXAMPLES}", formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
         "--ckpt", nargs="+", required=True, metavar="RUN_OR_FILE", help="run folders or checkpoint files; several are an ensemble"
@@ -148,6 +149,8 @@ def main_checked(arguments: list[str]) -> int:
     overrides = hydra_side.quote_paths([word for word in options.ckpt if is_override[word]] + options.overrides)
     if not paths:
         raise UserError("--ckpt: name a run folder or a checkpoint file")
+    if options.json and not options.json.absolute().parent.is_dir():
+        raise UserError(f"--json {options.json}: there is no folder {options.json.absolute().parent}")
     errors, about = evaluate(paths, overrides, split=options.split)
     figures = dataclasses.asdict(errors)
     if options.json:

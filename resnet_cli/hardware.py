@@ -44,6 +44,12 @@ def choose_device(choice: DeviceChoice) -> torch.device:
     return torch.device("cuda" if cuda and choice is not DeviceChoice.cpu else "cpu")
 
 
+def make_exact() -> None:
+    """On CUDA: the same convolution algorithm every time, so that a resumed run is bit-equal, and fp32 that is not TF32."""
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.allow_tf32 = False
+
+
 def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     """What convolutions multiply in; weights, BN statistics and the loss stay float32."""
     if precision is not Precision.auto:

@@ -57,7 +57,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def main_checked(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
-        "resnet-info", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+        "resnet-info", description=f"{__doc__}\n\n{EXAMPLES}", formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("models", nargs="*", metavar="MODEL", help="names of networks (default: all)")
     parser.add_argument("--json", action="store_true", help="a JSON list instead of the table")

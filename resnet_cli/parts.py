@@ -9,7 +9,7 @@ from resnet_cli.data import datasets
 from resnet_cli.data.images import Dataset, Normalizer, Split, fit_normalizer
 from resnet_cli.data.loader import ResidentLoader
 from resnet_cli.errors import UserError
-from resnet_cli.hardware import choose_compile, choose_device, choose_dtype
+from resnet_cli.hardware import choose_compile, choose_device, choose_dtype, make_exact
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.schema import Config, DatasetConfig, architecture
 from resnet_cli.training.optimizer import make_optimizer
@@ -47,6 +47,7 @@ def load_dataset(config: DatasetConfig) -> Dataset:
 
 def build(config: Config) -> Parts:
     """Data, network and recipe on their device. Raises UserError and DataError; writes nothing (but a download)."""
+    make_exact()
     device = choose_device(config.device)
     dtype = choose_dtype(config.precision, device)
     dataset = load_dataset(config.dataset)

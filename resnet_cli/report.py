@@ -34,7 +34,10 @@ def provenance(result: dict[str, Any]) -> str:
 
 def write(runs: Sequence[Run], notes: Sequence[str], out: Path) -> str:
     """Writes report.md and a figure a data set into `out`; returns the report's text."""
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {out}: cannot make this folder: {error.strerror}") from error
     parts = ["# Plain and residual networks, from our runs", ""]
     for dataset in sorted({run.dataset for run in runs}):
         of = [run for run in runs if run.dataset == dataset]
@@ -54,7 +57,7 @@ def write(runs: Sequence[Run], notes: Sequence[str], out: Path) -> str:
 
 def main_checked(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
-        "resnet-report", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+        "resnet-report", description=f"{__doc__}\n\n{EXAMPLES}", formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUNS", help="run folders, or folders above them")
     parser.add_argument("--out", type=Path, default=Path("report"), metavar="DIR", help="where to write (default: report)")

@@ -44,6 +44,11 @@ exit codes: 0 done, 1 failed, 2 bad usage, 3 data missing or broken, 4 diverged,
 """
 
 
+SWEEP_FLAGS = {"-m", "--multirun"}
+HYDRA_FLAGS = {"--cfg", "-c", "--info", "-i", "--resolve", "--package", "-p", "--run", "-r", "--hydra-help"}
+HYDRA_FLAGS |= {"--shell-completion", "-sc", "--config-dir", "-cd"}
+
+
 def help_text() -> str:
     groups = "\n".join(f"  {group:<11} {', '.join(config.options(group))}" for group in config.GROUPS if group != "tweak")
     keys = "\n".join(f"  {key}" for key in config.known_keys() if key not in config.GROUPS)
@@ -98,9 +103,12 @@ def main_checked(arguments: list[str]) -> int:
     arguments = config.quote_paths(arguments)
     flags = [word for word in arguments if word.startswith("-")]
     overrides = [word for word in arguments if not word.startswith("-")]
-    multirun = bool({"-m", "--multirun"} & set(flags))
+    for flag in flags:
+        if flag.split("=")[0] not in SWEEP_FLAGS | HYDRA_FLAGS:
+            raise UserError(f"unknown flag '{flag}': settings are written key=value, as in model=resnet56 seed=1 (--help shows more)")
+    multirun = bool(SWEEP_FLAGS & set(flags))
     planned: list[Job] = []
-    if not set(flags) - {"-m", "--multirun"}:  # Hydra's own flags (--cfg, --info) answer for themselves
+    if not HYDRA_FLAGS & set(flags):  # those answer for themselves
         planned, multirun = config.jobs(overrides, multirun=multirun)
     sweep = Sweep(len(planned))
 

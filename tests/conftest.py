@@ -1,6 +1,9 @@
 """What many tests share: the commands as a user calls them, tiny runs, and the real data where it is."""
 
 import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch wakes: networks this small gain nothing from threads, and two processes would fight
+
 import subprocess
 import sys
 from collections.abc import Callable

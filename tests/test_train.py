@@ -168,6 +168,10 @@ def test_a_sweep_trains_all_skips_the_finished_and_goes_on_past_a_broken_one(com
     assert not (Path.cwd() / "multirun.yaml").exists()
 
 
+def test_flags_that_are_none_say_how_settings_are_written(command: Command) -> None:
+    refused(command("resnet-train", "--model", "resnet56"), 2, "unknown flag '--model'", "key=value")
+
+
 def test_help_has_examples_first_and_lists_the_choices(command: Command) -> None:
     shown = command("resnet-train", "--help").out
     assert shown.index("examples:") < shown.index("choices") < shown.index("keys")

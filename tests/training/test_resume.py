@@ -85,6 +85,17 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(
     assert_same(ended(runs), ended(undisturbed))
 
 
+def test_a_stopped_sweep_goes_on(command: Command, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = ["-m", *TINY, "seed=0,1", f"runs={runs}"]
+    with monkeypatch.context() as patched:
+        kill_at(patched, 10)
+        stopped = command("resnet-train", *sweep)
+    assert stopped.code == 130
+    assert len(list(runs.rglob("config.yaml"))) == 1  # the second has not begun
+    assert command("resnet-train", *sweep).code == 0
+    assert len(list(runs.rglob("result.json"))) == 2
+
+
 def test_sigterm_is_143(command: Command, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kill_at(monkeypatch, 3, signal.SIGTERM)
     assert command("resnet-train", *TINY, f"runs={runs}").code == 128 + signal.SIGTERM
