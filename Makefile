@@ -1,6 +1,7 @@
 # Everything from a fresh clone with Python (3.11 - 3.13) and make. `make help` lists the targets.
 SHELL := /bin/bash
-PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do command -v $$p && break; done)
+FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do $$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 export RESNET_DATA ?= data
@@ -14,9 +15,9 @@ help: ## list the targets
 install: $(VENV)/.installed ## make .venv and install the project into it, with its development tools
 
 $(VENV)/.installed: pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
-	  { echo "make: $$($(PYTHON) --version) does not fit: Python 3.11, 3.12 or 3.13 is needed; make PYTHON=/path/to/python3.12 ..." >&2; exit 2; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -n "$(PYTHON)" && $(PYTHON) -c '$(FITS)' || \
+	  { echo "make: Python 3.11, 3.12 or 3.13 is needed; name one with make PYTHON=/path/to/python3.12" >&2; exit 2; }
+	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV); PyTorch brings about 3 GB, once"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@

@@ -1,5 +1,7 @@
 """Hydra's side of the house: find conf/, compose a command line into a `schema.Config`, say clearly what does not fit."""
 
+import hashlib
+import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +13,7 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
@@ -23,6 +26,7 @@ from resnet_cli.schema import BOOKKEEPING, Config, architecture, flatten, to_pla
 
 PACKAGE = Path(__file__).resolve().parent
 CONF_DIR = next((path for path in (PACKAGE / "conf", PACKAGE.parent / "conf") if path.is_dir()), PACKAGE / "conf")
+LONGEST = 200  # characters of a folder's name
 GROUPS = ("model", "dataset", "optimizer", "schedule", "experiment", "tweak")
 
 ConfigStore.instance().store(name="schema", node=Config)
@@ -59,7 +63,10 @@ def jobs(overrides: list[str], *, multirun: bool) -> tuple[list[Job], bool]:
                     raise UserError(f"{override.input_line}: several values make a sweep; add -m to run them all")
             return [job(overrides)], False
         params = [f"{key}={value}" for key, value in (root.hydra.sweeper.params or {}).items()]
-        (batch,) = BasicSweeper.split_arguments(parse(params + overrides), max_batch_size=None)
+        try:
+            (batch,) = BasicSweeper.split_arguments(parse(params + overrides), max_batch_size=None)
+        except HydraException as error:
+            raise UserError(f"cannot sweep this: {error}; list the values, as in seed=0,1,2") from error
         return [job(one) for one in batch], True
 
 
@@ -68,14 +75,9 @@ def job(overrides: list[str]) -> Job:
     for override in parse(overrides):
         check_key(override)
         check_choice(override)
-    return job_of(compose(overrides), overrides)
-
-
-def job_of(composed: DictConfig, overrides: list[str]) -> Job:
-    """The run a composed config stands for. Raises UserError for values that do not fit."""
-    config = to_config(composed)
+    config = to_config(compose(overrides))
     check(config)
-    return Job(config, Path(config.runs) / run_name(config, overrides), overrides)
+    return Job(config, Path(config.runs).expanduser() / run_name(config, overrides), overrides)
 
 
 @contextmanager
@@ -86,7 +88,7 @@ def hydra_ready() -> Iterator[None]:
 
 def parse(overrides: list[str]) -> list[Override]:
     try:
-        return OverridesParser.create().parse_overrides(overrides)
+        return OverridesParser.create(config_loader=GlobalHydra.instance().config_loader()).parse_overrides(overrides)
     except OverrideParseException as error:
         raise UserError(f"cannot read '{error.override}': expected key=value, as in model=resnet56 seed=1") from error
 
@@ -114,7 +116,7 @@ def check_key(override: Override) -> None:
     """Refuses keys the schema does not have, also those that Hydra would let in with a `+`."""
     key = override.key_or_group
     known = known_keys()
-    if key not in known and key.split(".")[0] not in ("hydra", *(f"hydra/{part}" for part in ("launcher", "sweeper"))):
+    if key not in known and not key.startswith("hydra."):
         raise UserError(f"unknown key '{key}'{did_you_mean(key, known, otherwise='resnet-train --help lists them')}")
 
 
@@ -141,7 +143,8 @@ def compose(overrides: list[str], *, with_hydra: bool = False) -> DictConfig:
         cause: BaseException = error.__cause__ or error
         reason = str(cause).splitlines()[0]
         where = re.search(r"override (\S+)", str(error))
-        raise UserError(f"{where[1]}: {reason}" if where else reason) from error
+        prefix = where[1].strip("':.") + ": " if where else ""
+        raise UserError(prefix + reason) from error
 
 
 def to_config(composed: DictConfig) -> Config:
@@ -165,9 +168,10 @@ def check(config: Config) -> None:
     for key in (*counts, "dataset.train_images", "dataset.test_images"):
         if flat[key] is not None and flat[key] < 1:
             raise UserError(f"{key}={flat[key]}: must be at least 1")
-    for key in ("optimizer.lr", "optimizer.momentum", "optimizer.weight_decay", "dataset.validation", "seed"):
-        if not flat[key] >= 0:
-            raise UserError(f"{key}={flat[key]}: must not be negative")
+    rates = ("optimizer.lr", "optimizer.momentum", "optimizer.weight_decay", "schedule.gamma", "schedule.warmup_lr")
+    for key in (*rates, "dataset.validation", "seed"):
+        if flat[key] is not None and not 0 <= flat[key] < math.inf:
+            raise UserError(f"{key}={flat[key]}: must be a number that is not negative")
     if config.seed >= 2**63:
         raise UserError(f"seed={config.seed}: must fit 63 bits")
     if config.optimizer.nesterov and not config.optimizer.momentum:
@@ -191,7 +195,10 @@ def run_name(config: Config, overrides: list[str]) -> Path:
             parts[key] = value if key == "experiment" else f"{key}={value}"
     extra = ",".join(value for _, value in sorted(parts.items(), key=lambda part: (part[0] != "experiment", part[0])))
     network = architecture(config, num_classes=10).name
-    return Path(config.dataset.name, network, re.sub(r"[^\w.,=+-]+", "_", extra), f"seed{config.seed}")
+    middle = re.sub(r"[^\w.,=+-]+", "_", extra)
+    if len(middle) > LONGEST:  # file systems stop at 255; config.yaml tells what it was
+        middle = f"{middle[: LONGEST - 9]}-{hashlib.sha256(middle.encode()).hexdigest()[:8]}"
+    return Path(config.dataset.name, network, middle, f"seed{config.seed}")
 
 
 def leaves(tree: Any, prefix: str = "") -> list[str]:

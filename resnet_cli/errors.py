@@ -62,7 +62,7 @@ def explain(error: BaseException) -> tuple[str, int]:
         return "stopped", 128 + signal.SIGINT
     if isinstance(error, OSError) and error.errno in DISK_ERRORS:
         where = f" ({error.filename})" if error.filename else ""
-        return f"cannot write: {error.strerror}{where}", FAILED
+        return f"cannot read or write: {error.strerror}{where}", FAILED
     raise error
 
 

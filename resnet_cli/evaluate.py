@@ -32,7 +32,7 @@ EXAMPLES = """examples:
                                                                  another project's CIFAR weights
 
 A file of another project holds weights alone, so model=, and how its pixels were normalised, must be said; it is measured
-in fp32 unless precision= says otherwise. Ours know all that and are measured in the precision they were trained in.
+in fp32 unless precision= says otherwise. Ours know all that, and are measured in the precision of their config.
 The last line is JSON: top1_error and top5_error in percent, and count.
 """
 
@@ -122,8 +122,7 @@ def evaluate(paths: list[Path], overrides: list[str], *, split: str) -> tuple[Er
 
 def network(one: Subject) -> ResNet:
     """The network of a checkpoint, in eval mode."""
-    classes = one.state["fc.weight"].shape[0] if "fc.weight" in one.state else 10
-    net = ResNet(architecture(one.config, num_classes=classes))
+    net = ResNet(architecture(one.config, num_classes=10))
     load_weights(net, one.state, path=one.path, name=net.architecture.name)
     return net.eval().to(memory_format=torch.channels_last)
 
@@ -149,8 +148,8 @@ def main_checked(arguments: list[str]) -> int:
     overrides = hydra_side.quote_paths([word for word in options.ckpt if is_override[word]] + options.overrides)
     if not paths:
         raise UserError("--ckpt: name a run folder or a checkpoint file")
-    if options.json and not options.json.absolute().parent.is_dir():
-        raise UserError(f"--json {options.json}: there is no folder {options.json.absolute().parent}")
+    if options.json and (options.json.is_dir() or not options.json.absolute().parent.is_dir()):
+        raise UserError(f"--json {options.json}: name a file in a folder that exists")
     errors, about = evaluate(paths, overrides, split=options.split)
     figures = dataclasses.asdict(errors)
     if options.json:

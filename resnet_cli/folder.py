@@ -1,4 +1,4 @@
-"""A run's folder: whose it is, whether it is finished, and the lock that keeps a second process out."""
+"""A run's folder: which run it belongs to, whether that is finished, and the lock that keeps a second process out."""
 
 import json
 import os
@@ -12,6 +12,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from resnet_cli.errors import UserError
+from resnet_cli.files import write_whole
 from resnet_cli.schema import Config, differences, to_plain
 
 
@@ -25,11 +26,11 @@ class RunFolder:
         return str(self.path)
 
     @property
-    def config(self) -> Path:
+    def config_file(self) -> Path:
         return self.path / "config.yaml"
 
     @property
-    def result(self) -> Path:
+    def result_file(self) -> Path:
         return self.path / "result.json"
 
     @property
@@ -42,35 +43,33 @@ class RunFolder:
 
     def read_result(self) -> dict[str, Any] | None:
         """The result of a finished run, or None. Raises UserError for a broken one."""
-        if not self.result.is_file():
+        if not self.result_file.is_file():
             return None
         try:
-            return dict(json.loads(self.result.read_text()))
+            return dict(json.loads(self.result_file.read_text()))
         except ValueError as error:
-            raise UserError(f"{self.result} is no JSON ({error}); delete it to have it written again") from error
+            raise UserError(f"{self.result_file} is no JSON ({error}); delete it to have it written again") from error
 
     def write_result(self, result: dict[str, Any]) -> None:
-        part = self.result.with_name("result.json.part")
-        part.write_text(json.dumps(result, indent=2) + "\n")
-        os.replace(part, self.result)
+        write_whole(self.result_file, json.dumps(result, indent=2) + "\n")
 
     def open(self, config: Config) -> None:
-        """Makes the folder and writes down whose it is. Raises UserError where it is another run's."""
+        """Writes down which run the folder belongs to. Raises UserError where it is another's."""
         self.refuse_other(config)
-        if not self.config.exists():
-            self.config.write_text(yaml.safe_dump(to_plain(config), sort_keys=False))
+        if not self.config_file.exists():
+            write_whole(self.config_file, yaml.safe_dump(to_plain(config), sort_keys=False))
 
     def refuse_other(self, config: Config) -> None:
         """A folder belongs to one config. Raises UserError showing what differs."""
-        if not self.config.is_file():
+        if not self.config_file.is_file():
             return
         try:
-            changed = differences(dict(yaml.safe_load(self.config.read_text())), to_plain(config))
+            changed = differences(dict(yaml.safe_load(self.config_file.read_text())), to_plain(config))
         except (yaml.YAMLError, TypeError, ValueError) as error:
-            raise UserError(f"{self.config} cannot be read; move the folder away to start anew") from error
+            raise UserError(f"{self.config_file} cannot be read; move the folder away to start anew") from error
         if changed:
             raise UserError(f"{self} holds a run of another config ({'; '.join(changed)}); move it away or choose another runs=")
-        if config.resume == "never" and (self.result.exists() or self.checkpoints.exists()):
+        if config.resume == "never" and (self.result_file.exists() or self.checkpoints.exists()):
             raise UserError(f"resume=never, but {self} already holds this run; move it away or choose another runs=")
 
     @contextmanager

@@ -1,11 +1,16 @@
 """The machine: which device, which number format, and whether compiling pays."""
 
+import logging
 import os
 import platform
 import shutil
+import sysconfig
+from collections.abc import Callable
 from enum import StrEnum
+from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from resnet_cli.errors import UserError
 
@@ -72,16 +77,39 @@ def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
 
 
 def choose_compile(choice: Compile, device: torch.device, *, iterations: int) -> tuple[bool, str]:
-    """Whether to compile a run of `iterations` (the schedule's, not what is left: a resumed run decides the same), and why."""
+    """Whether to compile a run of `iterations`, and why.
+
+    These are the schedule's, not what is left: a resumed run decides the same. Raises UserError for `on` where it cannot be.
+    """
     if choice is Compile.off:
         return False, "compile=off"
     if choice is Compile.auto and device.type != "cpu":
         return False, "not on CUDA, unless compile=on"
     if choice is Compile.auto and iterations < COMPILE_PAYS_AFTER:
         return False, f"under {COMPILE_PAYS_AFTER} iterations it does not pay"
-    if device.type == "cpu" and not any(shutil.which(name) for name in (os.environ.get("CXX", ""), "g++", "clang++") if name):
-        return False, "no C++ compiler (g++ or clang++) found; going on without"
+    missing = missing_for_compiling() if device.type == "cpu" else None
+    if missing and choice is Compile.on:
+        raise UserError(f"compile=on: {missing} is missing, which PyTorch's compiler needs; install it, or use compile=auto")
+    if missing:
+        return False, f"{missing} is missing; going on without"
     return True, "compile=on" if choice is Compile.on else "a long run"
+
+
+def missing_for_compiling() -> str | None:
+    """What PyTorch's CPU compiler lacks on this machine, in words."""
+    compilers = (os.environ.get("CXX", ""), "g++", "clang++")
+    if not any(shutil.which(name) for name in compilers if name):
+        return "a C++ compiler (g++ or clang++)"
+    if not Path(sysconfig.get_path("include"), "Python.h").is_file():
+        return "Python.h (of python3-dev)"
+    return None
+
+
+def compile_network(network: nn.Module) -> Callable[[Tensor], Tensor]:
+    """`network` compiled at its first call, whatever a sweep has compiled in this process before."""
+    torch.compiler.reset()  # after eight networks of one class it would quietly stop compiling
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it warns of a missing CUDA nobody asked for
+    return torch.compile(network)
 
 
 def describe(device: torch.device) -> str:

@@ -18,7 +18,7 @@ EXAMPLES = """examples:
 CAPTION = "Dashed: training error, running over augmented mini-batches. Bold: test error. Nothing is smoothed."
 
 
-def one_a_network(runs: Sequence[Run]) -> list[Run]:
+def one_per_network(runs: Sequence[Run]) -> list[Run]:
     """The longest run of each network, the first seed where several are as long."""
     chosen: dict[str, Run] = {}
     for run in runs:
@@ -41,7 +41,7 @@ def write(runs: Sequence[Run], notes: Sequence[str], out: Path) -> str:
     parts = ["# Plain and residual networks, from our runs", ""]
     for dataset in sorted({run.dataset for run in runs}):
         of = [run for run in runs if run.dataset == dataset]
-        drawn = one_a_network(of)
+        drawn = one_per_network(of)
         picture = out / f"degradation-{dataset}.png"
         seeds = sorted({run.seed for run in drawn})
         draw_degradation(drawn, picture, title=f"{dataset}: plain and residual networks, seed {', '.join(map(str, seeds))}")

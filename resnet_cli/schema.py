@@ -27,7 +27,7 @@ class DatasetConfig:
     mirror: str = MISSING
     validation: int = 0  # training images held out; the paper's 45k/5k is 5000
     normalization: Normalization = Normalization.paper
-    train_images: int | None = None  # only so many from the front; null: all
+    train_images: int | None = None  # use only so many; null: all
     test_images: int | None = None
 
 

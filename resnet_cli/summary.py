@@ -26,8 +26,9 @@ def plan(config: Config, parts: Parts, folder: RunFolder) -> str:
     net, data, recipe = parts.network.architecture, parts.dataset, parts.schedule
     cost = complexity.multiply_adds(net, image_size=data.train.images.shape[-1])
     sgd = config.optimizer
-    steps = ", ".join(f"{at:,}" for at in recipe.milestone_iterations)
-    warmup = f"; first {recipe.warmup_lr:g} until the training error is under {recipe.warmup_until_error:g} %" if recipe.warmup_lr else ""
+    steps = f" x {recipe.gamma:g} at {', '.join(f'{at:,}' for at in recipe.milestone_iterations)}" if recipe.milestones else ""
+    until = f"; first {recipe.warmup_lr or 0:g} until the training error is under {recipe.warmup_until_error:g} %"
+    warmup = until if recipe.warmup_lr is not None else ""
     validation = f", {len(data.validation):,} validation" if data.validation else ""
     epochs = recipe.iterations * config.batch_size / len(data.train)
     return rows(
@@ -35,7 +36,7 @@ def plan(config: Config, parts: Parts, folder: RunFolder) -> str:
             ("network", f"{net.name}: {net.depth} layers, {complexity.parameters(net):,} parameters, {cost / 1e6:,.1f}M multiply-adds"),
             ("data", f"{data.name}: {len(data.train):,} training{validation}, {len(data.test):,} test images"),
             ("pixels", f"{config.dataset.normalization} normalization; pad 4, random crop and flip"),
-            ("recipe", f"SGD, batch {config.batch_size}, lr {sgd.lr:g} x {recipe.gamma:g} at {steps}{warmup}"),
+            ("recipe", f"SGD, batch {config.batch_size}, lr {sgd.lr:g}{steps}{warmup}"),
             ("", f"momentum {sgd.momentum:g}, weight decay {sgd.weight_decay:g}{', Nesterov' if sgd.nesterov else ''}"),
             ("length", f"{recipe.iterations:,} iterations ({epochs:.1f} epochs)"),
             ("device", f"{describe(parts.device)}; {precision_name(parts.step.dtype)}; compiled: {parts.compiling}"),
@@ -68,7 +69,7 @@ def make_result(config: Config, parts: Parts, trainer: Trainer, command: str) ->
         "warmup_ended_at": now.warmup_ended_at,
         "seconds": round(now.seconds, 1),
         "images_per_second": round(now.iteration * config.batch_size / now.seconds, 1),  # evaluation and saving included
-        "peak_memory_gib": peak_memory(),
+        "peak_memory_gib": peak_memory(),  # of this process so far, earlier runs of a sweep included
         "device": describe(parts.device),
         "precision": precision_name(parts.step.dtype),
         "compiled": parts.compiling,
@@ -121,7 +122,7 @@ def closing(result: dict[str, Any], folder: RunFolder) -> str:
             ("training error", f"{final['train_error']:.2f} %  (running, augmented)"),
             ("best", f"{best['error']:.2f} %  (iteration {best['iteration']:,}, chosen on the {best['chosen_on']} images)"),
             ("time", f"{duration(result['seconds'])}, {result['images_per_second']:,.0f} images/s, {result['peak_memory_gib']:.2f} GiB"),
-            ("result", str(folder.result)),
+            ("result", str(folder.result_file)),
             ("curves", f"tensorboard --logdir {folder}"),
             ("checkpoint", f"resnet-eval --ckpt {folder}"),
         ]

@@ -5,8 +5,6 @@ import sys
 import time
 
 import hydra
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
 
 from resnet_cli import config, worker
 from resnet_cli.config import CONF_DIR, Job
@@ -39,14 +37,13 @@ choices (group=name):
 keys (key=value; `resnet-train --cfg job` shows them with their values):
 {keys}
 
-flags: -m (--multirun) to sweep; --cfg, --info and the other flags of Hydra.
+flags: -m (--multirun) to sweep; --cfg job, --info and --shell-completion are Hydra's.
 exit codes: 0 done, 1 failed, 2 bad usage, 3 data missing or broken, 4 diverged, 128+signal stopped (resumable)
 """
 
 
 SWEEP_FLAGS = {"-m", "--multirun"}
-HYDRA_FLAGS = {"--cfg", "-c", "--info", "-i", "--resolve", "--package", "-p", "--run", "-r", "--hydra-help"}
-HYDRA_FLAGS |= {"--shell-completion", "-sc", "--config-dir", "-cd"}
+HYDRA_FLAGS = {"--cfg", "-c", "--info", "-i", "--resolve", "--package", "-p", "--hydra-help", "--shell-completion", "-sc"}
 
 
 def help_text() -> str:
@@ -55,9 +52,9 @@ def help_text() -> str:
     return HELP.format(groups=groups, keys=keys)
 
 
-def train_one(job: Job, console: Console) -> int:
+def train_one(job: Job) -> int:
     """One run, or its rehearsal. Returns the exit code 0."""
-    folder = RunFolder(job.folder)
+    folder, console = RunFolder(job.folder), Console()
     if job.config.dry_run:
         worker.rehearse(job.config, folder, console=console)
     else:
@@ -65,35 +62,28 @@ def train_one(job: Job, console: Console) -> int:
     return 0
 
 
-class Sweep:
-    """What became of each run of a sweep: a broken one is told at once and again at the end, and the rest goes on."""
+def sweep(jobs: list[Job]) -> int:
+    """Every run in turn; a broken one is told at once and again in the closing table, and the rest goes on.
 
-    def __init__(self, total: int) -> None:
-        self.total, self.began = total, time.monotonic()
-        self.done: list[tuple[Job, str, int]] = []
-
-    def train(self, job: Job) -> None:
-        print(bold(f"[{len(self.done) + 1}/{self.total}] {shlex.join(job.overrides)}"), flush=True)
+    Returns the first failure's exit code. A signal ends the sweep.
+    """
+    began, outcomes = time.monotonic(), []
+    for number, job in enumerate(jobs, 1):
+        print(bold(f"[{number}/{len(jobs)}] {shlex.join(job.overrides)}"), flush=True)
+        line, code = "done", 0
         try:
-            train_one(job, Console())
-            self.done.append((job, "done", 0))
-        except (Stopped, KeyboardInterrupt) as stop:
-            line, code = explain(stop)
-            print(f"resnet-train: {line}", file=sys.stderr)
-            raise SystemExit(code) from stop
+            train_one(job)
+        except (Stopped, KeyboardInterrupt):
+            raise
         except (UserError, OSError) as error:
             line, code = explain(error)
             print(f"resnet-train: {line}", file=sys.stderr, flush=True)
-            self.done.append((job, line, code))
-
-    def close(self) -> int:
-        """The closing table; the exit code is the first failure's."""
-        print(bold(f"{self.total} runs in {duration(time.monotonic() - self.began)}"))
-        for job, line, code in self.done:
-            result = None if code or job.config.dry_run else RunFolder(job.folder).read_result()
-            outcome = headline(result) if result else line
-            print(f"  {job.folder!s:<50} {outcome}")
-        return next((code for _, _, code in self.done if code), 0)
+        outcomes.append((job, line, code))
+    print(bold(f"{len(jobs)} runs in {duration(time.monotonic() - began)}"))
+    for job, line, code in outcomes:
+        result = None if code or job.config.dry_run else RunFolder(job.folder).read_result()
+        print(f"  {job.folder!s:<50} {headline(result) if result else line}")
+    return next((code for _, _, code in outcomes if code), 0)
 
 
 def main_checked(arguments: list[str]) -> int:
@@ -101,27 +91,16 @@ def main_checked(arguments: list[str]) -> int:
         print(help_text(), end="")
         return 0
     arguments = config.quote_paths(arguments)
-    flags = [word for word in arguments if word.startswith("-")]
+    flags = {word.split("=")[0] for word in arguments if word.startswith("-")}
+    if unknown := flags - SWEEP_FLAGS - HYDRA_FLAGS:
+        raise UserError(f"unknown flag '{min(unknown)}': settings are written key=value, as in model=resnet56 seed=1 (--help shows more)")
+    if flags & HYDRA_FLAGS:  # Hydra answers those itself
+        sys.argv[1:] = [word for word in arguments if word not in SWEEP_FLAGS]
+        hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="train")(lambda _: None)()
+        return 0
     overrides = [word for word in arguments if not word.startswith("-")]
-    for flag in flags:
-        if flag.split("=")[0] not in SWEEP_FLAGS | HYDRA_FLAGS:
-            raise UserError(f"unknown flag '{flag}': settings are written key=value, as in model=resnet56 seed=1 (--help shows more)")
-    multirun = bool(SWEEP_FLAGS & set(flags))
-    planned: list[Job] = []
-    if not HYDRA_FLAGS & set(flags):  # those answer for themselves
-        planned, multirun = config.jobs(overrides, multirun=multirun)
-    sweep = Sweep(len(planned))
-
-    def task(composed: DictConfig) -> None:
-        job = config.job_of(composed, list(HydraConfig.get().overrides.task))
-        if multirun:
-            sweep.train(job)
-        elif code := run_command("resnet-train", lambda: train_one(job, Console())):
-            sys.exit(code)  # Hydra would print a traceback for an exception
-
-    sys.argv[1:] = arguments
-    hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="train")(task)()
-    return sweep.close() if multirun else 0
+    jobs, is_sweep = config.jobs(overrides, multirun=bool(flags & SWEEP_FLAGS))
+    return sweep(jobs) if is_sweep else train_one(jobs[0])
 
 
 def main() -> int:

@@ -8,12 +8,12 @@ import torch
 
 from resnet_cli import summary
 from resnet_cli.console import Console, bold, duration, rows
-from resnet_cli.errors import UserError
+from resnet_cli.errors import Failed, Stopped, UserError
 from resnet_cli.evaluation.weights import load_weights
 from resnet_cli.folder import RunFolder
 from resnet_cli.hardware import autocast
-from resnet_cli.parts import build
-from resnet_cli.schema import Config, to_plain
+from resnet_cli.parts import Parts, build
+from resnet_cli.schema import Config, differences, to_plain
 from resnet_cli.signals import stop_on_signal
 from resnet_cli.training import checkpoint
 from resnet_cli.training.step import TrainStep
@@ -31,6 +31,7 @@ def run(config: Config, folder: RunFolder, *, command: str, console: Console) ->
         console.say(f"{folder} is finished: {summary.headline(finished)}")
         return finished
     parts = build(config)
+    given = given_checkpoint(config, parts)
     with folder.locked(), stop_on_signal() as request:
         folder.open(config)
         console.keep(folder.log)
@@ -42,34 +43,58 @@ def run(config: Config, folder: RunFolder, *, command: str, console: Console) ->
             held_out=parts.held_out,
             every=Every(config.log_every, config.eval_every, config.checkpoint_every),
             folder=folder.path,
-            identity={"config": to_plain(config), "architecture": to_plain(parts.network.architecture), "command": command},
+            identity={"config": to_plain(config), "command": command},
             console=console,
         )
         console.say(bold(f"{parts.network.architecture.name} on {config.dataset.name}, seed {config.seed}"))
         console.say(summary.plan(config, parts, folder))
-        resume(trainer, config, folder)
-        trainer.fit(request)
+        try:
+            resume(trainer, config, folder, given)
+            trainer.fit(request)
+        except (UserError, torch.OutOfMemoryError) as error:
+            line = str(error).splitlines()[0]
+            console.record(f"ended: {line}")
+            if isinstance(error, UserError):
+                raise
+            raise Failed(f"out of memory with batch_size={config.batch_size}: {line}; try a smaller batch_size") from error
         result = summary.make_result(config, parts, trainer, command)
         folder.write_result(result)
-    console.say(summary.closing(result, folder))
+        console.say(summary.closing(result, folder))
+        if request.signum is not None:  # during the last evaluation
+            raise Stopped("stopped; this run is finished", signum=request.signum)
     return result
 
 
-def resume(trainer: Trainer, config: Config, folder: RunFolder) -> None:
-    """Takes up the checkpoint that `resume=` asks for, if there is one. Raises UserError where it does not fit."""
-    saved = None if config.resume == "never" else checkpoint.newest(folder.checkpoints, warn=trainer.console.warn)
-    where = folder.checkpoints / checkpoint.LAST
-    if saved is None and config.resume not in ("auto", "never"):
-        where = checkpoint.resolve(Path(config.resume).expanduser())
-        saved = checkpoint.load(where)
-    if saved is None:
-        return
-    load_weights(trainer.network, saved["network"], path=where, name=trainer.network.architecture.name)
-    done, end = saved["progress"]["iteration"], trainer.schedule.iterations
+Saved = tuple[dict[str, Any], Path]
+
+
+def given_checkpoint(config: Config, parts: Parts) -> Saved | None:
+    """The checkpoint that `resume=PATH` names. Raises UserError where it does not fit; nothing has been written yet."""
+    if config.resume in ("auto", "never"):
+        return None
+    path = checkpoint.resolve(Path(config.resume).expanduser())
+    saved = checkpoint.load(path)
+    load_weights(parts.network, saved["network"], path=path, name=parts.network.architecture.name)
+    done, end = saved["progress"]["iteration"], parts.schedule.iterations
     if done > end:
-        raise UserError(f"checkpoint {where} is at iteration {done:,}, past the end of this schedule ({end:,})")
+        raise UserError(f"checkpoint {path} is at iteration {done:,}, past the end of this schedule ({end:,})")
+    return saved, path
+
+
+def resume(trainer: Trainer, config: Config, folder: RunFolder, given: Saved | None) -> None:
+    """Goes on from the folder's own checkpoint, else from the `given` one, if there is any. Raises UserError where it does not fit."""
+    own = None if config.resume == "never" else checkpoint.newest(folder.checkpoints, warn=trainer.console.warn)
+    if own is None and given is None:
+        return
+    saved, path = own or given  # type: ignore[misc]  # one of them is there
+    changed = differences(saved["config"], to_plain(config))
+    if changed and own:
+        raise UserError(f"{path} is of another config ({'; '.join(changed)}); move {folder} away or choose another runs=")
     trainer.restore(saved)
-    trainer.console.say(f"resuming at iteration {done:,} from {where}")
+    if changed:
+        trainer.console.warn(f"{path} was trained with another config ({'; '.join(changed)})")
+        trainer.progress.best_error = trainer.progress.best_iteration = None  # measured on another run's terms
+    trainer.console.say(f"resuming at iteration {trainer.progress.iteration:,} from {path}")
 
 
 def rehearse(config: Config, folder: RunFolder, *, console: Console, steps: int = 12) -> None:
@@ -88,9 +113,11 @@ def rehearse(config: Config, folder: RunFolder, *, console: Console, steps: int 
     eager.read()
     each = (time.perf_counter() - began) / steps
     images = torch.zeros(500, *parts.dataset.test.images.shape[1:], device=parts.device)
+    network = parts.network.eval()
     with torch.inference_mode(), autocast(parts.device, parts.step.dtype):
+        network(images).sum().item()  # once for the caches
         began = time.perf_counter()
-        parts.network.eval()(images).sum().item()
+        network(images).sum().item()
     tests = config.schedule.iterations / config.eval_every * sum(map(len, parts.held_out.values())) / 500 * (time.perf_counter() - began)
     total = config.schedule.iterations * each + tests
     note = "; compiling will shorten it" if parts.compiling.startswith("yes") else ""

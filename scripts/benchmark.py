@@ -26,7 +26,7 @@ from torchvision.models.resnet import BasicBlock, conv3x3
 from resnet_cli.data import synthetic
 from resnet_cli.data.images import Normalization, Split, fit_normalizer
 from resnet_cli.data.loader import ResidentLoader
-from resnet_cli.hardware import DeviceChoice, Precision, choose_device, choose_dtype, describe, precision_name
+from resnet_cli.hardware import DeviceChoice, Precision, choose_device, choose_dtype, describe, make_exact, precision_name
 from resnet_cli.models.architecture import Shortcut, cifar
 from resnet_cli.models.resnet import ResNet, ZeroPadIdentity
 from resnet_cli.training.optimizer import make_optimizer
@@ -130,13 +130,14 @@ def main() -> int:
     parser.add_argument("--depth", type=int, default=20)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=25, help="steps of each contestant in a round")
+    parser.add_argument("--steps", type=int, default=60, help="steps of each contestant in a round")
     parser.add_argument("--workers", type=int, default=2, help="of the usual script's DataLoader")
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
+    make_exact()
     device = choose_device(DeviceChoice.auto)
     dtype = choose_dtype(Precision.auto, device)
-    split = Split(*synthetic.draw(synthetic.TRAIN_COUNT, seed=0))
+    split = Split(*synthetic.draw(50_000, seed=0))  # as many as CIFAR-10 has
     size, depth = options.batch_size, options.depth
     contestants = {
         "usual script, fp32": usual(depth, split, batch_size=size, workers=options.workers, device=device),

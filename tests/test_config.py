@@ -93,6 +93,18 @@ def test_a_sweep_is_every_combination() -> None:
     ]
 
 
+def test_a_sweep_may_glob() -> None:
+    planned, _ = jobs(["model=glob(plain*)"], multirun=True)
+    assert [job.config.model.depth for job in planned] == [110, 20, 32, 44, 56]
+
+
+def test_a_long_list_of_overrides_still_makes_a_folder() -> None:
+    milestones = ",".join(str(n / 100) for n in range(1, 90))
+    one, other = (jobs([f"schedule.milestones=[{milestones}]", f"batch_size={size}"], multirun=False)[0][0].folder for size in (64, 65))
+    assert max(len(part) for part in one.parts) <= 200
+    assert one != other
+
+
 WRONG = {
     "model=resnet65": "unknown model 'resnet65': did you mean 'resnet56'",
     "model=resnet34": "training on ImageNet is not there yet",
@@ -105,9 +117,14 @@ WRONG = {
     "batch_size=many": "batch_size=many: Value 'many' of type 'str' could not be converted to Integer",
     "batch_size=0": "batch_size=0: must be at least 1",
     "optimizer.lr=fast": "could not be converted to Float",
-    "optimizer.lr=-1": "must not be negative",
-    "optimizer.lr=nan": "must not be negative",
-    "seed=-1": "must not be negative",
+    "optimizer.lr=-1": "must be a number that is not negative",
+    "optimizer.lr=nan": "must be a number that is not negative",
+    "seed=-1": "not negative",
+    "optimizer.lr=inf": "must be a number",
+    "schedule.gamma=-1": "not negative",
+    "schedule.warmup_lr=nan": "must be a number",
+    "hydra/launcher=joblib": "unknown key 'hydra/launcher'",
+    "~hydra.foo": "hydra.foo",
     "seed=9223372036854775808": "must fit 63 bits",
     "model.depth=21": "6n+2 layers (20, 32, 44, 56, 110, 1202, ...); nearest: 20 or 26",
     "schedule.iterations=0": "must be at least 1",

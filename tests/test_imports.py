@@ -8,13 +8,13 @@ import resnet_cli
 PACKAGE = Path(resnet_cli.__file__).parent
 
 # What each room may import of ours, besides itself and the leaves. Commands on top may import anything but each other.
-LEAVES = {"errors", "console", "hardware", "signals"}
+LEAVES = {"errors", "console", "files", "hardware", "signals"}
 ROOMS: dict[str, set[str]] = {
     "models": set(),
     "data": set(),
     "evaluation": {"models", "data"},
     "training": {"models", "data", "evaluation"},
-    "paper": {"training"},
+    "paper": {"training", "schema"},
     "schema": {"models", "data"},
     "folder": {"schema"},
     "parts": {"models", "data", "training", "schema"},

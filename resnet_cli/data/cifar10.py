@@ -2,7 +2,12 @@
 
 import hashlib
 import os
+import socket
+import tarfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 
 import torch
@@ -26,7 +31,7 @@ def load(root: Path, *, download: bool, mirror: str) -> tuple[Split, Split]:
     """
     wrong = first_wrong_file(root)
     if wrong and download:
-        fetch(mirror, root, archive=ARCHIVE, md5=ARCHIVE_MD5)
+        fetch(mirror, root, archive=ARCHIVE, md5=ARCHIVE_MD5, is_there=lambda: first_wrong_file(root) is None)
         wrong = first_wrong_file(root)
     if wrong:
         raise DataError(
@@ -42,7 +47,10 @@ def first_wrong_file(root: Path) -> str | None:
         path = root / CIFAR10.base_folder / name
         if not path.is_file():
             return f"{path} is missing"
-        found = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+        try:
+            found = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+        except OSError as error:
+            return f"{path} cannot be read ({error.strerror})"
         if found != md5:
             return f"{path} is truncated or altered ({path.stat().st_size:,} bytes, MD5 {found}, expected {md5})"
     return None
@@ -54,23 +62,28 @@ def read(root: Path, *, train: bool) -> Split:
     return Split(torch.from_numpy(data.data).permute(0, 3, 1, 2), torch.tensor(data.targets))
 
 
-def fetch(mirror: str, root: Path, *, archive: str, md5: str, pause: float = 2.0) -> None:
+def fetch(mirror: str, root: Path, *, archive: str, md5: str, is_there: Callable[[], bool], pause: float = 2.0) -> None:
     """Downloads `archive` from `mirror` into `root` and unpacks it, with a progress bar and up to three attempts.
 
-    A lock keeps two processes from fetching at once; the second finds the archive there. Raises DataError when the last attempt fails.
+    A lock keeps two processes from fetching at once; the second looks again whether it `is_there`. Raises DataError when the
+    last attempt fails.
     """
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"cannot make the data folder {root}: {error.strerror}") from error
     url = f"{mirror.rstrip('/')}/{archive}"
-    with FileLock(root / f".{archive}.lock"):
+    with FileLock(root / f".{archive}.lock"), patience(30):
         for attempt in range(1, ATTEMPTS + 1):
+            if is_there():
+                return
             try:
-                return download_and_extract_archive(url, str(root), filename=archive, md5=md5)
-            except (OSError, RuntimeError, EOFError) as error:  # refused, cut off, or another MD5
-                if isinstance(error, RuntimeError):
-                    (root / archive).unlink(missing_ok=True)
+                download_and_extract_archive(url, str(root), filename=archive, md5=md5)
+                return
+            except (OSError, EOFError, ValueError, HTTPException, tarfile.TarError) as error:  # refused, cut off, no address
+                reason = str(error)
+            except RuntimeError as error:  # another MD5
+                (root / archive).unlink(missing_ok=True)
                 reason = str(error)
             if attempt < ATTEMPTS:
                 time.sleep(pause * attempt)
@@ -78,3 +91,14 @@ def fetch(mirror: str, root: Path, *, archive: str, md5: str, pause: float = 2.0
         f"downloading {url} failed {ATTEMPTS} times ({reason});"
         f" check the network, or choose another dataset.mirror, or put {archive} into {root}{os.sep} by hand"
     )
+
+
+@contextmanager
+def patience(seconds: float) -> Iterator[None]:
+    """While open, a connection that is silent for so long is given up."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)

@@ -29,20 +29,22 @@ def load(
     """A data set in memory.
 
     The last `validation` training images are held out (45k/5k: the paper chose its schedule on such a split);
-    `train_images` and `test_images` keep only that many from the front, or draw no more. Raises DataError where files are missing or
+    `train_images` and `test_images` keep only so many of the rest (of synthetic images, only so many are drawn).
+    Raises DataError where files are missing or
     broken, UserError where a count does not fit.
     """
     if name is DatasetName.cifar10:
         train, test = cifar10.load(root, download=download, mirror=mirror)
         classes: tuple[str, ...] = cifar10.CLASSES
     else:
-        asked = synthetic.TRAIN_COUNT if train_images is None else train_images + validation
+        asked = (train_images or synthetic.TRAIN_COUNT - validation) + validation
         train = Split(*synthetic.draw(min(asked, synthetic.TRAIN_COUNT), seed=SYNTHETIC_SEEDS["train"]))
         test = Split(*synthetic.draw(min(test_images or synthetic.TEST_COUNT, synthetic.TEST_COUNT), seed=SYNTHETIC_SEEDS["test"]))
         classes = synthetic.CLASSES
-    held_out = None
-    if validation:
-        if validation >= len(train):
-            raise UserError(f"dataset.validation={validation}: there are {len(train):,} training images")
-        train, held_out = train[: len(train) - validation], train[len(train) - validation :]
-    return Dataset(name, classes, train[:train_images], test[:test_images], held_out)
+    if validation >= len(train):
+        raise UserError(f"dataset.validation={validation}: there are {len(train):,} training images")
+    train, held_out = train[: len(train) - validation], train[len(train) - validation :]
+    for key, count, split in (("train_images", train_images, train), ("test_images", test_images, test)):
+        if count is not None and count > len(split):
+            raise UserError(f"dataset.{key}={count}: there are only {len(split):,}")
+    return Dataset(name, classes, train[:train_images], test[:test_images], held_out if validation else None)

@@ -9,7 +9,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-INT64 = 1 << 64
+TWO_64 = 1 << 64
 
 
 @lru_cache(maxsize=2)  # a batch touches at most two epochs, unless the set is tiny
@@ -45,7 +45,7 @@ def _shift(x: Tensor, bits: int) -> Tensor:
 
 
 def _signed(constant: int) -> int:
-    return constant - INT64 if constant >= INT64 // 2 else constant
+    return constant - TWO_64 if constant >= TWO_64 // 2 else constant
 
 
 def uniform(bits: Tensor, count: int, *, lowest: int) -> Tensor:

@@ -26,7 +26,9 @@ def read(path: Path) -> Any:
     if not path.is_file():
         raise UserError(f"checkpoint {path}: no such file")
     try:
-        if path.read_bytes()[:2] == b"PK":
+        with path.open("rb") as file:
+            is_zip = file.read(2) == b"PK"
+        if is_zip:
             with zipfile.ZipFile(path) as archive:
                 broken = archive.testzip()
             if broken:
@@ -39,8 +41,11 @@ def read(path: Path) -> Any:
         code = re.search(r"GLOBAL ([\w.]+)", str(error))
         reason = f"it holds code or objects ({code[1]}), which are never loaded" if code else "it is no file of tensors and plain values"
         raise UserError(f"checkpoint {path} is refused: {reason}") from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        raise UserError(f"checkpoint {path} cannot be read: {str(error).splitlines()[0] if str(error) else 'end of file'}") from error
+    except UserError:
+        raise
+    except Exception as error:  # on foreign or cut-off bytes torch.load raises anything at all
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"checkpoint {path} cannot be read: {reason}") from error
 
 
 def state_dict_of(content: Any, path: Path) -> dict[str, Tensor]:

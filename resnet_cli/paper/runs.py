@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from resnet_cli.schema import BOOKKEEPING, flatten
 from resnet_cli.training.logbook import METRICS, read_metrics
 
 
@@ -19,6 +20,8 @@ class Run:
     network: str  # plain56, resnet56-A
     dataset: str
     seed: int
+    recipe: str  # all of the config that is neither seed nor bookkeeping: runs of one recipe differ by seed alone
+    setting: str  # the overrides in the folder's name, for a person
     iterations: int  # of the whole schedule
     metrics: list[dict[str, Any]]
     result: dict[str, Any] | None
@@ -60,7 +63,7 @@ def find(roots: Iterable[Path]) -> tuple[list[Run], list[str]]:
         if broken:
             notes.append(f"{folder / METRICS}: {broken} line(s) could not be read and were passed over")
         runs.append(run)
-    runs.sort(key=lambda run: (run.dataset, not run.is_plain, run.depth, run.network, run.iterations, run.seed))
+    runs.sort(key=lambda run: (run.dataset, not run.is_plain, run.depth, run.network, run.iterations, run.recipe, run.seed))
     return runs, notes
 
 
@@ -72,5 +75,7 @@ def read_run(folder: Path) -> tuple[Run, int]:
     config = result["config"] if result else yaml.safe_load((folder / "config.yaml").read_text())
     depth, shortcut = config["model"]["depth"], config["shortcut"]
     network = f"plain{depth}" if shortcut == "none" else f"resnet{depth}-{shortcut}"
-    run = Run(folder, network, config["dataset"]["name"], config["seed"], config["schedule"]["iterations"], metrics, result)
-    return run, broken
+    recipe = json.dumps({key: value for key, value in flatten(config).items() if key not in BOOKKEEPING | {"seed"}}, sort_keys=True)
+    setting = folder.parent.name if folder.parent.name != network else ""
+    iterations = config["schedule"]["iterations"]
+    return Run(folder, network, config["dataset"]["name"], config["seed"], recipe, setting, iterations, metrics, result), broken

@@ -26,20 +26,26 @@ def paper_error(run: Run) -> str:
 
 
 def error_table(runs: Sequence[Run]) -> str:
-    """A row a network and length: errors of the last iterate in percent, over seeds; the paper's beside them."""
+    """One row for each network and recipe: errors of the last iterate in percent, over seeds; the paper's beside them.
+
+    Where a network was trained in several ways, the rows say which.
+    """
     on_papers_data = any(run.dataset == "cifar10" for run in runs)
     head = ["network", "iterations", "seeds", "training error %", "test error %"]
     head += [f"paper's test error % ({FULL:,} iterations)"] * on_papers_data
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
-    for (_, _, iterations), group in groupby(runs, key=lambda run: (run.dataset, run.network, run.iterations)):
-        same = list(group)
+    rows = [list(group) for _, group in groupby(runs, key=lambda run: (run.dataset, run.network, run.recipe))]
+    for same in rows:
+        first = same[0]
+        several = sum(row[0].network == first.network for row in rows) > 1
         done = [run for run in same if run.result]
         shown = done or same
         train = [value for run in shown if (value := run.last("train/error")) is not None]
         test = [value for run in shown if (value := run.last("test/error")) is not None]
-        length = f"{iterations:,}" if done else f"{min(run.iteration for run in same):,} of {iterations:,}, running"
+        name = f"{first.network} ({first.setting or 'as the paper'})" if several else first.network
+        length = f"{first.iterations:,}" if done else f"{min(run.iteration for run in same):,} of {first.iterations:,}, running"
         seeds = ", ".join(str(run.seed) for run in shown)
-        cells = [same[0].network, length, seeds, spread(train) if train else "-", spread(test) if test else "-"]
-        cells += [paper_error(same[0])] * on_papers_data
+        cells = [name, length, seeds, spread(train) if train else "-", spread(test) if test else "-"]
+        cells += [paper_error(first)] * on_papers_data
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -10,6 +10,7 @@ import torch
 
 from resnet_cli.errors import DISK_ERRORS, Failed, UserError
 from resnet_cli.evaluation.weights import read
+from resnet_cli.files import write_whole
 
 FORMAT = "resnet_cli 1"
 LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"
@@ -18,23 +19,14 @@ LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"
 def save(path: Path, content: dict[str, Any], *, keep: Path | None = None) -> None:
     """Writes `content` (tensors and plain values) to `path`; what was there before becomes `keep`.
 
-    The file is written under another name, flushed to the disk and renamed, so a crash at any moment leaves a whole one.
-    Raises Failed where the disk takes no more; the old checkpoint stays.
+    A crash at any moment leaves a whole one. Raises Failed where the disk takes no more; the old checkpoint stays.
     """
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **content}, buffer)
-    part = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            file.write(buffer.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        if keep is not None and path.exists():
-            os.replace(path, keep)
-        os.replace(part, path)
+        write_whole(path, buffer.getvalue(), keep=keep)
     except OSError as error:
-        part.unlink(missing_ok=True)
         if error.errno not in DISK_ERRORS:
             raise
         kept = "the checkpoint before it stands" if path.exists() else "there was none before it"
@@ -53,8 +45,8 @@ def is_ours(content: Any) -> bool:
     return isinstance(content, dict) and content.get("format") == FORMAT
 
 
-def newest(folder: Path, *, warn: Callable[[str], None]) -> dict[str, Any] | None:
-    """The newest checkpoint of `folder` that reads well, or None where there is none at all.
+def newest(folder: Path, *, warn: Callable[[str], None]) -> tuple[dict[str, Any], Path] | None:
+    """The newest checkpoint of `folder` that reads well and its file, or None where there is none at all.
 
     A broken newest one is set aside as `last.pt.broken`, the one before serves, and `warn` is told. Raises UserError when
     every one there is broken.
@@ -70,7 +62,7 @@ def newest(folder: Path, *, warn: Callable[[str], None]) -> dict[str, Any] | Non
         if errors:  # else the next save would put the broken one in the place of the good one
             os.replace(folder / LAST, folder / f"{LAST}.broken")
             warn(f"{errors[0]}; falling back to {path.name}, iteration {content['progress']['iteration']:,}")
-        return content
+        return content, path
     if errors:
         raise UserError(f"{errors[0]}; no checkpoint in {folder} can be read: move the folder away to start anew")
     return None

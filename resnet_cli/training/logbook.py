@@ -1,11 +1,12 @@
 """The record of a run: metrics.jsonl, the source of truth, and TensorBoard events, a view of it."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
+
+from resnet_cli.files import write_whole
 
 METRICS = "metrics.jsonl"
 
@@ -24,16 +25,14 @@ def read_metrics(path: Path) -> tuple[list[dict[str, Any]], int]:
 
 
 class Logbook:
-    """Appends a line per log point. Opening it at iteration k drops what an interrupted run had written after k."""
+    """Appends one line per log point. Opening it at iteration k drops what an interrupted run had written after k."""
 
     def __init__(self, folder: Path, *, iteration: int) -> None:
         path = folder / METRICS
         kept = [line for line in read_metrics(path)[0] if line["iteration"] <= iteration]
-        part = path.with_name(path.name + ".part")
-        part.write_text("".join(json.dumps(line) + "\n" for line in kept))
-        os.replace(part, path)
+        write_whole(path, "".join(json.dumps(line) + "\n" for line in kept))
         self.file = path.open("a", buffering=1)
-        self.board = SummaryWriter(str(folder), purge_step=iteration + 1 if iteration else None)
+        self.board = SummaryWriter(str(folder), purge_step=iteration + 1)
 
     def write(self, iteration: int, values: dict[str, float]) -> None:
         """One log point: errors in percent, loss in nats."""

@@ -11,4 +11,7 @@ def make_optimizer(network: nn.Module, *, lr: float, momentum: float, weight_dec
     """
     device = next(network.parameters()).device
     rate = torch.tensor(lr, device=device)
-    return torch.optim.SGD(network.parameters(), rate, momentum, weight_decay=weight_decay, nesterov=nesterov, fused=True)
+    optimizer = torch.optim.SGD(network.parameters(), rate, momentum, weight_decay=weight_decay, nesterov=nesterov, fused=True)
+    for weight in network.parameters() if momentum else ():  # else a first step that is skipped would leave them unset
+        optimizer.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
+    return optimizer

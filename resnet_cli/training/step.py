@@ -1,22 +1,24 @@
 """One step of SGD: forward, loss, backward, update, count. Nothing here waits for the device."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from resnet_cli.hardware import autocast
+from resnet_cli.hardware import autocast, compile_network
 
 
 class TrainStep:
     """Trains `network` one batch a call and counts on the device what happened.
 
     A loss that is not finite never reaches the weights: from then on the fused optimizer skips every update
-    (`found_inf`), and `read` tells at which step, the next time the host asks.
+    (`found_inf`), and `read` tells at which step, the next time the host asks. In fp16 the loss scaler skips the bad step alone.
     """
 
     def __init__(self, network: nn.Module, optimizer: torch.optim.SGD, *, dtype: torch.dtype, compiled: bool) -> None:
         self.network, self.optimizer, self.dtype = network, optimizer, dtype
-        self.forward = torch.compile(network) if compiled else network
+        self.forward: Callable[[Tensor], Tensor] = compile_network(network) if compiled else network
         self.device = next(network.parameters()).device
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=dtype is torch.float16)
         self.totals = torch.zeros(3, dtype=torch.float64, device=self.device)  # loss, wrong images, good steps

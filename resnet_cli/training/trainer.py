@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from resnet_cli.console import Console
 from resnet_cli.data.images import Normalizer, Split
 from resnet_cli.data.loader import ResidentLoader
@@ -78,7 +80,7 @@ class Trainer:
         now, last = self.progress, self.schedule.iterations
         self.logbook = Logbook(self.folder, iteration=now.iteration)
         self.console.start(self.network.architecture.name, iteration=now.iteration, iterations=last)
-        self.clock = Clock(now.seconds)
+        self.clock = Clock(now.seconds, now.iteration)
         try:
             self.network.train()
             while now.iteration < last:
@@ -99,20 +101,22 @@ class Trainer:
         """Between two steps: whatever is due."""
         now = self.progress
         warmup = now.warming and now.iteration % WARMUP_WINDOW == 0
-        log, evaluate, save = (end or now.iteration % every == 0 for every in dataclasses.astuple(self.every))
+        log = end or now.iteration % self.every.log == 0
+        evaluate = end or now.iteration % self.every.evaluate == 0
+        save = end or now.iteration % self.every.save == 0
         if not (warmup or log or evaluate or save):
             return
         mark = self.read()  # the one place where the host waits for the device
         values: dict[str, float] = {}
         if log:
             values |= self.training_figures(mark)
+            now.last |= values
         if warmup:
             self.look_at_warmup(mark)
         with self.clock.paused():
             if evaluate:
                 values |= self.held_out_errors()
             if values:
-                now.last |= values
                 self.logbook.write(now.iteration, values)
                 self.console.show(values)
             if save:
@@ -133,26 +137,25 @@ class Trainer:
 
     def training_figures(self, mark: Mark) -> dict[str, float]:
         """Means over the augmented mini-batches since the last log point: what the paper's figures draw as training error."""
-        loss, error, steps = self.since(self.progress.logged, mark)
+        loss, error = self.since(self.progress.logged, mark)
         self.progress.logged = mark
         return {
             "epoch": mark[0] * self.loader.batch_size / len(self.loader.split),
             "train/loss": loss,
             "train/error": error,
             "lr": self.schedule.lr_at(mark[0] - 1, warming=self.progress.warming),
-            "images_per_second": self.clock.lap(steps * self.loader.batch_size),
+            "images_per_second": self.clock.lap(mark[0]) * self.loader.batch_size,
         }
 
-    def since(self, before: Mark, mark: Mark) -> tuple[float, float, int]:
-        """Mean loss, error in percent, and steps between two marks."""
-        steps = mark[0] - before[0]
-        images = steps * self.loader.batch_size
-        return (mark[1] - before[1]) / images, 100 * (mark[2] - before[2]) / images, steps
+    def since(self, before: Mark, mark: Mark) -> tuple[float, float]:
+        """Mean loss, and error in percent, between two marks."""
+        images = (mark[0] - before[0]) * self.loader.batch_size
+        return (mark[1] - before[1]) / images, 100 * (mark[2] - before[2]) / images
 
     def look_at_warmup(self, mark: Mark) -> None:
         """Section 4.2: the warm-up ends when the training error is under 80 %, not after a count."""
         now = self.progress
-        _, error, _ = self.since(now.warmed, mark)
+        _, error = self.since(now.warmed, mark)
         now.warmed = mark
         if self.schedule.warmup_is_over(error):
             now.warming, now.warmup_ended_at = False, now.iteration
@@ -165,6 +168,7 @@ class Trainer:
         for name, split in self.held_out.items():
             values[f"{name}/error"] = measure([(self.network, self.normalizer)], split, dtype=self.step.dtype).top1_error
         self.network.train()
+        now.last |= values
         error = values[f"{self.chosen_on}/error"]
         if now.best_error is None or error < now.best_error:
             now.best_error, now.best_iteration = error, now.iteration
@@ -177,18 +181,18 @@ class Trainer:
         return "val" if "val" in self.held_out else "test"
 
     def save(self) -> None:
-        """Writes last.pt; the one before becomes previous.pt. Raises Diverged rather than keep broken weights."""
-        now = self.progress
-        if not all(weight.isfinite().all() for weight in self.network.parameters()):
-            raise Diverged(f"weights are not finite after iteration {now.iteration:,}; {self.kept()}; try a smaller optimizer.lr")
-        now.seconds = self.clock.total()
+        """Writes last.pt; the one before becomes previous.pt."""
         checkpoint.save(self.checkpoints / checkpoint.LAST, self.state(), keep=self.checkpoints / checkpoint.PREVIOUS)
 
     def state(self) -> dict[str, Any]:
-        """All that a checkpoint holds: tensors and plain values."""
+        """All that a checkpoint holds: tensors and plain values. Raises Diverged rather than hand out broken weights."""
+        now = self.progress
+        if not torch.stack([weight.isfinite().all() for weight in self.network.parameters()]).all():
+            raise Diverged(f"weights are not finite after iteration {now.iteration:,}; {self.kept()}; try a smaller optimizer.lr")
+        now.seconds = self.clock.total()
         return {
             **self.identity,
-            "progress": dataclasses.asdict(self.progress),
+            "progress": dataclasses.asdict(now),
             "network": self.network.state_dict(),
             "momentum": self.step.optimizer.state_dict()["state"],
             "totals": self.step.totals,
@@ -209,20 +213,20 @@ class Trainer:
 
 
 class Clock:
-    """Seconds of a run over all its starts, and images per second of the training alone."""
+    """Seconds of a run over all its starts, and steps per second of the training alone."""
 
-    def __init__(self, before: float) -> None:
+    def __init__(self, before: float, iteration: int) -> None:
         self.began = time.perf_counter() - before
-        self.lap_began = time.perf_counter()
+        self.lap_began, self.lap_iteration = time.perf_counter(), iteration
 
     def total(self) -> float:
         return time.perf_counter() - self.began
 
-    def lap(self, images: int) -> float:
-        """Images per second since the last lap."""
+    def lap(self, iteration: int) -> float:
+        """Steps per second since the last lap, or since this start."""
         now = time.perf_counter()
-        rate = images / (now - self.lap_began)
-        self.lap_began = now
+        rate = (iteration - self.lap_iteration) / (now - self.lap_began)
+        self.lap_began, self.lap_iteration = now, iteration
         return rate
 
     @contextmanager

@@ -1,5 +1,6 @@
 """resnet-eval: our checkpoints, other people's weights, and files that are neither."""
 
+import io
 import json
 import os
 import pickle
@@ -138,7 +139,18 @@ def test_code_in_a_pickle_is_refused_and_never_run(command: Command, tmp_path: P
     assert not mark.exists()
 
 
-UNREADABLE = {"missing": None, "empty": b"", "text": b"hello, world\n", "truncated": b"PK\x03\x04" + b"\0" * 100}
+def legacy(length: int | None = None) -> bytes:
+    """An old-format file, whole or cut off."""
+    buffer = io.BytesIO()
+    torch.save({"state_dict": {"conv1.weight": torch.randn(1000)}}, buffer, _use_new_zipfile_serialization=False)
+    return buffer.getvalue()[:length]
+
+
+UNREADABLE = {
+    "legacy, cut in its tensors": legacy(2000),
+    "legacy, cut in its pickle": legacy(60),
+    "random": torch.randint(0, 256, (500,), generator=torch.Generator().manual_seed(1), dtype=torch.uint8).numpy().tobytes(),
+} | {"missing": None, "empty": b"", "text": b"hello, world\n", "truncated": b"PK\x03\x04" + b"\0" * 100}
 
 
 @pytest.mark.parametrize("kind", UNREADABLE)
@@ -153,6 +165,15 @@ def test_what_is_no_checkpoint_is_one_line(command: Command, tmp_path: Path, kin
 def test_a_file_of_no_weights(command: Command, tmp_path: Path) -> None:
     torch.save({"state_dict": {"lr": 0.1}}, tmp_path / "x.pt")
     one_line(command("resnet-eval", "--ckpt", tmp_path / "x.pt", *FOREIGN), "found no weights")
+
+
+def test_weights_of_other_classes_are_refused(command: Command, tmp_path: Path) -> None:
+    torch.save(ResNet(cifar(20, shortcut=Shortcut.B, num_classes=100)).state_dict(), tmp_path / "x.th")
+    one_line(command("resnet-eval", "--ckpt", tmp_path / "x.th", *FOREIGN), "fc.weight [100, 64], expected [10, 64]")
+
+
+def test_a_folder_for_json_is_refused_before_measuring(command: Command, trained: Path, tmp_path: Path) -> None:
+    one_line(command("resnet-eval", "--ckpt", folder(trained, 0), "--json", tmp_path), "--json")
 
 
 def test_what_was_trained_cannot_be_said_anew(command: Command, trained: Path) -> None:

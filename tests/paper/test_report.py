@@ -59,6 +59,15 @@ def test_the_table_has_a_row_a_network_plain_first(tmp_path: Path) -> None:
     ]
 
 
+def test_other_recipes_are_no_seeds(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", "plain20", errors=(60.0, 12.0))
+    other = make_run(tmp_path / "b", "plain20", errors=(60.0, 30.0))
+    for name in ("config.yaml", "result.json"):
+        (other / name).write_text((other / name).read_text().replace('"seed": 0', '"seed": 0, "batch_size": 64'))
+    runs, _ = find([tmp_path])
+    assert [line.split("|")[5].strip() for line in error_table(runs).splitlines()[2:]] == ["12.00", "30.00"]
+
+
 def test_the_figure_draws_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_run(tmp_path, "plain56", errors=(70.0, 40.0, 30.0))
     make_run(tmp_path, "resnet56-A", errors=(60.0, 20.0, 10.0))

@@ -1,12 +1,15 @@
 """The step against PyTorch's own SGD written out, and what it does with a loss that is no number."""
 
 import copy
+import shutil
 
 import pytest
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from resnet_cli.errors import UserError
+from resnet_cli.hardware import Compile, choose_compile
 from resnet_cli.models.architecture import Shortcut, cifar
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.training.optimizer import make_optimizer
@@ -82,3 +85,23 @@ def test_compiled_and_plain_steps_agree() -> None:
         plain(images, labels, lr=0.01)
         compiled(images, labels, lr=0.01)
     assert compiled.read()[0] == pytest.approx(plain.read()[0], rel=1e-4)
+
+
+def test_without_a_compiler_a_long_run_goes_on_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    monkeypatch.delenv("CXX", raising=False)
+    assert choose_compile(Compile.auto, cpu, iterations=64_000) == (False, "a C++ compiler (g++ or clang++) is missing; going on without")
+    assert choose_compile(Compile.auto, cpu, iterations=100)[0] is False
+    with pytest.raises(UserError, match="compile=on: a C\\+\\+ compiler"):
+        choose_compile(Compile.on, cpu, iterations=100)
+
+
+def test_half_precision_survives_a_first_step_that_is_skipped() -> None:
+    """The loss scaler skips a first step whose gradients overflow; momentum is 0 then, not whatever memory held."""
+    step = make(torch.float16)
+    step.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**126)
+    before = {name: weight.clone() for name, weight in step.network.named_parameters()}
+    step(*batches(1)[0], lr=0.1)
+    assert all(torch.equal(weight, before[name]) for name, weight in step.network.named_parameters())
+    assert all(not state["momentum_buffer"].any() for state in step.optimizer.state.values())
