@@ -25,7 +25,7 @@ def save_three(folder: Path) -> Path:
 def newest(folder: Path) -> tuple[int | None, list[str]]:
     lines: list[str] = []
     found = checkpoint.newest(folder, warn=lines.append)
-    return (found["progress"]["iteration"] if found else None), lines
+    return (found[0]["progress"]["iteration"] if found else None), lines
 
 
 def test_the_last_two_are_kept(tmp_path: Path) -> None:
