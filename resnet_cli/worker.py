@@ -84,9 +84,10 @@ def given_checkpoint(config: Config, parts: Parts) -> Saved | None:
 def resume(trainer: Trainer, config: Config, folder: RunFolder, given: Saved | None) -> None:
     """Goes on from the folder's own checkpoint, else from the `given` one, if there is any. Raises UserError where it does not fit."""
     own = None if config.resume == "never" else checkpoint.newest(folder.checkpoints, warn=trainer.console.warn)
-    if own is None and given is None:
+    found = own or given
+    if found is None:
         return
-    saved, path = own or given  # type: ignore[misc]  # one of them is there
+    saved, path = found
     changed = differences(saved["config"], to_plain(config))
     if changed and own:
         raise UserError(f"{path} is of another config ({'; '.join(changed)}); move {folder} away or choose another runs=")

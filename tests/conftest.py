@@ -32,6 +32,14 @@ class Outcome:
     err: str
 
 
+def check_refused(outcome: Outcome, code: int, *parts: str) -> None:
+    """One clear line on stderr that holds `parts`, and the exit code."""
+    assert outcome.code == code, outcome
+    assert outcome.err.count("\n") == 1, outcome.err
+    for part in parts:
+        assert part in outcome.err
+
+
 Command = Callable[..., Outcome]
 
 

@@ -19,15 +19,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from resnet_cli.training import step as step_module
 from resnet_cli.training.checkpoint import load
-from tests.conftest import TINY, Command, Outcome
-
-
-def refused(outcome: Outcome, code: int, *parts: str) -> None:
-    """One line on stderr that holds `parts`, and the exit code."""
-    assert outcome.code == code, outcome
-    assert outcome.err.count("\n") == 1, outcome.err
-    for part in parts:
-        assert part in outcome.err
+from tests.conftest import TINY, Command, check_refused
 
 
 def test_a_run_leaves_what_it_says(command: Command, runs: Path) -> None:
@@ -110,7 +102,7 @@ def test_a_loss_that_is_no_number_stops_before_the_weights(command: Command, run
 
     monkeypatch.setattr(step_module, "cross_entropy", poisoned)
     diverged = command("resnet-train", *TINY, f"runs={runs}")
-    refused(diverged, 4, "not finite at iteration 11", "lr 0.1", "last.pt", "smaller optimizer.lr")
+    check_refused(diverged, 4, "not finite at iteration 11", "lr 0.1", "last.pt", "smaller optimizer.lr")
     (last,) = runs.rglob("last.pt")
     saved = load(last)
     assert saved["progress"]["iteration"] == 8
@@ -122,7 +114,7 @@ def test_a_loss_that_is_no_number_stops_before_the_weights(command: Command, run
 
 def test_a_rate_far_too_high_diverges_for_real(command: Command, runs: Path) -> None:
     diverged = command("resnet-train", *TINY, "shortcut=none", "optimizer.lr=1e30", f"runs={runs}")
-    refused(diverged, 4, "not finite", "try a smaller optimizer.lr")
+    check_refused(diverged, 4, "not finite", "try a smaller optimizer.lr")
     for path in runs.rglob("*.pt"):
         assert all(value.isfinite().all() for value in load(path)["network"].values())
 
@@ -145,7 +137,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(command: Command, runs: Path, 
         pytest.skip("there is a CUDA device here")
     code, told = BAD[override]
     words = [word for word in TINY if word.split("=")[0] != override.split("=")[0]]
-    refused(command("resnet-train", *words, f"runs={runs}", override), code, told)
+    check_refused(command("resnet-train", *words, f"runs={runs}", override), code, told)
     assert not runs.exists()
 
 
@@ -171,7 +163,7 @@ def test_a_sweep_trains_all_skips_the_finished_and_goes_on_past_a_broken_one(com
 
 
 def test_flags_that_are_none_say_how_settings_are_written(command: Command) -> None:
-    refused(command("resnet-train", "--model", "resnet56"), 2, "unknown flag '--model'", "key=value")
+    check_refused(command("resnet-train", "--model", "resnet56"), 2, "unknown flag '--model'", "key=value")
 
 
 def test_help_has_examples_first_and_lists_the_choices(command: Command) -> None:

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from resnet_cli.hardware import autocast, compile_network
+from resnet_cli.models.resnet import ResNet
 
 
 class TrainStep:
@@ -16,7 +17,7 @@ class TrainStep:
     (`found_inf`), and `read` tells at which step, the next time the host asks. In fp16 the loss scaler skips the bad step alone.
     """
 
-    def __init__(self, network: nn.Module, optimizer: torch.optim.SGD, *, dtype: torch.dtype, compiled: bool) -> None:
+    def __init__(self, network: ResNet, optimizer: torch.optim.SGD, *, dtype: torch.dtype, compiled: bool) -> None:
         self.network, self.optimizer, self.dtype = network, optimizer, dtype
         self.forward: Callable[[Tensor], Tensor] = compile_network(network) if compiled else network
         self.device = next(network.parameters()).device

@@ -15,7 +15,6 @@ from resnet_cli.data.images import Normalizer, Split
 from resnet_cli.data.loader import ResidentLoader
 from resnet_cli.errors import Diverged, Stopped
 from resnet_cli.evaluation.evaluator import measure
-from resnet_cli.models.resnet import ResNet
 from resnet_cli.signals import StopRequest
 from resnet_cli.training import checkpoint
 from resnet_cli.training.logbook import Logbook
@@ -70,7 +69,7 @@ class Trainer:
         self.held_out, self.every, self.identity, self.console = held_out, every, identity, console
         self.folder, self.checkpoints = folder, folder / "checkpoints"
         self.progress = Progress(warming=schedule.warmup_lr is not None)
-        self.network: ResNet = step.network  # type: ignore[assignment]
+        self.network = step.network
 
     def fit(self, request: StopRequest) -> None:
         """Trains from where `progress` stands to the last iteration.

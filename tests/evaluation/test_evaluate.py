@@ -12,7 +12,7 @@ import torch
 
 from resnet_cli.models.architecture import Shortcut, cifar
 from resnet_cli.models.resnet import ResNet
-from tests.conftest import TINY, Command, Outcome, spawn
+from tests.conftest import TINY, Command, Outcome, check_refused, spawn
 
 FOREIGN = ["model=resnet20", "shortcut=B", "dataset=synthetic", "dataset.test_images=200", "dataset.train_images=100", "device=cpu"]
 
@@ -101,23 +101,16 @@ def expected(network: ResNet) -> dict[str, Any]:
     return {"top1_error": pytest.approx((200 - right1) / 2), "top5_error": pytest.approx((200 - right5) / 2), "count": 200}
 
 
-def one_line(outcome: Outcome, *parts: str) -> None:
-    assert outcome.code == 2, outcome
-    assert outcome.err.count("\n") == 1, outcome.err
-    for part in parts:
-        assert part in outcome.err
-
-
 def test_weights_alone_need_a_model(command: Command, network: ResNet, tmp_path: Path) -> None:
     torch.save(network.state_dict(), tmp_path / "x.th")
-    one_line(command("resnet-eval", "--ckpt", tmp_path / "x.th"), "say which network", "dataset.normalization=imagenet")
+    check_refused(command("resnet-eval", "--ckpt", tmp_path / "x.th"), 2, "say which network", "dataset.normalization=imagenet")
 
 
 def test_another_architecture_names_the_first_keys_and_shapes(command: Command, network: ResNet, tmp_path: Path) -> None:
     state = network.state_dict() | {"fc.weight": torch.zeros(10, 32)}
     torch.save(state, tmp_path / "x.th")
     wrong = command("resnet-eval", "--ckpt", tmp_path / "x.th", *FOREIGN, "model=resnet32")
-    one_line(wrong, "not of resnet32-B", "60 missing (layer1.3.conv1.weight, ", "fc.weight [10, 32], expected [10, 64]")
+    check_refused(wrong, 2, "not of resnet32-B", "60 missing (layer1.3.conv1.weight, ", "fc.weight [10, 32], expected [10, 64]")
 
 
 class Code:
@@ -135,7 +128,7 @@ def test_code_in_a_pickle_is_refused_and_never_run(command: Command, tmp_path: P
     torch.save({"state_dict": Code(mark)}, tmp_path / "zip.th")
     (tmp_path / "raw.th").write_bytes(pickle.dumps(Code(mark)))
     for name in ("zip.th", "raw.th"):
-        one_line(command("resnet-eval", "--ckpt", tmp_path / name, *FOREIGN), "is refused")
+        check_refused(command("resnet-eval", "--ckpt", tmp_path / name, *FOREIGN), 2, "is refused")
     assert not mark.exists()
 
 
@@ -159,26 +152,26 @@ def test_what_is_no_checkpoint_is_one_line(command: Command, tmp_path: Path, kin
     content = UNREADABLE[kind]
     if content is not None:
         path.write_bytes(content)
-    one_line(command("resnet-eval", "--ckpt", path, *FOREIGN), str(path))
+    check_refused(command("resnet-eval", "--ckpt", path, *FOREIGN), 2, str(path))
 
 
 def test_a_file_of_no_weights(command: Command, tmp_path: Path) -> None:
     torch.save({"state_dict": {"lr": 0.1}}, tmp_path / "x.pt")
-    one_line(command("resnet-eval", "--ckpt", tmp_path / "x.pt", *FOREIGN), "found no weights")
+    check_refused(command("resnet-eval", "--ckpt", tmp_path / "x.pt", *FOREIGN), 2, "found no weights")
 
 
 def test_weights_of_other_classes_are_refused(command: Command, tmp_path: Path) -> None:
     torch.save(ResNet(cifar(20, shortcut=Shortcut.B, num_classes=100)).state_dict(), tmp_path / "x.th")
-    one_line(command("resnet-eval", "--ckpt", tmp_path / "x.th", *FOREIGN), "fc.weight [100, 64], expected [10, 64]")
+    check_refused(command("resnet-eval", "--ckpt", tmp_path / "x.th", *FOREIGN), 2, "fc.weight [100, 64], expected [10, 64]")
 
 
 def test_a_folder_for_json_is_refused_before_measuring(command: Command, trained: Path, tmp_path: Path) -> None:
-    one_line(command("resnet-eval", "--ckpt", folder(trained, 0), "--json", tmp_path), "--json")
+    check_refused(command("resnet-eval", "--ckpt", folder(trained, 0), 2, "--json", tmp_path), "--json")
 
 
 def test_what_was_trained_cannot_be_said_anew(command: Command, trained: Path) -> None:
-    one_line(command("resnet-eval", "--ckpt", folder(trained, 0), "model=resnet56"), "model cannot be changed here")
-    one_line(command("resnet-eval", "--ckpt", folder(trained, 0), "precison=fp32"), "did you mean 'precision'")
+    check_refused(command("resnet-eval", "--ckpt", folder(trained, 0), 2, "model=resnet56"), "model cannot be changed here")
+    check_refused(command("resnet-eval", "--ckpt", folder(trained, 0), 2, "precison=fp32"), "did you mean 'precision'")
     assert last_line(command("resnet-eval", "--ckpt", folder(trained, 0), "precision=fp32"))["count"] == 150
 
 

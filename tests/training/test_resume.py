@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from resnet_cli.hardware import missing_for_compiling
 from resnet_cli.training import checkpoint
 from resnet_cli.training.trainer import Trainer
-from tests.conftest import TINY, Command, Outcome, spawn
+from tests.conftest import TINY, Command, Outcome, check_refused, spawn
 
 
 def folder_of(runs: Path) -> Path:
@@ -158,16 +158,22 @@ def test_a_truncated_newest_checkpoint_costs_only_the_way_back(
     assert_same(ended(runs), ended(undisturbed))
 
 
-def test_a_full_disk_is_one_line_and_loses_nothing(runs: Path, undisturbed: Path) -> None:
-    """The kernel refuses files over 100 kB, as a full disk would: the first checkpoint is larger."""
+def test_a_full_disk_is_one_line_and_loses_nothing(
+    command: Command, runs: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel refuses files over 100 kB, as a full disk would: checkpoints are larger. The one from before stands."""
+    with monkeypatch.context() as patched:
+        kill_at(patched, 9)
+        assert command("resnet-train", *TINY, f"runs={runs}").code == 130
     small = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))"
     start = f"{small}; import sys; from resnet_cli.train import main; sys.exit(main())"
     process = subprocess.Popen([sys.executable, "-c", start, *TINY, f"runs={runs}"], stderr=subprocess.PIPE, text=True)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 1
     assert "cannot save" in err
-    assert "File too large" in err
+    assert "File too large; the checkpoint before it stands" in err
     assert err.count("\n") == 1
+    assert checkpoint.load(folder_of(runs) / "checkpoints/last.pt")["progress"]["iteration"] == 9
     process = spawn(*TINY, f"runs={runs}")
     assert process.wait(120) == 0
     assert_same(ended(runs), ended(undisturbed))
@@ -194,13 +200,6 @@ def test_from_another_runs_checkpoint(command: Command, runs: Path, undisturbed:
     assert_same(ended(runs)[0], ended(undisturbed)[0])
 
 
-def one_line(outcome: Outcome, code: int, *parts: str) -> None:
-    assert outcome.code == code
-    assert outcome.err.count("\n") == 1
-    for part in parts:
-        assert part in outcome.err
-
-
 @pytest.mark.parametrize("name", ["best.pt", "last.pt"])
 def test_from_a_checkpoint_of_the_last_iteration(command: Command, tmp_path: Path, name: str) -> None:
     """Nothing is left to train, and the result says what that checkpoint's own run said."""
@@ -217,7 +216,7 @@ def test_from_another_recipe_is_said(command: Command, runs: Path, undisturbed: 
     source = folder_of(undisturbed) / "checkpoints/previous.pt"
     words = ["optimizer.weight_decay=0.001", f"runs={runs}", f"resume={source}"]
     resumed = command("resnet-train", *TINY, *words)
-    one_line(Outcome(2, resumed.out, resumed.err), 2, "trained with another config (optimizer.weight_decay: 0.0001 -> 0.001)")
+    check_refused(Outcome(2, resumed.out, resumed.err), 2, "trained with another config (optimizer.weight_decay: 0.0001 -> 0.001)")
     assert json.loads((folder_of(runs) / "result.json").read_text())["best"]["iteration"] == 24
 
 
@@ -266,7 +265,7 @@ def test_a_compiled_run_resumes_bit_for_bit(command: Command, tmp_path: Path, mo
 def test_another_networks_checkpoint_is_refused(command: Command, runs: Path, undisturbed: Path) -> None:
     source = folder_of(undisturbed) / "checkpoints/last.pt"
     wrong = command("resnet-train", *TINY, "model.depth=14", f"runs={runs}", f"resume={source}")
-    one_line(wrong, 2, "is not of resnet14-A", "layer1.1.conv1.weight")
+    check_refused(wrong, 2, "is not of resnet14-A", "layer1.1.conv1.weight")
     assert not runs.exists()
 
 
@@ -278,7 +277,7 @@ def test_a_folder_of_another_config_is_refused_with_the_difference(command: Comm
         refused = command("resnet-train", *TINY, f"runs={undisturbed}")
     finally:
         path.write_text(text)
-    one_line(refused, 2, "optimizer.weight_decay: 0.0005 -> 0.0001")
+    check_refused(refused, 2, "optimizer.weight_decay: 0.0005 -> 0.0001")
 
 
 def test_two_at_once_on_one_folder(command: Command, runs: Path) -> None:
@@ -288,7 +287,7 @@ def test_two_at_once_on_one_folder(command: Command, runs: Path) -> None:
         deadline = time.monotonic() + 60
         while not list(runs.rglob("last.pt")) and time.monotonic() < deadline:
             time.sleep(0.1)
-        one_line(command("resnet-train", *longer, f"runs={runs}"), 2, f"is being trained by process {holder.pid}")
+        check_refused(command("resnet-train", *longer, f"runs={runs}"), 2, f"is being trained by process {holder.pid}")
     finally:
         holder.terminate()
         assert holder.wait(60) == 128 + signal.SIGTERM
