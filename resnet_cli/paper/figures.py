@@ -27,9 +27,10 @@ def draw_degradation(runs: Sequence[Run], path: Path, *, title: str) -> None:
     depths = sorted({run.depth for run in runs})
     scale = 1e4 if max((run.iterations for run in runs), default=0) >= 20_000 else 1e3
     for axes, (name, is_plain) in zip(panels, PANELS, strict=True):
-        for run in runs:
-            if run.is_plain == is_plain:
-                draw_run(axes, run, colour(run.depth, depths), scale=scale)
+        drawn = [run for run in runs if run.is_plain == is_plain]
+        for run in drawn:
+            draw_run(axes, run, colour(run.depth, depths), scale=scale)
+        name_ends(axes, drawn, depths, scale=scale, gap=top(runs) / 22)
         axes.set_title(name)
         axes.set_xlabel(f"iterations ({scale:.0e})".replace("e+0", "e"))
         axes.grid(alpha=0.25)
@@ -46,13 +47,20 @@ def draw_degradation(runs: Sequence[Run], path: Path, *, title: str) -> None:
 
 
 def draw_run(axes: Axes, run: Run, shade: str, *, scale: float) -> None:
-    """Both curves of one run, named at the end of the bold one."""
+    """Both curves of one run."""
     for name, style, width in (("train/error", "--", 1.0), ("test/error", "-", 2.4)):
         x, y = run.curve(name)
         axes.plot([one / scale for one in x], y, style, color=shade, linewidth=width)
-    x, y = run.curve("test/error")
-    if x:
-        axes.annotate(run.network, (x[-1] / scale, y[-1]), xytext=(4, 0), textcoords="offset points", color=shade, va="center", fontsize=9)
+
+
+def name_ends(axes: Axes, runs: Sequence[Run], depths: Sequence[int], *, scale: float, gap: float) -> None:
+    """Names the runs where their bold curves end, from the lowest up and at least `gap` percent apart."""
+    ends = sorted(((y[-1], x[-1], run) for run in runs for x, y in [run.curve("test/error")] if x), key=lambda end: end[0])
+    height = -gap
+    for error, iteration, run in ends:
+        height = max(error, height + gap)
+        shade = colour(run.depth, depths)
+        axes.annotate(run.network, (iteration / scale, height), (4, 0), textcoords="offset points", color=shade, va="center", fontsize=9)
 
 
 def top(runs: Sequence[Run]) -> float:
