@@ -29,8 +29,9 @@ def save(path: Path, content: dict[str, Any], *, keep: Path | None = None) -> No
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise
-        kept = "the checkpoint before it stands" if path.exists() else "there was none before it"
-        raise Failed(f"cannot save {path}: {error.strerror}; {kept}; free some space and run the same command again") from error
+        raise Failed(
+            f"cannot save {path}: {error.strerror}; what was saved before stands; free some space and run the same command again"
+        ) from error
 
 
 def load(path: Path) -> dict[str, Any]:

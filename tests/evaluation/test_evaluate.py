@@ -166,12 +166,12 @@ def test_weights_of_other_classes_are_refused(command: Command, tmp_path: Path) 
 
 
 def test_a_folder_for_json_is_refused_before_measuring(command: Command, trained: Path, tmp_path: Path) -> None:
-    check_refused(command("resnet-eval", "--ckpt", folder(trained, 0), 2, "--json", tmp_path), "--json")
+    check_refused(command("resnet-eval", "--ckpt", folder(trained, 0), "--json", tmp_path), 2, "--json")
 
 
 def test_what_was_trained_cannot_be_said_anew(command: Command, trained: Path) -> None:
-    check_refused(command("resnet-eval", "--ckpt", folder(trained, 0), 2, "model=resnet56"), "model cannot be changed here")
-    check_refused(command("resnet-eval", "--ckpt", folder(trained, 0), 2, "precison=fp32"), "did you mean 'precision'")
+    check_refused(command("resnet-eval", "--ckpt", folder(trained, 0), "model=resnet56"), 2, "model cannot be changed here")
+    check_refused(command("resnet-eval", "--ckpt", folder(trained, 0), "precison=fp32"), 2, "did you mean 'precision'")
     assert last_line(command("resnet-eval", "--ckpt", folder(trained, 0), "precision=fp32"))["count"] == 150
 
 

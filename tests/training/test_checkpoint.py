@@ -73,7 +73,7 @@ def test_a_full_disk_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.Monk
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(Failed, match=r"cannot save .*last.pt: No space left on device; the checkpoint before it stands"):
+    with pytest.raises(Failed, match=r"cannot save .*last.pt: No space left on device; what was saved before stands"):
         checkpoint.save(last, content(40), keep=tmp_path / checkpoint.PREVIOUS)
     assert newest(tmp_path) == (30, [])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["last.pt", "previous.pt"]

@@ -171,7 +171,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(
     _, err = process.communicate(timeout=120)
     assert process.returncode == 1
     assert "cannot save" in err
-    assert "File too large; the checkpoint before it stands" in err
+    assert "File too large; what was saved before stands" in err
     assert err.count("\n") == 1
     assert checkpoint.load(folder_of(runs) / "checkpoints/last.pt")["progress"]["iteration"] == 9
     process = spawn(*TINY, f"runs={runs}")
