@@ -24,7 +24,7 @@ $(VENV)/.installed: pyproject.toml
 
 quickstart: install ## see the degradation problem and its cure: four networks on drawn images, a table and a figure (minutes)
 	$(BIN)/resnet-train experiment=quickstart
-	$(BIN)/resnet-report runs/synthetic --out report
+	$(BIN)/resnet-report runs/synthetic/*/quickstart --out report
 	@echo "look at report/degradation-synthetic.png"
 
 test: install lint ## lint, type-check, test

@@ -3,6 +3,7 @@
 import hashlib
 import math
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from resnet_cli.schema import BOOKKEEPING, Config, architecture, flatten, to_pla
 
 PACKAGE = Path(__file__).resolve().parent
 CONF_DIR = next((path for path in (PACKAGE / "conf", PACKAGE.parent / "conf") if path.is_dir()), PACKAGE / "conf")
+CHOICES = ("model", "dataset", "experiment")  # what a run's folder is named for; the rest shows where it differs
 LONGEST = 200  # characters of a folder's name
 GROUPS = ("model", "dataset", "optimizer", "schedule", "experiment", "tweak")
 
@@ -72,12 +74,16 @@ def jobs(overrides: list[str], *, multirun: bool) -> tuple[list[Job], bool]:
 
 def job(overrides: list[str]) -> Job:
     """One run. Raises UserError for whatever does not fit."""
-    for override in parse(overrides):
+    parsed = parse(overrides)
+    for override in parsed:
         check_key(override)
         check_choice(override)
     config = to_config(compose(overrides))
     check(config)
-    return Job(config, Path(config.runs).expanduser() / run_name(config, overrides), overrides)
+    choices = [word for word, override in zip(overrides, parsed, strict=True) if override.key_or_group in CHOICES]
+    unchanged = to_config(compose(choices))
+    experiment = next((str(override.value()) for override in parsed if override.key_or_group == "experiment"), "")
+    return Job(config, Path(config.runs).expanduser() / run_name(config, unchanged, experiment=experiment), overrides)
 
 
 @contextmanager
@@ -105,6 +111,11 @@ def quote_paths(overrides: list[str]) -> list[str]:
     ]
 
 
+def command(name: str, overrides: list[str]) -> str:
+    """The command line to type again, without the quotes of `quote_paths`."""
+    return shlex.join([name, *(re.sub(r"^([\w.]+)='(.*)'$", r"\1=\2", override) for override in overrides)])
+
+
 def known_keys() -> list[str]:
     """What may stand before the `=`: groups, then the keys of the schema."""
     keys = [*GROUPS, *leaves(OmegaConf.structured(Config))]
@@ -117,6 +128,8 @@ def check_key(override: Override) -> None:
     key = override.key_or_group
     known = known_keys()
     if key not in known and not key.startswith("hydra."):
+        if inside := [one for one in known if one.split(".")[-1] == key]:
+            raise UserError(f"unknown key '{key}': did you mean '{inside[0]}'?")
         raise UserError(f"unknown key '{key}'{did_you_mean(key, known, otherwise='resnet-train --help lists them')}")
 
 
@@ -181,24 +194,19 @@ def check(config: Config) -> None:
         raise UserError(f"schedule.milestones={milestones}: must be rising fractions of the iterations, between 0 and 1")
 
 
-def run_name(config: Config, overrides: list[str]) -> Path:
-    """`cifar10/resnet56-A/schedule.iterations=4000/seed0`: the same command finds the same folder again.
+def run_name(config: Config, unchanged: Config, *, experiment: str = "") -> Path:
+    """`cifar10/resnet56-A/schedule.iterations=4000/seed0`: the same training finds the same folder again, however it was typed.
 
-    The part in the middle names what else the command line changed; it is left out where nothing did.
+    The part in the middle names the experiment, and every value that is not as in `unchanged`: what the choice of model,
+    dataset and experiment alone composes. It is left out where nothing differs.
     """
-    named = {"model", "model.depth", "dataset", "shortcut", "seed"} | BOOKKEEPING
-    parts: dict[str, str] = {}
-    for override in parse(overrides):
-        key = override.key_or_group
-        if key not in named and not key.startswith("hydra"):
-            value = override.get_value_element_as_str()
-            parts[key] = value if key == "experiment" else f"{key}={value}"
-    extra = ",".join(value for _, value in sorted(parts.items(), key=lambda part: (part[0] != "experiment", part[0])))
-    network = architecture(config, num_classes=10).name
-    middle = re.sub(r"[^\w.,=+-]+", "_", extra)
+    named = {"model.depth", "shortcut", "seed"} | BOOKKEEPING
+    new, old = flatten(to_plain(config)), flatten(to_plain(unchanged))
+    changed = [f"{key}={new[key]}" for key in sorted(new) if key not in named and new[key] != old[key]]
+    middle = re.sub(r"[^\w.,=+-]+", "_", ",".join([experiment] * bool(experiment) + changed))
     if len(middle) > LONGEST:  # file systems stop at 255; config.yaml tells what it was
         middle = f"{middle[: LONGEST - 9]}-{hashlib.sha256(middle.encode()).hexdigest()[:8]}"
-    return Path(config.dataset.name, network, middle, f"seed{config.seed}")
+    return Path(config.dataset.name, architecture(config, num_classes=10).name, middle, f"seed{config.seed}")
 
 
 def leaves(tree: Any, prefix: str = "") -> list[str]:

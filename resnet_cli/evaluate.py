@@ -97,8 +97,8 @@ def evaluate(paths: list[Path], overrides: list[str], *, split: str) -> tuple[Er
     subjects = [subject(path, overrides) for path in paths]
     first = subjects[0].config
     for other in subjects[1:]:
-        if (other.config.dataset.name, other.config.dataset.validation) != (first.dataset.name, first.dataset.validation):
-            raise UserError(f"{other.path} was trained on other data than {subjects[0].path}: they make no ensemble")
+        if images_of(other.config) != images_of(first):
+            raise UserError(f"{other.path} has other images than {subjects[0].path} ({first.dataset.name}): they make no ensemble")
     make_exact()
     device = choose_device(first.device)
     dtype = choose_dtype(first.precision, device)
@@ -118,6 +118,12 @@ def evaluate(paths: list[Path], overrides: list[str], *, split: str) -> tuple[Er
         "precision": precision_name(dtype),
         "device": describe(device),
     }
+
+
+def images_of(config: Config) -> tuple[object, ...]:
+    """What decides which images a config's splits hold."""
+    data = config.dataset
+    return data.name, data.validation, data.train_images, data.test_images
 
 
 def network(one: Subject) -> ResNet:

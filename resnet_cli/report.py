@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,12 @@ EXAMPLES = """examples:
 CAPTION = "Dashed: training error, running over augmented mini-batches. Bold: test error. Nothing is smoothed."
 
 
-def one_per_network(runs: Sequence[Run]) -> list[Run]:
-    """The longest run of each network, the first seed where several are as long."""
-    chosen: dict[str, Run] = {}
+def comparable(runs: Sequence[Run]) -> list[Run]:
+    """The runs to draw together: of the setting with the most networks, the longest where several have as many; its first seeds."""
+    settings: dict[tuple[str, int], dict[str, Run]] = {}
     for run in runs:
-        if run.network not in chosen or run.iterations > chosen[run.network].iterations:
-            chosen[run.network] = run
+        settings.setdefault((run.setting, run.iterations), {}).setdefault(run.network, run)
+    (_, _), chosen = max(settings.items(), key=lambda item: (len(item[1]), item[0][1]))
     return list(chosen.values())
 
 
@@ -41,12 +42,20 @@ def write(runs: Sequence[Run], notes: Sequence[str], out: Path) -> str:
     parts = ["# Plain and residual networks, from our runs", ""]
     for dataset in sorted({run.dataset for run in runs}):
         of = [run for run in runs if run.dataset == dataset]
-        drawn = one_per_network(of)
+        drawn = comparable(of)
         picture = out / f"degradation-{dataset}.png"
-        seeds = sorted({run.seed for run in drawn})
-        draw_degradation(drawn, picture, title=f"{dataset}: plain and residual networks, seed {', '.join(map(str, seeds))}")
-        parts += [f"## {dataset}", "", f"![training and test error]({picture.name})", "", CAPTION, "", error_table(of), ""]
-        parts += ["Errors of the last iterate; of several seeds: best (mean ± std).", "", "Commands and commits:", ""]
+        seeds = ", ".join(str(seed) for seed in sorted({run.seed for run in drawn}))
+        setting = "\n" + textwrap.fill(drawn[0].setting.replace(",", ", "), 110) if drawn[0].setting else ""
+        draw_degradation(drawn, picture, title=f"{dataset}: plain and residual networks, seed {seeds}{setting}")
+        others = [str(run.folder) for run in of if run not in drawn]
+        left_out = [f"Not drawn, being of another setting or seed: {', '.join(others)}.", ""] if others else []
+        parts += [f"## {dataset}", "", f"![training and test error]({picture.name})", "", CAPTION, "", *left_out, error_table(of), ""]
+        parts += [
+            "Errors of the last iterate; of several seeds: best (mean ± std), for each column by itself.",
+            "",
+            "Commands and commits:",
+            "",
+        ]
         parts += [f"- {provenance(run.result)}" for run in of if run.result]
         parts += [""]
     parts += [f"- {note}" for note in notes]

@@ -2,6 +2,7 @@
 
 import platform
 import resource
+import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -123,7 +124,7 @@ def closing(result: dict[str, Any], folder: RunFolder) -> str:
             ("best", f"{best['error']:.2f} %  (iteration {best['iteration']:,}, chosen on the {best['chosen_on']} images)"),
             ("time", f"{duration(result['seconds'])}, {result['images_per_second']:,.0f} images/s, {result['peak_memory_gib']:.2f} GiB"),
             ("result", str(folder.result_file)),
-            ("curves", f"tensorboard --logdir {folder}"),
-            ("checkpoint", f"resnet-eval --ckpt {folder}"),
+            ("curves", f"tensorboard --logdir {shlex.quote(str(folder))}"),
+            ("checkpoint", f"resnet-eval --ckpt {shlex.quote(str(folder))}"),
         ]
     )

@@ -1,6 +1,5 @@
 """resnet-train: compose the command line, check all of it, then train each run it asks for."""
 
-import shlex
 import sys
 import time
 
@@ -58,7 +57,7 @@ def train_one(job: Job) -> int:
     if job.config.dry_run:
         worker.rehearse(job.config, folder, console=console)
     else:
-        worker.run(job.config, folder, command=shlex.join(["resnet-train", *job.overrides]), console=console)
+        worker.run(job.config, folder, command=config.command("resnet-train", job.overrides), console=console)
     return 0
 
 
@@ -69,8 +68,8 @@ def sweep(jobs: list[Job]) -> int:
     """
     began, outcomes = time.monotonic(), []
     for number, job in enumerate(jobs, 1):
-        print(bold(f"[{number}/{len(jobs)}] {shlex.join(job.overrides)}"), flush=True)
-        line, code = "done", 0
+        print(bold(f"[{number}/{len(jobs)}] {config.command('resnet-train', job.overrides)}"), flush=True)
+        line, code = "planned" if job.config.dry_run else "done", 0
         try:
             train_one(job)
         except (Stopped, KeyboardInterrupt):
@@ -79,7 +78,7 @@ def sweep(jobs: list[Job]) -> int:
             line, code = explain(error)
             print(f"resnet-train: {line}", file=sys.stderr, flush=True)
         outcomes.append((job, line, code))
-    print(bold(f"{len(jobs)} runs in {duration(time.monotonic() - began)}"))
+    print(bold(f"{len(jobs)} run{'s' * (len(jobs) > 1)} in {duration(time.monotonic() - began)}"))
     for job, line, code in outcomes:
         result = None if code or job.config.dry_run else RunFolder(job.folder).read_result()
         print(f"  {job.folder!s:<50} {headline(result) if result else line}")

@@ -77,11 +77,15 @@ def test_resnet_without_shortcuts_is_the_plain_network() -> None:
         (["schedule.iterations=4000"], "cifar10/resnet20-A/schedule.iterations=4000/seed0"),
         (["optimizer.lr=0.05", "batch_size=64"], "cifar10/resnet20-A/batch_size=64,optimizer.lr=0.05/seed0"),
         (["batch_size=64", "optimizer.lr=0.05", "log_every=1"], "cifar10/resnet20-A/batch_size=64,optimizer.lr=0.05/seed0"),
+        (["model=resnet20", "model.depth=20", "schedule.iterations=64000", "optimizer.lr=1e-1"], "cifar10/resnet20-A/seed0"),
+        (["schedule=synthetic"], "cifar10/resnet20-A/schedule.iterations=2000/seed0"),
+        (["experiment=quickstart", "optimizer.lr=0.02"], "synthetic/resnet20-A/quickstart,optimizer.lr=0.02/seed0"),
         (["device=cpu", "resume=never", "dataset.root=a b/c,d=e"], "cifar10/resnet20-A/seed0"),
     ],
 )
 def test_run_folders(overrides: list[str], folder: str) -> None:
-    (job,), _ = jobs(config.quote_paths(overrides), multirun=False)
+    with config.hydra_ready():
+        job = config.job(config.quote_paths(overrides))
     assert job.folder == Path("runs") / folder
 
 
@@ -110,6 +114,7 @@ WRONG = {
     "model=resnet34": "training on ImageNet is not there yet",
     "dataset=cifar": "did you mean 'cifar10'?",
     "shortcut=D": "shortcut=D: Invalid value 'D', expected one of [none, A, B, C]",
+    "lr=0.05": "did you mean 'optimizer.lr'?",
     "modle=resnet20": "unknown key 'modle': did you mean 'model'?",
     "schedule.iteration=5": "did you mean 'schedule.iterations'",
     "+batchsize=5": "did you mean 'batch_size'?",

@@ -21,36 +21,38 @@ def colour(depth: int, depths: Sequence[int]) -> str:
 
 
 def draw_degradation(runs: Sequence[Run], path: Path, *, title: str) -> None:
-    """Draws the curves of `runs` (one a network) into the PNG or SVG `path`. Errors in percent over iterations."""
-    figure = Figure(figsize=(10, 4.2), layout="constrained")  # no window system, no global state
-    panels = figure.subplots(1, 2, sharey=True)
+    """Draws the curves of `runs` (one for each network) into the PNG or SVG `path`. Errors in percent over iterations."""
+    panels = [(name, [run for run in runs if run.is_plain == is_plain]) for name, is_plain in PANELS]
+    panels = [(name, drawn) for name, drawn in panels if drawn]
+    figure = Figure(figsize=(1 + 4.5 * len(panels), 4.4), layout="constrained")  # no window system, no global state
     depths = sorted({run.depth for run in runs})
-    scale = 1e4 if max((run.iterations for run in runs), default=0) >= 20_000 else 1e3
-    for axes, (name, is_plain) in zip(panels, PANELS, strict=True):
-        drawn = [run for run in runs if run.is_plain == is_plain]
+    longest = max(run.iterations for run in runs)
+    scale = next(power for power in (1e4, 1e3, 1.0) if longest >= 2 * power or power == 1)
+    row = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
+    for axes, (name, drawn) in zip(row, panels, strict=True):
         for run in drawn:
             draw_run(axes, run, colour(run.depth, depths), scale=scale)
         name_ends(axes, drawn, depths, scale=scale, gap=top(runs) / 22)
         axes.set_title(name)
-        axes.set_xlabel(f"iterations ({scale:.0e})".replace("e+0", "e"))
+        axes.set_xlabel("iterations" if scale == 1 else f"iterations ({scale:.0e})".replace("e+0", "e"))
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-    panels[0].set_ylabel("error (%)")
-    panels[0].set_ylim(0, top(runs))
+    row[0].set_ylabel("error (%)")
+    row[0].set_ylim(0, top(runs))
     styles = [
         Line2D([], [], color="grey", linestyle="--", linewidth=1, label="training error"),
         Line2D([], [], color="grey", linewidth=2.4, label="test error"),
     ]
-    panels[1].legend(handles=styles, loc="upper right", frameon=False)
+    figure.legend(handles=styles, loc="outside lower center", ncols=2, frameon=False)
     figure.suptitle(title, fontsize=11)
     figure.savefig(path, dpi=150)
 
 
 def draw_run(axes: Axes, run: Run, shade: str, *, scale: float) -> None:
-    """Both curves of one run."""
+    """Both curves of one run; a single point is a dot."""
     for name, style, width in (("train/error", "--", 1.0), ("test/error", "-", 2.4)):
         x, y = run.curve(name)
-        axes.plot([one / scale for one in x], y, style, color=shade, linewidth=width)
+        axes.plot([one / scale for one in x], y, style, color=shade, linewidth=width, marker="o" if len(x) == 1 else None)
 
 
 def name_ends(axes: Axes, runs: Sequence[Run], depths: Sequence[int], *, scale: float, gap: float) -> None:

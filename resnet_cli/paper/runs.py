@@ -52,7 +52,8 @@ class Run:
 
 def find(roots: Iterable[Path]) -> tuple[list[Run], list[str]]:
     """Every run below `roots`, plain before residual, shallow before deep; and what had to be passed over, in words."""
-    runs, notes = [], []
+    runs: list[Run] = []
+    notes: list[str] = []
     folders = sorted({path.parent for root in roots for path in root.rglob(METRICS)})
     for folder in folders:
         try:
@@ -62,6 +63,10 @@ def find(roots: Iterable[Path]) -> tuple[list[Run], list[str]]:
             continue
         if broken:
             notes.append(f"{folder / METRICS}: {broken} line(s) could not be read and were passed over")
+        twin = next((one for one in runs if (one.recipe, one.seed) == (run.recipe, run.seed)), None)
+        if twin is not None:
+            notes.append(f"{run.folder} is the same recipe and seed as {twin.folder}, and does not count again")
+            continue
         runs.append(run)
     runs.sort(key=lambda run: (run.dataset, not run.is_plain, run.depth, run.network, run.iterations, run.recipe, run.seed))
     return runs, notes

@@ -56,6 +56,13 @@ def test_several_are_an_ensemble(command: Command, trained: Path) -> None:
     assert last_line(both)["count"] == 150
 
 
+def test_an_ensemble_needs_the_same_images(command: Command, trained: Path, tmp_path: Path) -> None:
+    words = [word for word in TINY if not word.startswith("dataset.test_images")]
+    assert command("resnet-train", *words, "dataset.validation=50", "dataset.test_images=100", f"runs={tmp_path}").code == 0
+    (other,) = tmp_path.rglob("seed0")
+    check_refused(command("resnet-eval", "--ckpt", folder(trained, 0), other), 2, "they make no ensemble")
+
+
 @pytest.fixture
 def network() -> ResNet:
     """A network whose BN has seen something, so that every value of its state matters."""

@@ -9,6 +9,7 @@ from resnet_cli.paper import figures
 from resnet_cli.paper.numbers import CIFAR10_TEST_ERROR
 from resnet_cli.paper.runs import Run, find
 from resnet_cli.paper.tables import error_table, spread
+from resnet_cli.report import comparable, write
 from tests.conftest import Command
 
 
@@ -66,6 +67,23 @@ def test_other_recipes_are_no_seeds(tmp_path: Path) -> None:
         (other / name).write_text((other / name).read_text().replace('"seed": 0', '"seed": 0, "batch_size": 64'))
     runs, _ = find([tmp_path])
     assert sorted(line.split("|")[5].strip() for line in error_table(runs).splitlines()[2:]) == ["12.00", "30.00"]
+
+
+def test_one_seed_counts_once(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", "plain20")
+    twin = make_run(tmp_path / "b", "plain20", errors=(60.0, 30.0))
+    runs, notes = find([tmp_path])
+    assert [run.folder.is_relative_to(tmp_path / "a") for run in runs] == [True]
+    assert notes == [f"{twin} is the same recipe and seed as {runs[0].folder}, and does not count again"]
+
+
+def test_only_one_setting_is_drawn_and_the_rest_named(tmp_path: Path) -> None:
+    make_run(tmp_path, "plain20")
+    make_run(tmp_path, "resnet20-A")
+    longer = make_run(tmp_path / "longer", "resnet20-A", errors=(50.0, 20.0, 10.0))
+    runs, _ = find([tmp_path])
+    assert {(run.network, run.iterations) for run in comparable(runs)} == {("plain20", 200), ("resnet20-A", 200)}
+    assert f"Not drawn, being of another setting or seed: {longer}." in write(runs, [], tmp_path / "out")
 
 
 def test_the_figure_draws_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
