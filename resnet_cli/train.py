@@ -73,6 +73,7 @@ def sweep(jobs: list[Job]) -> int:
         try:
             train_one(job)
         except (Stopped, KeyboardInterrupt):
+            print(f"resnet-train: the sweep stops at run {number} of {len(jobs)}", file=sys.stderr)
             raise
         except (UserError, OSError) as error:
             line, code = explain(error)

@@ -93,6 +93,7 @@ def test_a_stopped_sweep_goes_on(command: Command, runs: Path, monkeypatch: pyte
         kill_at(patched, 10)
         stopped = command("resnet-train", *sweep)
     assert stopped.code == 130
+    assert "the sweep stops at run 1 of 2" in stopped.err
     assert len(list(runs.rglob("config.yaml"))) == 1  # the second has not begun
     assert command("resnet-train", *sweep).code == 0
     assert len(list(runs.rglob("result.json"))) == 2
