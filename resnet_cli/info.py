@@ -37,18 +37,18 @@ def describe(name: str, net: Architecture) -> dict[str, Any]:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """The rows for a person to read."""
-    lines = [f"{'network':<11} {'layers':>6} {'shortcut':>8} {'input':>9} {'parameters':>11} {'multiply-adds':>13}  paper's error"]
+    lines = [f"{'network':<16} {'layers':>6} {'shortcut':>8} {'input':>9} {'parameters':>11} {'multiply-adds':>13}  paper's error"]
     for row in rows:
         errors = [f"{row[key]:.2f}" for key in ("paper_top1_error", "paper_top5_error") if row[key] is not None]
         published = " / ".join(errors) + (" %" if errors else "-")
         millions = row["multiply_adds"] / 1e6
         size = f"{row['input']}x{row['input']}"
         lines.append(
-            f"{row['name']:<11} {row['layers']:>6} {row['shortcut']:>8} {size:>9} {row['parameters']:>11,} {millions:>13,.1f}  {published}"
+            f"{row['name']:<16} {row['layers']:>6} {row['shortcut']:>8} {size:>9} {row['parameters']:>11,} {millions:>13,.1f}  {published}"
         )
     notes = [
         "",
-        "Multiply-adds (the paper's FLOPs) in millions, for one image; bottlenecks have the paper's stride, in the 1x1.",
+        "Multiply-adds (the paper's FLOPs) in millions, for one image; ResNet-50, 101 and 152 have the paper's stride, in the 1x1.",
         "Errors: CIFAR-10 test (Table 6; the plain nets' are only drawn, in Fig. 6);",
         "ImageNet validation, ten-crop, top-1 / top-5 (Tables 2 and 3).",
     ]

@@ -14,10 +14,10 @@ class Shortcut(StrEnum):
 
 
 class Stem(StrEnum):
-    """The layers before the first stage."""
+    """The layers before the first stage, as wide as that stage."""
 
-    cifar = "cifar"  # 3x3, 16 filters
-    imagenet = "imagenet"  # 7x7, 64 filters, stride 2; 3x3 max pool, stride 2
+    cifar = "cifar"  # 3x3
+    imagenet = "imagenet"  # 7x7, stride 2; 3x3 max pool, stride 2
 
 
 class Block(StrEnum):
@@ -27,8 +27,19 @@ class Block(StrEnum):
     bottleneck = "bottleneck"  # 1x1, 3x3, 1x1 (x4)
 
 
-# The bottleneck halves the map in its first 1x1 (the paper, 3.8e9 multiply-adds for 50 layers) or in its 3x3 (torchvision, 4.1e9).
-STRIDE_IN = ("1x1", "3x3")
+class StrideIn(StrEnum):
+    """Which convolution of a bottleneck halves the map."""
+
+    first = "1x1"  # the paper: 3.8e9 multiply-adds for 50 layers
+    middle = "3x3"  # torchvision and most later code: 4.1e9
+
+
+class Family(StrEnum):
+    """Which of the paper's two plans a depth is looked up in."""
+
+    cifar = "cifar"  # section 4.2
+    imagenet = "imagenet"  # Table 1
+
 
 EXPANSION = {Block.basic: 1, Block.bottleneck: 4}
 CONVOLUTIONS = {Block.basic: 2, Block.bottleneck: 3}
@@ -53,7 +64,9 @@ class Architecture:
     widths: tuple[int, ...]  # filters of the 3x3 convolutions, per stage
     shortcut: Shortcut
     num_classes: int
-    stride_in: str = "1x1"
+    stride_in: StrideIn = StrideIn.first
+    groups: int = 1  # of a bottleneck's 3x3: ResNeXt's cardinality
+    width_per_group: int = 64  # in the first stage: 64 is the paper's width, 128 Wide ResNet's, 4 with 32 groups ResNeXt's
 
     @property
     def depth(self) -> int:
@@ -63,12 +76,24 @@ class Architecture:
     @property
     def name(self) -> str:
         """`plain56`, `resnet56-A`: what run folders, tables and curves call it."""
-        return f"plain{self.depth}" if self.shortcut is Shortcut.none else f"resnet{self.depth}-{self.shortcut}"
+        plain = self.shortcut is Shortcut.none
+        kind = "plain" if plain else "resnet"
+        width = f"-{self.groups}x{self.width_per_group}d" if (self.groups, self.width_per_group) != (1, 64) else ""
+        return f"{kind}{self.depth}{width}" + ("" if plain else f"-{self.shortcut}")
 
     @property
     def image_size(self) -> int:
         """Side of the training images in the paper, in pixels."""
         return 32 if self.stem is Stem.cifar else 224
+
+    @property
+    def stride(self) -> int:
+        """Input pixels a pixel of the last map stands for, each way: 4 for the CIFAR networks, 32 for Table 1's."""
+        return (1 if self.stem is Stem.cifar else 4) * 2 ** (len(self.blocks) - 1)
+
+    def inner_width(self, width: int) -> int:
+        """Filters of a bottleneck's 3x3 in the stage of `width` (ResNeXt, Table 1; Wide ResNet)."""
+        return width * self.width_per_group // 64 * self.groups
 
 
 def cifar(depth: int, *, shortcut: Shortcut, num_classes: int = 10) -> Architecture:
@@ -84,11 +109,27 @@ def cifar(depth: int, *, shortcut: Shortcut, num_classes: int = 10) -> Architect
     return Architecture(Stem.cifar, Block.basic, (n, n, n), (16, 32, 64), shortcut, num_classes)
 
 
-def imagenet(depth: int, *, shortcut: Shortcut, num_classes: int = 1000, stride_in: str = "1x1") -> Architecture:
-    """The network of Table 1. Raises ValueError for a depth that is not there."""
+def imagenet(
+    depth: int,
+    *,
+    shortcut: Shortcut,
+    num_classes: int = 1000,
+    stem: Stem = Stem.imagenet,
+    stride_in: StrideIn = StrideIn.first,
+    groups: int = 1,
+    width_per_group: int = 64,
+) -> Architecture:
+    """The network of Table 1; with `groups` or `width_per_group` its bottlenecks become ResNeXt's or Wide ResNet's.
+
+    Raises ValueError for a depth that is not there, and for widths that only bottlenecks have.
+    """
     if depth not in IMAGENET_STAGES:
         raise ValueError(f"model.depth={depth}: Table 1 has {', '.join(map(str, IMAGENET_STAGES))} layers")
-    if stride_in not in STRIDE_IN:
-        raise ValueError(f"model.stride_in={stride_in}: use one of {', '.join(STRIDE_IN)}")
     block, blocks = IMAGENET_STAGES[depth]
-    return Architecture(Stem.imagenet, block, blocks, (64, 128, 256, 512), shortcut, num_classes, stride_in)
+    if block is Block.basic and (groups, width_per_group) != (1, 64):
+        raise ValueError(
+            f"model.groups={groups} model.width_per_group={width_per_group}: basic blocks ({depth} layers) have no such widths"
+        )
+    if groups < 1 or width_per_group < 1:
+        raise ValueError(f"model.groups={groups} model.width_per_group={width_per_group}: must be at least 1")
+    return Architecture(stem, block, blocks, (64, 128, 256, 512), shortcut, num_classes, stride_in, groups, width_per_group)

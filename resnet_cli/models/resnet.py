@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad, relu
 
-from resnet_cli.models.architecture import EXPANSION, Architecture, Block, Shortcut, Stem
+from resnet_cli.models.architecture import EXPANSION, Architecture, Block, Shortcut, Stem, StrideIn
 
 
-def conv(inputs: int, outputs: int, *, size: int, stride: int = 1) -> nn.Conv2d:
+def conv(inputs: int, outputs: int, *, size: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
     """A convolution as every one of the paper: no bias (BN follows), the map's size kept but for the stride."""
-    return nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False)
+    return nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, groups=groups, bias=False)
 
 
 class ZeroPadIdentity(nn.Module):
@@ -50,11 +50,11 @@ def make_shortcut(option: Shortcut, inputs: int, outputs: int, *, stride: int) -
 class BasicBlock(nn.Module):
     """Fig. 5 left: [N, inputs, H, W] -> [N, width, H / stride, W / stride]."""
 
-    def __init__(self, inputs: int, width: int, *, stride: int, shortcut: Shortcut, stride_in: str) -> None:
+    def __init__(self, net: Architecture, inputs: int, width: int, *, stride: int) -> None:
         super().__init__()
         self.conv1, self.bn1 = conv(inputs, width, size=3, stride=stride), nn.BatchNorm2d(width)
         self.conv2, self.bn2 = conv(width, width, size=3), nn.BatchNorm2d(width)
-        self.downsample = make_shortcut(shortcut, inputs, width, stride=stride)
+        self.downsample = make_shortcut(net.shortcut, inputs, width, stride=stride)
 
     def residual(self, x: Tensor) -> Tensor:
         """F(x): what is left to learn once x is carried past."""
@@ -69,14 +69,14 @@ class BasicBlock(nn.Module):
 class Bottleneck(BasicBlock):
     """Fig. 5 right: [N, inputs, H, W] -> [N, 4 width, H / stride, W / stride], the 3x3 on a quarter of the channels."""
 
-    def __init__(self, inputs: int, width: int, *, stride: int, shortcut: Shortcut, stride_in: str) -> None:
+    def __init__(self, net: Architecture, inputs: int, width: int, *, stride: int) -> None:
         nn.Module.__init__(self)
-        outputs = EXPANSION[Block.bottleneck] * width
-        first, second = (stride, 1) if stride_in == "1x1" else (1, stride)
-        self.conv1, self.bn1 = conv(inputs, width, size=1, stride=first), nn.BatchNorm2d(width)
-        self.conv2, self.bn2 = conv(width, width, size=3, stride=second), nn.BatchNorm2d(width)
-        self.conv3, self.bn3 = conv(width, outputs, size=1), nn.BatchNorm2d(outputs)
-        self.downsample = make_shortcut(shortcut, inputs, outputs, stride=stride)
+        inner, outputs = net.inner_width(width), EXPANSION[Block.bottleneck] * width
+        first, middle = (stride, 1) if net.stride_in is StrideIn.first else (1, stride)
+        self.conv1, self.bn1 = conv(inputs, inner, size=1, stride=first), nn.BatchNorm2d(inner)
+        self.conv2, self.bn2 = conv(inner, inner, size=3, stride=middle, groups=net.groups), nn.BatchNorm2d(inner)
+        self.conv3, self.bn3 = conv(inner, outputs, size=1), nn.BatchNorm2d(outputs)
+        self.downsample = make_shortcut(net.shortcut, inputs, outputs, stride=stride)
 
     def residual(self, x: Tensor) -> Tensor:
         """F(x): 1x1 down, 3x3, 1x1 up."""
@@ -93,7 +93,7 @@ class ResNet(nn.Module):
         super().__init__()
         self.architecture = architecture
         cifar = architecture.stem is Stem.cifar
-        stem = 16 if cifar else 64
+        stem = architecture.widths[0]
         self.conv1 = conv(3, stem, size=3) if cifar else conv(3, stem, size=7, stride=2)
         self.bn1 = nn.BatchNorm2d(stem)
         self.maxpool = nn.Identity() if cifar else nn.MaxPool2d(3, stride=2, padding=1)
@@ -113,14 +113,17 @@ class ResNet(nn.Module):
         net = self.architecture
         outputs = EXPANSION[net.block] * width
         dimensions = [(inputs, stride)] + [(outputs, 1)] * (blocks - 1)
-        make = BLOCKS[net.block]
-        return nn.Sequential(*(make(i, width, stride=s, shortcut=net.shortcut, stride_in=net.stride_in) for i, s in dimensions))
+        return nn.Sequential(*(BLOCKS[net.block](net, inputs, width, stride=stride) for inputs, stride in dimensions))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def features(self, x: Tensor) -> Tensor:
+        """The last map: images [N, 3, H, W] -> [N, C, H / stride, W / stride], rounded up."""
         x = self.maxpool(relu(self.bn1(self.conv1(x))))
         for stage in self.stages:
             x = self.get_submodule(stage)(x)
-        return self.fc(x.mean(dim=(2, 3)))  # global average pool
+        return x
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.features(x).mean(dim=(2, 3)))  # global average pool
 
 
 @torch.no_grad()

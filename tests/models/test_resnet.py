@@ -1,5 +1,6 @@
 """The networks against the paper's counts, a naive loop and torchvision."""
 
+import dataclasses
 import math
 
 import pytest
@@ -7,8 +8,9 @@ import torch
 import torchvision
 from torch import nn
 
-from resnet_cli.models.architecture import Architecture, Shortcut, cifar, imagenet
+from resnet_cli.models.architecture import Architecture, Shortcut, Stem, StrideIn, cifar, imagenet
 from resnet_cli.models.resnet import BasicBlock, Bottleneck, ResNet, ZeroPadIdentity
+from resnet_cli.models.zoo import NETWORKS, WIDER
 
 # Exact, section 4.2's 0.27M, 0.46M, 0.66M, 0.85M, 1.7M, 19.4M.
 PARAMETERS = {20: 269_722, 32: 464_154, 44: 658_586, 56: 853_018, 110: 1_727_962, 1202: 19_421_274}
@@ -60,18 +62,28 @@ def test_option_a_is_every_second_pixel_and_zeros_behind() -> None:
 
 
 def test_a_plain_block_is_a_residual_one_without_the_shortcut() -> None:
-    plain = BasicBlock(16, 16, stride=1, shortcut=Shortcut.none, stride_in="1x1").eval()
-    residual = BasicBlock(16, 16, stride=1, shortcut=Shortcut.A, stride_in="1x1").eval()
+    plain = BasicBlock(cifar(20, shortcut=Shortcut.none), 16, 16, stride=1).eval()
+    residual = BasicBlock(cifar(20, shortcut=Shortcut.A), 16, 16, stride=1).eval()
     residual.load_state_dict(plain.state_dict())
     x = torch.randn(2, 16, 8, 8)
     assert torch.equal(plain(x), plain.residual(x).relu())
     assert torch.equal(residual(x), (plain.residual(x) + x).relu())
 
 
-@pytest.mark.parametrize(("name", "depth"), [("resnet18", 18), ("resnet34", 34), ("resnet50", 50)])
-def test_option_b_is_torchvisions_network(name: str, depth: int) -> None:
+@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152", *WIDER])
+def test_option_b_is_torchvisions_network(name: str) -> None:
+    """Name by name and shape by shape, at no cost on the meta device."""
+    with torch.device("meta"):
+        theirs = getattr(torchvision.models, name)()
+        ours = ResNet(dataclasses.replace(NETWORKS[name], shortcut=Shortcut.B, stride_in=StrideIn.middle))
+    shapes = {key: value.shape for key, value in theirs.state_dict().items()}
+    assert {key: value.shape for key, value in ours.state_dict().items()} == shapes
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50", "resnext50_32x4d", "wide_resnet50_2"])
+def test_torchvisions_weights_give_torchvisions_logits(name: str) -> None:
     theirs = getattr(torchvision.models, name)().eval()
-    ours = ResNet(imagenet(depth, shortcut=Shortcut.B, stride_in="3x3")).eval()
+    ours = ResNet(dataclasses.replace(NETWORKS[name], shortcut=Shortcut.B, stride_in=StrideIn.middle)).eval()
     ours.load_state_dict(theirs.state_dict())
     images = torch.randn(2, 3, 96, 128)
     with torch.inference_mode():
@@ -79,8 +91,7 @@ def test_option_b_is_torchvisions_network(name: str, depth: int) -> None:
 
 
 def test_the_papers_bottleneck_halves_the_map_in_its_first_1x1() -> None:
-    paper = Bottleneck(64, 64, stride=2, shortcut=Shortcut.B, stride_in="1x1")
-    later = Bottleneck(64, 64, stride=2, shortcut=Shortcut.B, stride_in="3x3")
+    paper, later = (Bottleneck(imagenet(50, shortcut=Shortcut.B, stride_in=where), 64, 64, stride=2) for where in StrideIn)
     assert (paper.conv1.stride, paper.conv2.stride) == ((2, 2), (1, 1))
     assert (later.conv1.stride, later.conv2.stride) == ((1, 1), (2, 2))
 
@@ -91,6 +102,17 @@ def test_maps_and_widths_of_section_4_2() -> None:
         network.get_submodule(stage).register_forward_hook(lambda _module, _inputs, output: shapes.append(tuple(output.shape[1:])))
     assert network(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
     assert shapes == [(16, 32, 32), (32, 16, 16), (64, 8, 8)]
+
+
+def test_a_cifar_stem_before_table_1_keeps_the_map() -> None:
+    network = ResNet(imagenet(18, shortcut=Shortcut.A, stem=Stem.cifar, num_classes=20)).eval()
+    assert network.features(torch.zeros(1, 3, 64, 64)).shape == (1, 512, 8, 8)
+    assert network.architecture.stride == 8
+
+
+def test_only_bottlenecks_are_widened() -> None:
+    with pytest.raises(ValueError, match="basic blocks"):
+        imagenet(18, shortcut=Shortcut.B, groups=32, width_per_group=4)
 
 
 def test_he_initialisation() -> None:
