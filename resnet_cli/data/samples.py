@@ -1,0 +1,139 @@
+"""The labelled files of a split, read by number: files of their own, or stretches of a tar."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_cli.errors import DataError
+
+NO_STAMP = (-1, -1)  # a folder's: its files are not looked at before they are read
+OPEN_TARS = 256  # kept open in a process: many systems allow 1,024 files
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """The labelled files of one split, as arrays: a million of them are some dozen MB, and forked workers share them."""
+
+    containers: tuple[str, ...]  # folders and tars
+    stamps: NDArray[np.int64]  # [containers, 2]: bytes and mtime in ns of a tar when it was indexed, NO_STAMP for a folder
+    container: NDArray[np.int32]  # [N]
+    names: NDArray[np.uint8]  # file names, end to end
+    name_start: NDArray[np.int64]  # [N]
+    name_length: NDArray[np.int32]  # [N]
+    offset: NDArray[np.int64]  # [N], bytes from the start of the tar; -1: a file of its own
+    size: NDArray[np.int64]  # [N], bytes; -1: a file of its own
+    labels: NDArray[np.int64]  # [N]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def name(self, index: int) -> str:
+        """The file's name in its folder or tar."""
+        start = int(self.name_start[index])
+        return os.fsdecode(self.names[start : start + int(self.name_length[index])].tobytes())
+
+    def path(self, index: int) -> str:
+        """For messages: `.../train/n01440764/n01440764_10026.JPEG`, or `.../train-000001.tar:key.jpg`."""
+        between = os.sep if self.offset[index] < 0 else ":"
+        return self.containers[self.container[index]] + between + self.name(index)
+
+    def read(self, index: int) -> bytes:
+        """The file's bytes. Raises DataError where it is missing or cut off, or its tar changed since it was indexed."""
+        offset, size, container = int(self.offset[index]), int(self.size[index]), int(self.container[index])
+        try:
+            if offset < 0:
+                with open(self.path(index), "rb") as file:
+                    return file.read()
+            length, mtime = self.stamps[container].tolist()
+            content = os.pread(open_tar(self.containers[container], length=length, mtime=mtime).fd, size, offset)
+        except OSError as error:
+            raise DataError(f"{self.path(index)} cannot be read: {error.strerror}") from error
+        if len(content) < size:
+            raise DataError(f"{self.path(index)} is cut off: {len(content):,} of {size:,} bytes")
+        return content
+
+    def take(self, indices: NDArray[np.int64]) -> "Samples":
+        """Some of the samples, in the order of `indices`; the names are shared."""
+        each = ("container", "name_start", "name_length", "offset", "size", "labels")
+        return replace(self, **{field: getattr(self, field)[indices] for field in each})
+
+
+class OpenTar:
+    """A file descriptor that lives as long as somebody reads from it. `pread` moves nothing, so forked processes may share it."""
+
+    def __init__(self, path: str) -> None:
+        self.fd = os.open(path, os.O_RDONLY)
+
+    def __del__(self) -> None:
+        if hasattr(self, "fd"):
+            os.close(self.fd)
+
+
+@lru_cache(maxsize=OPEN_TARS)
+def open_tar(path: str, *, length: int, mtime: int) -> OpenTar:
+    """The tar, open, once it is known to be the indexed one: as many bytes, the same mtime in ns. Raises DataError, OSError."""
+    tar = OpenTar(path)
+    if stamp(tar.fd) != (length, mtime):
+        raise DataError(changed(path))
+    return tar
+
+
+def stamp(path: Path | int) -> tuple[int, int]:
+    """What tells that a file changed: its bytes and mtime in ns; of a folder, only the mtime. Raises OSError."""
+    status = os.stat(path)
+    return (-1 if os.path.isdir(path) else status.st_size, status.st_mtime_ns)
+
+
+def changed(path: Path | str) -> str:
+    return f"{path} changed since it was indexed; if it is as it should be, index it again with dataset.reindex=true"
+
+
+class Gathering:
+    """Samples while they are found, as compact as they will be."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[str, int] = {}  # of the containers
+        self.stamps: list[tuple[int, int]] = []
+        self.names = bytearray()
+        self.columns: dict[str, list[NDArray[np.int64]]] = {key: [] for key in ("container", "length", "offset", "size", "label")}
+
+    def add(
+        self,
+        container: Path,
+        names: Sequence[str],
+        *,
+        labels: int | Sequence[int],
+        offsets: Sequence[int] | None = None,
+        sizes: Sequence[int] | None = None,
+        stamp: tuple[int, int] = NO_STAMP,
+    ) -> None:
+        """Files of one folder, or (`offsets`, `sizes`, `stamp`) of one tar, with a label each or one for all."""
+        number = self.numbers.setdefault(str(container), len(self.numbers))
+        if number == len(self.stamps):
+            self.stamps.append(stamp)
+        encoded = [os.fsencode(name) for name in names]
+        self.names += b"".join(encoded)
+        found: dict[str, int | Sequence[int]] = {"container": number, "length": [len(name) for name in encoded], "label": labels}
+        found |= {"offset": -1 if offsets is None else offsets, "size": -1 if sizes is None else sizes}
+        for key, values in found.items():
+            self.columns[key].append(np.broadcast_to(np.asarray(values, dtype=np.int64), len(names)))
+
+    def finish(self) -> Samples:
+        joined = {key: np.concatenate([np.empty(0, np.int64), *parts]) for key, parts in self.columns.items()}
+        lengths = joined["length"]
+        return Samples(
+            containers=tuple(self.numbers),
+            stamps=np.array(self.stamps, dtype=np.int64).reshape(-1, 2),
+            container=joined["container"].astype(np.int32),
+            names=np.frombuffer(bytes(self.names), dtype=np.uint8),
+            name_start=np.cumsum(lengths) - lengths,
+            name_length=lengths.astype(np.int32),
+            offset=joined["offset"],
+            size=joined["size"],
+            labels=joined["label"],
+        )
