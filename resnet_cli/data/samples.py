@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from stat import S_ISDIR
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,7 +87,7 @@ def open_tar(path: str, *, length: int, mtime: int) -> OpenTar:
 def stamp(path: Path | int) -> tuple[int, int]:
     """What tells that a file changed: its bytes and mtime in ns; of a folder, only the mtime. Raises OSError."""
     status = os.stat(path)
-    return (-1 if os.path.isdir(path) else status.st_size, status.st_mtime_ns)
+    return (-1 if S_ISDIR(status.st_mode) else status.st_size, status.st_mtime_ns)
 
 
 def changed(path: Path | str) -> str:
