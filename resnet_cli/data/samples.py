@@ -52,6 +52,8 @@ class Samples:
                     return file.read()
             length, mtime = self.stamps[container].tolist()
             content = os.pread(open_tar(self.containers[container], length=length, mtime=mtime).fd, size, offset)
+        except FileNotFoundError as error:
+            raise DataError(missing(self.path(index))) from error
         except OSError as error:
             raise DataError(f"{self.path(index)} cannot be read: {error.strerror}") from error
         if len(content) < size:
@@ -90,8 +92,12 @@ def stamp(path: Path | int) -> tuple[int, int]:
     return (-1 if S_ISDIR(status.st_mode) else status.st_size, status.st_mtime_ns)
 
 
-def changed(path: Path | str) -> str:
+def changed(path: str) -> str:
     return f"{path} changed since it was indexed; if it is as it should be, index it again with dataset.reindex=true"
+
+
+def missing(path: str) -> str:
+    return f"{path} is missing, and was there when it was indexed; put it back, or index what there is with dataset.reindex=true"
 
 
 class Gathering:
