@@ -79,3 +79,22 @@ def cifar10_root() -> Path:
     if not (root / "cifar-10-batches-py" / "test_batch").is_file():
         pytest.skip("needs the real CIFAR-10: set RESNET_DATA to the folder that holds cifar-10-batches-py/")
     return root
+
+
+def real_folder(name: str) -> Path:
+    root = Path(os.environ.get("RESNET_DATA", "data")) / name
+    if not root.is_dir():
+        pytest.skip(f"needs real photographs: set RESNET_DATA to the folder that holds {name}/")
+    return root
+
+
+@pytest.fixture(scope="session")
+def imagenet_sample() -> Path:
+    """200 photographs of ImageNet's validation set at their own size: `val/<wnid>/*.JPEG`."""
+    return real_folder("imagenet-sample")
+
+
+@pytest.fixture(scope="session")
+def tiny_imagenet() -> Path:
+    """20 classes of Tiny ImageNet, 64 x 64: `train|val/<wnid>/*.JPEG`, 500 and 50 each."""
+    return real_folder("tiny-imagenet-20")

@@ -17,7 +17,7 @@ import numpy as np
 from filelock import FileLock
 
 from resnet_cli.data.layouts import Layout, Scanned, recognise
-from resnet_cli.data.samples import Samples, changed, stamp
+from resnet_cli.data.samples import Samples, changed, missing, stamp
 from resnet_cli.errors import DataError
 from resnet_cli.files import write_whole
 
@@ -64,7 +64,7 @@ def open_folders(root: Path, *, reindex: bool = False, say: Say = lambda _: None
 
 def build(root: Path, layout: Layout, *, say: Say) -> Scanned:
     """Scans and checks that every class has training images."""
-    say(f"indexing {root}: {layout.name}")
+    say(f"indexing {root} ({layout.name})")
     start = time.monotonic()
     scanned = layout.scan()
     empty = np.flatnonzero(np.bincount(scanned.train.labels, minlength=len(scanned.classes)) == 0)
@@ -116,10 +116,13 @@ def load(cache: Path, *, layout: Layout, stamps: Stamps, say: Say) -> Scanned | 
     try:
         with np.load(cache, allow_pickle=False) as file:
             about = json.loads(file["about"].tobytes())
-            if about["form"] != FORM or about["layout"] != layout.name:
+            if about["form"] != FORM:
+                return None
+            if about["layout"] != layout.name:
+                say(f"{about['layout']} before, now {layout.name}")
                 return None
             if about["stamps"] != stamps:
-                say(f"{difference(about['stamps'], stamps)}: it is indexed again")
+                say(f"{difference(about['stamps'], stamps)} since it was indexed")
                 return None
             train, val = (
                 Samples(tuple(about["containers"][split]), **{name: file[f"{split}_{name}"] for name in ARRAYS})
@@ -129,22 +132,23 @@ def load(cache: Path, *, layout: Layout, stamps: Stamps, say: Say) -> Scanned | 
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        say(f"the index in {cache} cannot be read ({error}): it is built again")
+        say(f"the index {cache} cannot be read ({error})")
         return None
 
 
 def difference(before: Stamps, now: Stamps) -> str:
-    """What came, went or changed among the sources, in words. Raises DataError if it is a file: who knows what else changed."""
-    current = {path: stamps for path, *stamps in now}
-    for path, *stamps in before:
+    """Which source changed, in words. Raises DataError if it is a tar or a list: nobody adds to those in passing."""
+    old, new = ({path: tuple(rest) for path, *rest in stamps} for stamps in (before, now))
+    for path, stamps in old.items():
         is_file = stamps[0] >= 0
-        if is_file and current.get(path) != stamps:
-            raise DataError(changed(path))
-    paths = {path for path, *_ in before}
-    return next(
-        (f"{path} is new since the last time" for path, *_ in now if path not in paths),
-        next((f"{path} changed since the last time" for path, *stamps in before if current.get(path) != stamps), "the order changed"),
-    )
+        if is_file and new.get(path) != stamps:
+            raise DataError(changed(path) if path in new else missing(path))
+    came = [path for path in new if path not in old]
+    went = [path for path in old if path not in new]
+    moved = [path for path in new if path in old and new[path] != old[path]]
+    some = next((f"{paths[0]} {what}" for paths, what in ((came, "came"), (went, "went"), (moved, "changed")) if paths), "")
+    count = len(came) + len(went) + len(moved)
+    return f"{some} and {count - 1:,} more" if count > 1 else some
 
 
 def save(cache: Path, scanned: Scanned, *, layout: Layout, stamps: Stamps, say: Say) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from stat import S_ISDIR
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +52,8 @@ class Samples:
                     return file.read()
             length, mtime = self.stamps[container].tolist()
             content = os.pread(open_tar(self.containers[container], length=length, mtime=mtime).fd, size, offset)
+        except FileNotFoundError as error:
+            raise DataError(missing(self.path(index))) from error
         except OSError as error:
             raise DataError(f"{self.path(index)} cannot be read: {error.strerror}") from error
         if len(content) < size:
@@ -86,11 +89,15 @@ def open_tar(path: str, *, length: int, mtime: int) -> OpenTar:
 def stamp(path: Path | int) -> tuple[int, int]:
     """What tells that a file changed: its bytes and mtime in ns; of a folder, only the mtime. Raises OSError."""
     status = os.stat(path)
-    return (-1 if os.path.isdir(path) else status.st_size, status.st_mtime_ns)
+    return (-1 if S_ISDIR(status.st_mode) else status.st_size, status.st_mtime_ns)
 
 
-def changed(path: Path | str) -> str:
+def changed(path: str) -> str:
     return f"{path} changed since it was indexed; if it is as it should be, index it again with dataset.reindex=true"
+
+
+def missing(path: str) -> str:
+    return f"{path} is missing, and was there when it was indexed; put it back, or index what there is with dataset.reindex=true"
 
 
 class Gathering:

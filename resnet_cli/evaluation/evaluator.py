@@ -1,14 +1,13 @@
-"""Exact errors of one network, or of several whose scores are averaged."""
+"""Exact errors: counted over images resident on the device, or over a stream of batches."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
 
 from resnet_cli.data.images import Normalizer, Split
-from resnet_cli.hardware import autocast
+from resnet_cli.evaluation.views import scores_of
 
 
 @dataclass(frozen=True)
@@ -21,25 +20,40 @@ class Errors:
     count: int
 
 
+class ErrorCount:
+    """Counts wrong images batch by batch, on the device; nothing waits for it until `errors`.
+
+    `totals` float64 [4] holds images wrong at first guess, images wrong at five, the summed loss and the images seen:
+    counts that several processes can add up.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.totals = torch.zeros(4, dtype=torch.float64, device=device)
+
+    @torch.inference_mode()
+    def add(self, scores: Tensor, labels: Tensor) -> None:
+        """Scores (softmax probabilities) float32 [N, classes] and labels int64 [N]. Of fewer than five classes, all are guessed."""
+        right = scores.topk(min(5, scores.shape[1])).indices == labels[:, None]
+        loss = -scores.gather(1, labels[:, None]).clamp_min(torch.finfo(scores.dtype).tiny).log()
+        self.totals[:3] += torch.stack([(~right[:, 0]).sum(), (~right.any(dim=1)).sum(), loss.double().sum()])
+        self.totals[3] += len(labels)
+
+    def errors(self) -> Errors:
+        """The errors so far; the one wait for the device. Raises ValueError where no image was added."""
+        top1, top5, loss, count = self.totals.tolist()
+        if count == 0:
+            raise ValueError("no images to measure")
+        return Errors(100 * top1 / count, 100 * top5 / count, loss / count, int(count))
+
+
 @torch.inference_mode()
 def measure(networks: Sequence[tuple[nn.Module, Normalizer]], split: Split, *, dtype: torch.dtype, batch_size: int = 1000) -> Errors:
     """The single 32x32 view of section 4.2. Each network comes with its own normalisation and must be in eval mode.
 
     Several networks are an ensemble: their softmax scores are averaged.
     """
-    device = split.labels.device
-    totals = torch.zeros(3, dtype=torch.float64, device=device)
+    count = ErrorCount(split.labels.device)
     for images, labels in zip(split.images.split(batch_size), split.labels.split(batch_size), strict=True):
-        scores = torch.stack([_scores(network, normalizer(images), dtype=dtype) for network, normalizer in networks]).mean(dim=0)
-        ranked = scores.topk(min(5, scores.shape[1])).indices == labels[:, None]
-        loss = -(scores * one_hot(labels, scores.shape[1])).sum(dim=1).clamp_min(torch.finfo(scores.dtype).tiny).log()
-        totals += torch.stack([(~ranked[:, 0]).sum(), (~ranked.any(dim=1)).sum(), loss.double().sum()])
-    top1, top5, loss_sum = totals.tolist()  # the one wait for the device
-    return Errors(100 * top1 / len(split), 100 * top5 / len(split), loss_sum / len(split), len(split))
-
-
-def _scores(network: nn.Module, images: Tensor, *, dtype: torch.dtype) -> Tensor:
-    """Softmax probabilities float32 [N, classes]."""
-    with autocast(images.device, dtype):
-        logits = network(images.contiguous(memory_format=torch.channels_last))
-    return logits.float().softmax(dim=1)
+        scores = [scores_of(network, normalizer(images), dtype=dtype) for network, normalizer in networks]
+        count.add(torch.stack(scores).mean(dim=0), labels)
+    return count.errors()

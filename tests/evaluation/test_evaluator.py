@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from resnet_cli.data.images import Normalization, Split, fit_normalizer
-from resnet_cli.evaluation.evaluator import measure
+from resnet_cli.evaluation.evaluator import ErrorCount, measure
 
 
 class Linear(nn.Module):
@@ -44,3 +44,36 @@ def test_a_network_of_nans_is_not_perfect() -> None:
     network = Linear(0)
     nn.init.constant_(network.weight, float("nan"))
     assert measure([(network, NORMALIZER)], SPLIT, dtype=torch.float32).top1_error > 50
+
+
+def test_a_stream_counts_as_the_whole() -> None:
+    scores, labels = torch.randn(100, 10).softmax(dim=1), torch.randint(0, 10, (100,))
+    whole, stream, ranks = (ErrorCount(torch.device("cpu")) for _ in range(3))
+    whole.add(scores, labels)
+    for batch in torch.arange(100).split(7):
+        stream.add(scores[batch], labels[batch])
+    for rank in range(3):  # shares of unequal size, added up as processes do
+        one = ErrorCount(torch.device("cpu"))
+        one.add(scores[rank::3], labels[rank::3])
+        ranks.totals += one.totals
+    for other in (stream.errors(), ranks.errors()):
+        assert (other.top1_error, other.top5_error, other.count) == (whole.errors().top1_error, whole.errors().top5_error, 100)
+        assert other.loss == pytest.approx(whole.errors().loss)
+
+
+def test_few_classes_are_all_among_five() -> None:
+    count = ErrorCount(torch.device("cpu"))
+    count.add(torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]]), torch.tensor([0, 0, 1]))
+    errors = count.errors()
+    assert (errors.top1_error, errors.top5_error, errors.count) == (pytest.approx(200 / 3), 0, 3)
+
+
+def test_a_certain_miss_has_a_finite_loss() -> None:
+    count = ErrorCount(torch.device("cpu"))
+    count.add(torch.tensor([[1.0, 0.0]]), torch.tensor([1]))
+    assert 80 < count.errors().loss < 100
+
+
+def test_nothing_measured_is_no_error_of_nought() -> None:
+    with pytest.raises(ValueError, match="no images"):
+        ErrorCount(torch.device("cpu")).errors()

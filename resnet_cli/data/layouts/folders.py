@@ -1,4 +1,4 @@
-"""A folder a class: `train|val/<class>/*`, and Kaggle's, whose validation images lie in one folder beside a list."""
+"""A folder a class: `train/<class>/*` and `val/<class>/*`."""
 
 import os
 from functools import partial
@@ -8,12 +8,12 @@ from resnet_cli.data.layouts.layout import Layout, Scanned, is_image, list_folde
 from resnet_cli.data.samples import Gathering, Samples
 from resnet_cli.errors import DataError
 
-KAGGLE_BASE = Path("ILSVRC/Data/CLS-LOC")
+BASES = (Path(), Path("ILSVRC/Data/CLS-LOC"))  # below the root; Kaggle's archive has them deeper
 
 
 def recognise(root: Path) -> Layout | None:
-    """The layout, where `train` and `val` lie at the root, or where Kaggle's archive puts them."""
-    for base in (root, root / KAGGLE_BASE):
+    """The layout, where both `train` and `val` have class folders."""
+    for base in (root / below for below in BASES):
         classes = list_folders(base / "train")
         if classes and (theirs := list_folders(base / "val")):
             folders = [base / "train" / name for name in classes] + [base / "val" / name for name in theirs]

@@ -1,0 +1,84 @@
+"""Tar shards, the webdataset form: `key.jpg` and `key.cls` (the label's number) in `train*.tar` and `val*.tar`, read by offset."""
+
+import os
+from functools import partial
+from pathlib import Path
+
+from resnet_cli.data.layouts.layout import IMAGE_SUFFIXES, Layout, Scanned
+from resnet_cli.data.layouts.tars import read_members
+from resnet_cli.data.samples import Gathering, Samples, stamp
+from resnet_cli.errors import DataError
+
+CLASSES = "classes.txt"  # a name a line, in the order of the numbers
+SPLITS = ("train", "val")
+
+
+def recognise(root: Path) -> Layout | None:
+    """The layout, where shards of both splits lie at the root or in `train/` and `val/`; one split alone is a DataError."""
+    shards = {split: find(root, split) for split in SPLITS}
+    if not any(shards.values()):
+        return None
+    for split in SPLITS:
+        if not shards[split]:
+            raise DataError(f"{root} holds tar shards, but none of {split}: looked for {split}*.tar and {split}/*.tar")
+    names = root / CLASSES
+    sources = (*shards["train"], *shards["val"], *([names] if names.is_file() else []))
+    return Layout("tar shards", sources, partial(scan, root, shards))
+
+
+def find(root: Path, split: str) -> list[Path]:
+    """`train*.tar` at the root, or `train/*.tar`, sorted."""
+    return sorted(path for path in root.glob(f"{split}*.tar") if path.is_file()) or sorted((root / split).glob("*.tar"))
+
+
+def scan(root: Path, shards: dict[str, list[Path]]) -> Scanned:
+    """Every image of all shards, in their order. Raises DataError, OSError."""
+    splits = {split: scan_shards(paths) for split, paths in shards.items()}
+    train, val = splits["train"], splits["val"]
+    if (root / CLASSES).is_file():
+        classes = tuple((root / CLASSES).read_text(encoding="utf-8", errors="replace").splitlines())
+    else:
+        classes = tuple(str(label) for label in range(int(train.labels.max(initial=-1)) + 1))
+    for samples in (train, val):
+        for index in (samples.labels >= len(classes)).nonzero()[0][:1].tolist():
+            there_are = f"{CLASSES} names" if (root / CLASSES).is_file() else "the training shards have"
+            raise DataError(f"{samples.path(index)} is of class {samples.labels[index]}, but {there_are} {len(classes):,} classes")
+    return Scanned(classes, train, val)
+
+
+def scan_shards(paths: list[Path]) -> Samples:
+    gathering = Gathering()
+    for path in paths:
+        when = stamp(path)
+        rows = scan_shard(path)
+        names, offsets, sizes, labels = zip(*rows, strict=True) if rows else ((), (), (), ())
+        gathering.add(path, names, labels=labels, offsets=offsets, sizes=sizes, stamp=when)
+    return gathering.finish()
+
+
+def scan_shard(path: Path) -> list[tuple[str, int, int, int]]:
+    """Name, offset, size and label of each image, in the order of the shard."""
+    images: dict[str, tuple[str, int, int]] = {}
+    labels: dict[str, int] = {}
+    with path.open("rb", buffering=0) as file:
+        for name, offset, size in read_members(file, path=path, start=0):
+            folder, slash, rest = name.rpartition("/")
+            stem, dot, suffix = rest.partition(".")  # webdataset's key ends at the first dot of the file's name
+            key, suffix = f"{folder}{slash}{stem}", f"{dot}{suffix.lower()}"
+            if suffix == ".cls":
+                labels[key] = read_label(os.pread(file.fileno(), size, offset), where=f"{path}:{name}")
+            elif suffix in IMAGE_SUFFIXES:
+                if key in images:
+                    raise DataError(f"{path} holds two images of one key: {images[key][0]} and {name}")
+                images[key] = (name, offset, size)
+    for one, other, what in ((images, labels, "no .cls"), (labels, images, "a .cls but no image")):
+        alone = one.keys() - other.keys()
+        if alone:
+            raise DataError(f"{path}: {what} for key {min(alone)} ({len(alone):,} such keys)")
+    return [(*image, labels[key]) for key, image in images.items()]
+
+
+def read_label(content: bytes, *, where: str) -> int:
+    if not content.strip().isdigit():
+        raise DataError(f"{where} holds no class number: {content[:20]!r}")
+    return int(content)
