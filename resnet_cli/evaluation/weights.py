@@ -1,5 +1,6 @@
-"""Files of weights, ours and other projects': opened without running code, and matched name by name, shape by shape."""
+"""Files of weights, ours and other projects': opened without running code, matched name by name, shape by shape, and written."""
 
+import io
 import pickle
 import re
 import warnings
@@ -7,25 +8,31 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from resnet_cli.errors import UserError
+from resnet_cli.files import write_whole
 
 # What wrappers put in front of a name, and what other CIFAR code calls our modules.
 PREFIXES = re.compile(r"^(module\.|_orig_mod\.)+")
 RENAMES = ((re.compile(r"^linear\."), "fc."), (re.compile(r"\.shortcut\."), ".downsample."))
 SHOWN = 2  # mismatches of each kind named in an error
 
+SAFETENSORS, PICKLED = ".safetensors", ".pth"  # the suffixes of exported files
+
 
 def read(path: Path) -> Any:
-    """The content of a checkpoint file, on the CPU: tensors and plain values only (`weights_only=True`).
+    """The content of a checkpoint file, on the CPU: tensors and plain values only (safetensors, or `weights_only=True`).
 
     Raises UserError with the reason for a file that is missing, truncated, altered or that holds code.
     """
     if not path.is_file():
         raise UserError(f"checkpoint {path}: no such file")
     try:
+        if path.suffix == SAFETENSORS:
+            return safetensors.torch.load_file(path)
         with path.open("rb") as file:
             is_zip = file.read(2) == b"PK"
         if is_zip:
@@ -90,3 +97,28 @@ def load_weights(network: nn.Module, state: dict[str, Tensor], *, path: Path, na
 def first(keys: list[str]) -> str:
     """The first few, and that there are more."""
     return ", ".join(keys[:SHOWN] + ["..."] * (len(keys) > SHOWN))
+
+
+def export(network: nn.Module, path: Path) -> None:
+    """Writes the weights under torchvision's names, whole or not at all: `.safetensors` or `.pth`, by the suffix.
+
+    `num_batches_tracked` goes along, since torchvision's networks ask for it. Raises UserError for another suffix.
+    """
+    check_export(path)
+    # channels_last is how we compute, not what others expect of a file; safetensors refuses it
+    state = {our_name(name): value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    if path.suffix == SAFETENSORS:
+        content = safetensors.torch.save(state, metadata={"format": "pt"})
+    else:
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        content = buffer.getvalue()
+    write_whole(path, content)
+
+
+def check_export(path: Path) -> None:
+    """Refuses what `export` could not write, before anything is computed. Raises UserError."""
+    if path.suffix not in (SAFETENSORS, PICKLED):
+        raise UserError(f"--export {path}: name a file that ends in {SAFETENSORS} or {PICKLED}")
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise UserError(f"--export {path}: name a file in a folder that exists")

@@ -1,0 +1,153 @@
+"""Weights to and from torchvision, in both kinds of file."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+import torchvision
+from torch import nn
+
+from resnet_cli.errors import UserError
+from resnet_cli.evaluation.weights import export, load_weights, read, state_dict_of
+from resnet_cli.models.architecture import Architecture, Shortcut, StrideIn
+from resnet_cli.models.resnet import ResNet
+from resnet_cli.models.zoo import NETWORKS, WIDER
+
+# torchvision projects where dimensions change and strides in the 3x3.
+BY_TORCHVISION = {
+    name: dataclasses.replace(NETWORKS[name], shortcut=Shortcut.B, stride_in=StrideIn.middle)
+    for name in ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", *WIDER)
+}
+FEW = ["resnet18", "resnet34", "resnet50", "resnext50_32x4d", "wide_resnet50_2"]
+LARGE = sorted(BY_TORCHVISION.keys() - FEW)
+CASES = [*FEW, *(pytest.param(name, marks=pytest.mark.slow) for name in LARGE)]
+SUFFIXES = [".pth", ".safetensors"]
+IMAGES = torch.randn(2, 3, 80, 112, generator=torch.Generator().manual_seed(2))
+
+
+def theirs(name: str) -> nn.Module:
+    """torchvision's network with random weights and BN statistics that matter."""
+    torch.manual_seed(0)
+    return lively(torchvision.models.get_model(name, weights=None))
+
+
+def lively(network: nn.Module) -> nn.Module:
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.uniform_(layer.weight, 0.5, 1)
+            nn.init.normal_(layer.bias, std=0.1)
+            layer.momentum = 1.0
+    network.train()(IMAGES)
+    return network.eval()
+
+
+def check_same_logits(one: nn.Module, other: nn.Module) -> None:
+    with torch.inference_mode():
+        ours, wanted = one(IMAGES), other(IMAGES)
+    assert wanted.std() > 0.01  # there is something to agree on
+    torch.testing.assert_close(ours, wanted, atol=1e-5, rtol=1e-5)
+
+
+def save(state: dict[str, torch.Tensor], path: Path) -> None:
+    if path.suffix == ".safetensors":
+        safetensors.torch.save_file(state, path)
+    else:
+        torch.save(state, path)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_torchvisions_weights_give_its_logits(name: str, tmp_path: Path) -> None:
+    reference, network = theirs(name), ResNet(BY_TORCHVISION[name]).eval()
+    for suffix in SUFFIXES:
+        path = tmp_path / f"x{suffix}"
+        save(reference.state_dict(), path)
+        for value in network.state_dict().values():
+            value.zero_()
+        load_weights(network, state_dict_of(read(path), path), path=path, name=name)
+        check_same_logits(network, reference)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_ours_load_into_torchvision_strictly(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    network = lively(ResNet(BY_TORCHVISION[name])).to(memory_format=torch.channels_last)
+    reference = torchvision.models.get_model(name, weights=None).eval()
+    export(network, tmp_path / "x.pth")
+    export(network, tmp_path / "x.safetensors")
+    network.to(memory_format=torch.contiguous_format)  # other convolutions round otherwise
+    reference.load_state_dict(torch.load(tmp_path / "x.pth", weights_only=True), strict=True)
+    check_same_logits(network, reference)
+    for value in reference.state_dict().values():
+        value.zero_()
+    reference.load_state_dict(safetensors.torch.load_file(tmp_path / "x.safetensors"), strict=True)
+    check_same_logits(network, reference)
+
+
+SMALL = dataclasses.replace(NETWORKS["resnet18"], blocks=(1, 1, 1, 1), widths=(8, 8, 16, 16), num_classes=7)
+
+
+@pytest.fixture
+def small() -> ResNet:
+    return ResNet(SMALL)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_round_trip_is_bit_equal(small: ResNet, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"x{suffix}"
+    export(small.to(memory_format=torch.channels_last), path)
+    state, other = read(path), ResNet(SMALL)
+    assert state.keys() == small.state_dict().keys()
+    load_weights(other, state_dict_of(state, path), path=path, name="small")
+    for name, value in small.state_dict().items():
+        assert torch.equal(value, other.state_dict()[name])
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_compiled_network_exports_plain_names(small: ResNet, tmp_path: Path) -> None:
+    export(torch.compile(small), tmp_path / "x.safetensors")
+    assert safetensors.torch.load_file(tmp_path / "x.safetensors").keys() == small.state_dict().keys()
+
+
+@pytest.mark.parametrize("name", ["x.onnx", "x", "missing/x.pth", "folder.pth"])
+def test_an_export_that_cannot_be_is_one_line(small: ResNet, tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder.pth").mkdir()
+    with pytest.raises(UserError, match=r"^--export .*name a file") as raised:
+        export(small, tmp_path / name)
+    assert "\n" not in str(raised.value)
+
+
+def test_an_export_replaces_a_file_whole(small: ResNet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(b"what was here")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        export(small, path)
+    assert path.read_bytes() == b"what was here"
+    assert [file.name for file in tmp_path.iterdir()] == ["x.safetensors"]
+
+
+def test_broken_safetensors_are_one_line(small: ResNet, tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    export(small, path)
+    whole = path.read_bytes()
+    for content in (b"", b"hello, world\n", whole[:100], whole[:-1], b"\xff" * 100):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=r"x\.safetensors cannot be read: ") as raised:
+            read(path)
+        assert "\n" not in str(raised.value)
+    with pytest.raises(UserError, match="no such file"):
+        read(tmp_path / "y.safetensors")
+
+
+def test_safetensors_of_another_network_name_the_keys(small: ResNet, tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    export(small, path)
+    other: Architecture = dataclasses.replace(SMALL, num_classes=1000)
+    with pytest.raises(UserError, match=r"fc.weight \[7, 16\], expected \[1000, 16\]"):
+        load_weights(ResNet(other), state_dict_of(read(path), path), path=path, name="other")
