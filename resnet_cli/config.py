@@ -4,7 +4,7 @@ import hashlib
 import math
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +21,15 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from resnet_cli.data.crops import Augmentation
+from resnet_cli.data.datasets import DatasetName
 from resnet_cli.errors import UserError, did_you_mean
-from resnet_cli.models.zoo import NETWORKS
-from resnet_cli.schema import BOOKKEEPING, Config, architecture, flatten, to_plain
+from resnet_cli.schema import BOOKKEEPING, Config, DatasetConfig, ScheduleConfig, architecture, flatten, to_plain
+from resnet_cli.training.schedule import Rule
 
 PACKAGE = Path(__file__).resolve().parent
 CONF_DIR = next((path for path in (PACKAGE / "conf", PACKAGE.parent / "conf") if path.is_dir()), PACKAGE / "conf")
-CHOICES = ("model", "dataset", "experiment")  # what a run's folder is named for; the rest shows where it differs
+CHOICES = ("model", "dataset", "schedule", "experiment")  # what a run's folder is named for; the rest shows where it differs
 LONGEST = 200  # characters of a folder's name
 GROUPS = ("model", "dataset", "optimizer", "schedule", "experiment", "tweak")
 
@@ -82,8 +84,9 @@ def job(overrides: list[str]) -> Job:
     check(config)
     choices = [word for word, override in zip(overrides, parsed, strict=True) if override.key_or_group in CHOICES]
     unchanged = to_config(compose(choices))
-    experiment = next((str(override.value()) for override in parsed if override.key_or_group == "experiment"), "")
-    return Job(config, Path(config.runs).expanduser() / run_name(config, unchanged, experiment=experiment), overrides)
+    chosen = {override.key_or_group: str(override.value()) for override in parsed}
+    recipe = [chosen[group] for group in ("experiment", "schedule") if chosen.get(group, config.dataset.name) != config.dataset.name]
+    return Job(config, Path(config.runs).expanduser() / run_name(config, unchanged, recipe=recipe), overrides)
 
 
 @contextmanager
@@ -138,11 +141,6 @@ def check_choice(override: Override) -> None:
     group, choice = override.key_or_group, str(override.value())
     if group not in GROUPS or choice in options(group):
         return
-    if group == "model" and choice in NETWORKS:
-        raise UserError(
-            f"model={choice}: resnet-info knows this ImageNet network, but training on ImageNet is not there yet;"
-            f" the CIFAR networks are {', '.join(options(group))}"
-        )
     raise UserError(f"unknown {group} '{choice}'{did_you_mean(choice, options(group))}")
 
 
@@ -177,33 +175,55 @@ def check(config: Config) -> None:
     except ValueError as error:
         raise UserError(str(error)) from error
     flat = flatten(to_plain(config))
-    counts = ("batch_size", "log_every", "eval_every", "checkpoint_every", "schedule.iterations")
-    for key in (*counts, "dataset.train_images", "dataset.test_images"):
+    counts = ["batch_size", "log_every", "eval_every", "checkpoint_every", "schedule.iterations", "schedule.patience"]
+    counts += ["dataset.train_images", "dataset.test_images", "dataset.num_classes", "model.num_classes"]
+    for key in counts:
         if flat[key] is not None and flat[key] < 1:
             raise UserError(f"{key}={flat[key]}: must be at least 1")
-    rates = ("optimizer.lr", "optimizer.momentum", "optimizer.weight_decay", "schedule.gamma", "schedule.warmup_lr")
-    for key in (*rates, "dataset.validation", "seed"):
+    rates = ["optimizer.lr", "optimizer.momentum", "optimizer.weight_decay", "schedule.gamma", "schedule.warmup_lr", "schedule.progress"]
+    for key in (*rates, "schedule.drops", "dataset.validation", "dataset.workers", "dataset.max_skipped", "seed"):
         if flat[key] is not None and not 0 <= flat[key] < math.inf:
             raise UserError(f"{key}={flat[key]}: must be a number that is not negative")
     if config.seed >= 2**63:
         raise UserError(f"seed={config.seed}: must fit 63 bits")
     if config.optimizer.nesterov and not config.optimizer.momentum:
         raise UserError("optimizer.nesterov=true needs optimizer.momentum above 0")
-    milestones = config.schedule.milestones
+    check_schedule(config.schedule)
+    check_images(config.dataset)
+
+
+def check_schedule(schedule: ScheduleConfig) -> None:
+    """Raises UserError for milestones that are none."""
+    milestones = schedule.milestones
     if sorted(set(milestones)) != milestones or not all(0 < fraction < 1 for fraction in milestones):
         raise UserError(f"schedule.milestones={milestones}: must be rising fractions of the iterations, between 0 and 1")
+    if schedule.rule is Rule.plateau and milestones:
+        raise UserError(f"schedule.rule=plateau: the error decides, so schedule.milestones={milestones} must be []")
 
 
-def run_name(config: Config, unchanged: Config, *, experiment: str = "") -> Path:
+def check_images(data: DatasetConfig) -> None:
+    """Which keys belong to which data. Raises UserError."""
+    if data.name is DatasetName.imagenet:
+        if data.validation:
+            raise UserError(f"dataset.validation={data.validation}: the images of val/ are the validation images")
+        if data.image_size is None or data.image_size < 32:
+            raise UserError(f"dataset.image_size={data.image_size}: must be at least 32")
+        return
+    for key, value, usual in (("image_size", data.image_size, None), ("augmentation", data.augmentation, Augmentation.paper)):
+        if value != usual:
+            raise UserError(f"dataset.{key}={value}: {data.name} has images of 32x32 and the augmentation of section 4.2")
+
+
+def run_name(config: Config, unchanged: Config, *, recipe: Sequence[str] = ()) -> Path:
     """`cifar10/resnet56-A/schedule.iterations=4000/seed0`: the same training finds the same folder again, however it was typed.
 
-    The part in the middle names the experiment, and every value that is not as in `unchanged`: what the choice of model,
-    dataset and experiment alone composes. It is left out where nothing differs.
+    The part in the middle names the `recipe` (experiment and schedule, where chosen), and every value that is not as in
+    `unchanged`: what these choices, model and dataset alone compose. It is left out where nothing differs.
     """
     named = {"model.depth", "shortcut", "seed"} | BOOKKEEPING
     new, old = flatten(to_plain(config)), flatten(to_plain(unchanged))
     changed = [f"{key}={new[key]}" for key in sorted(new) if key not in named and new[key] != old[key]]
-    middle = re.sub(r"[^\w.,=+-]+", "_", ",".join([experiment] * bool(experiment) + changed))
+    middle = re.sub(r"[^\w.,=+-]+", "_", ",".join([*recipe, *changed]))
     if len(middle) > LONGEST:  # file systems stop at 255; config.yaml tells what it was
         middle = f"{middle[: LONGEST - 9]}-{hashlib.sha256(middle.encode()).hexdigest()[:8]}"
     return Path(config.dataset.name, architecture(config, num_classes=10).name, middle, f"seed{config.seed}")

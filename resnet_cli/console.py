@@ -107,6 +107,7 @@ def figures(values: Mapping[str, float]) -> str:
         "train/loss": "loss {:.3f}",
         "train/error": "train error {:.2f} %",
         "val/error": "val error {:.2f} %",
+        "val/top5_error": "top-5 {:.2f} %",
         "test/error": "test error {:.2f} %",
         "lr": "lr {:g}",
         "images_per_second": "{:,.0f} images/s",

@@ -65,7 +65,7 @@ class RunFolder:
             return
         try:
             changed = differences(dict(yaml.safe_load(self.config_file.read_text())), to_plain(config))
-        except (yaml.YAMLError, TypeError, ValueError) as error:
+        except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
             raise UserError(f"{self.config_file} cannot be read; move the folder away to start anew") from error
         if changed:
             raise UserError(f"{self} holds a run of another config ({'; '.join(changed)}); move it away or choose another runs=")

@@ -1,19 +1,27 @@
 """The parts of a run, built from its config: data, network, recipe, on their device."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from resnet_cli.console import Console
 from resnet_cli.data import datasets
+from resnet_cli.data.crops import Augmentation
+from resnet_cli.data.datasets import DatasetName, OnError
 from resnet_cli.data.images import Dataset, Normalizer, Split, fit_normalizer
-from resnet_cli.data.loader import ResidentLoader
+from resnet_cli.data.loader import Loader, ResidentLoader
+from resnet_cli.data.samples import Samples
+from resnet_cli.data.streaming import BadImages, StreamingLoader
 from resnet_cli.errors import UserError
+from resnet_cli.evaluation.protocol import ImageTest, PhotographTest, Protocol, Test
+from resnet_cli.evaluation.views import Views
 from resnet_cli.hardware import choose_compile, choose_device, choose_dtype, make_exact
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.schema import Config, DatasetConfig, architecture
 from resnet_cli.training.optimizer import make_optimizer
-from resnet_cli.training.schedule import StepSchedule
+from resnet_cli.training.schedule import Plateau, Rule, Schedule
 from resnet_cli.training.step import TrainStep
 
 
@@ -24,19 +32,32 @@ class Parts:
     dataset: Dataset
     normalizer: Normalizer
     network: ResNet
-    schedule: StepSchedule
+    schedule: Schedule
     step: TrainStep
-    loader: ResidentLoader
+    loader: Loader
     device: torch.device
     compiling: str  # whether, and why
-    held_out: dict[str, Split]  # the splits to measure, on the device, under `val` and `test`
+    held_out: dict[str, Test]  # what to measure, under `val` and `test`
+    bad: BadImages
 
 
-def load_dataset(config: DatasetConfig) -> Dataset:
+def load_dataset(config: DatasetConfig, console: Console) -> Dataset:
     """The data a config names. Raises DataError and UserError."""
+    root = Path(config.root).expanduser()
+    if config.name is DatasetName.imagenet:
+        assert config.image_size is not None
+        return datasets.load_folders(
+            root,
+            image_size=config.image_size,
+            num_classes=config.num_classes,
+            train_images=config.train_images,
+            test_images=config.test_images,
+            reindex=config.reindex,
+            say=console.say,
+        )
     return datasets.load(
         config.name,
-        root=Path(config.root).expanduser(),
+        root=root,
         download=config.download,
         mirror=config.mirror,
         validation=config.validation,
@@ -45,24 +66,66 @@ def load_dataset(config: DatasetConfig) -> Dataset:
     )
 
 
-def build(config: Config) -> Parts:
-    """Data, network and recipe on their device. Raises UserError and DataError; writes nothing (but a download)."""
+def build(config: Config, console: Console) -> Parts:
+    """Data, network and recipe on their device. Raises UserError and DataError; writes nothing (but a download and an index)."""
     make_exact()
     device = choose_device(config.device)
     dtype = choose_dtype(config.precision, device)
-    dataset = load_dataset(config.dataset)
+    dataset = load_dataset(config.dataset, console)
     if config.batch_size > len(dataset.train):
         raise UserError(f"batch_size={config.batch_size}: there are only {len(dataset.train):,} training images")
     normalizer = fit_normalizer(config.dataset.normalization, dataset.train).to(device)
     torch.manual_seed(config.seed)  # the initial weights; everything else is a function of the seed (data/sampling.py)
-    network = ResNet(architecture(config, num_classes=len(dataset.classes)))
+    network = ResNet(architecture(config, num_classes=choose_classes(config, len(dataset.classes))))
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    sgd, recipe = config.optimizer, config.schedule
+    sgd = config.optimizer
     optimizer = make_optimizer(network, lr=sgd.lr, momentum=sgd.momentum, weight_decay=sgd.weight_decay, nesterov=sgd.nesterov)
-    schedule = StepSchedule(sgd.lr, recipe.iterations, tuple(recipe.milestones), recipe.gamma, recipe.warmup_lr, recipe.warmup_until_error)
-    compiled, why = choose_compile(config.compile, device, iterations=recipe.iterations)
+    compiled, why = choose_compile(config.compile, device, iterations=config.schedule.iterations)
     step = TrainStep(network, optimizer, dtype=dtype, compiled=compiled)
-    loader = ResidentLoader(dataset.train.to(device), normalizer, config.batch_size, config.seed)
-    splits = {"val": dataset.validation, "test": dataset.test}
-    held_out = {name: split.to(device) for name, split in splits.items() if split is not None}
-    return Parts(dataset, normalizer, network, schedule, step, loader, device, f"{'yes' if compiled else 'no'} ({why})", held_out)
+    bad = BadImages(config.dataset.on_error is OnError.skip, config.dataset.max_skipped, console.warn)
+    loader = make_loader(config, dataset.train, normalizer, device=device, bad=bad)
+    single = Protocol(Views.single, dataset.image_size)
+    held_out = {name: make_test(split, single, config=config, device=device, bad=bad) for name, split in dataset.held_out.items()}
+    compiling = f"{'yes' if compiled else 'no'} ({why})"
+    return Parts(dataset, normalizer, network, make_schedule(config), step, loader, device, compiling, held_out, bad)
+
+
+def choose_classes(config: Config, there: int) -> int:
+    """How many classes the network tells apart: as many as `there` are, unless `model.num_classes` says more. Raises UserError."""
+    asked = config.model.num_classes or there
+    if asked < there:
+        raise UserError(f"model.num_classes={asked}: the data has {there} classes")
+    return asked
+
+
+def make_schedule(config: Config) -> Schedule:
+    recipe = config.schedule
+    plateau = Plateau(recipe.patience, recipe.progress, recipe.drops) if recipe.rule is Rule.plateau else None
+    milestones = tuple(recipe.milestones)
+    return Schedule(config.optimizer.lr, recipe.iterations, recipe.gamma, milestones, plateau, recipe.warmup_lr, recipe.warmup_until_error)
+
+
+def choose_workers(asked: int | None, device: torch.device) -> int:
+    """Processes that decode. Beside training on a CPU one is enough, and more would take its cores; a GPU wants all of them."""
+    if asked is not None:
+        return asked
+    return 1 if device.type == "cpu" else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def make_loader(config: Config, train: Split | Samples, normalizer: Normalizer, *, device: torch.device, bad: BadImages) -> Loader:
+    """Training batches: from images on the device, or from files."""
+    if isinstance(train, Split):
+        return ResidentLoader(train.to(device), normalizer, config.batch_size, config.seed)
+    data = config.dataset
+    assert data.image_size is not None
+    workers = choose_workers(data.workers, device)
+    return StreamingLoader(
+        train, Augmentation(data.augmentation), normalizer, config.batch_size, config.seed, data.image_size, workers, bad
+    )
+
+
+def make_test(split: Split | Samples, protocol: Protocol, *, config: Config, device: torch.device, bad: BadImages) -> Test:
+    """A split ready to be measured: on the device as it is, or read from files as the `protocol` says."""
+    if isinstance(split, Split):
+        return ImageTest(split.to(device))
+    return PhotographTest(split, protocol, choose_workers(config.dataset.workers, device), device, bad)

@@ -2,33 +2,49 @@
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any
+from types import UnionType
+from typing import Any, get_args
 
-from resnet_cli.data.datasets import DatasetName
+from resnet_cli.data.crops import Augmentation
+from resnet_cli.data.datasets import DatasetName, OnError
 from resnet_cli.data.images import Normalization
 from resnet_cli.hardware import Compile, DeviceChoice, Precision
-from resnet_cli.models.architecture import Architecture, Shortcut, cifar
+from resnet_cli.models.architecture import Architecture, Family, Shortcut, Stem, StrideIn, cifar, imagenet
+from resnet_cli.training.schedule import Rule
 
 MISSING: Any = "???"  # OmegaConf's word for "must be set"
 
 
 @dataclass
 class ModelConfig:
-    """A CIFAR network of section 4.2."""
+    """A network of section 4.2 or of Table 1."""
 
-    depth: int = MISSING  # 6n+2
+    family: Family = Family.cifar
+    depth: int = MISSING
+    stem: Stem | None = None  # null: the family's own
+    stride_in: str = StrideIn.first.value  # of bottlenecks: 1x1, the paper's, or 3x3, torchvision's
+    groups: int = 1  # of bottlenecks: ResNeXt's cardinality
+    width_per_group: int = 64  # of bottlenecks: ResNeXt's and Wide ResNet's
+    num_classes: int | None = None  # null: as many as the data has
 
 
 @dataclass
 class DatasetConfig:
     name: DatasetName = MISSING
-    root: str = MISSING  # folder that holds cifar-10-batches-py/
+    root: str = MISSING  # folder that holds cifar-10-batches-py/, or train/ and val/, or tars
     download: bool = False
-    mirror: str = MISSING
+    mirror: str = ""
     validation: int = 0  # training images held out; the paper's 45k/5k is 5000
     normalization: Normalization = Normalization.paper
+    augmentation: Augmentation = Augmentation.paper
+    image_size: int | None = None  # side of the training crops of ImageNet and other folders, in pixels
+    num_classes: int | None = None  # null: as many as there are; a number is checked against that
     train_images: int | None = None  # use only so many; null: all
     test_images: int | None = None
+    workers: int | None = None  # processes that decode; null: as the device needs
+    on_error: OnError = OnError.stop  # at an image that cannot be decoded
+    max_skipped: int = 100  # with on_error=skip: at most so many
+    reindex: bool = False  # look at every file anew
 
 
 @dataclass
@@ -43,11 +59,15 @@ class OptimizerConfig:
 
 @dataclass
 class ScheduleConfig:
-    """Step decay; milestones are fractions of `iterations`, so a shorter run is the same recipe."""
+    """When the rate falls. Milestones are fractions of `iterations`, so a shorter run is the same recipe."""
 
     iterations: int = MISSING
-    milestones: list[float] = MISSING
-    gamma: float = MISSING  # the factor at each milestone
+    rule: Rule = Rule.steps
+    gamma: float = MISSING  # the factor each time
+    milestones: list[float] = field(default_factory=list)  # rule=steps: where
+    patience: int = 10  # rule=plateau: evaluations without progress, ...
+    progress: float = 0.1  # ... which is to be better than the best before by so many percent points of error, ...
+    drops: int = 3  # ... and at most so many times
     warmup_lr: float | None = None  # first this, until ...
     warmup_until_error: float = 80.0  # ... the training error of the last 100 iterations is under this, in percent
 
@@ -77,11 +97,27 @@ class Config:
 # Keys that say where and how a run happens, not what is trained: they may change from one start of a run to the next.
 BOOKKEEPING = {"dataset.root", "dataset.download", "dataset.mirror", "device", "resume", "runs", "dry_run"}
 BOOKKEEPING |= {"log_every", "eval_every", "checkpoint_every"}
+BOOKKEEPING |= {f"dataset.{key}" for key in ("num_classes", "workers", "on_error", "max_skipped", "reindex")}
 
 
 def architecture(config: Config, *, num_classes: int) -> Architecture:
-    """The network of a run. Raises ValueError for a depth that is not 6n+2."""
-    return cifar(config.model.depth, shortcut=config.shortcut, num_classes=num_classes)
+    """The network of a run. Raises ValueError naming the key that does not fit."""
+    model = config.model
+    if model.stride_in not in set(StrideIn):
+        raise ValueError(f"model.stride_in={model.stride_in}: use one of {', '.join(StrideIn)}")
+    if model.family is Family.imagenet:
+        return imagenet(
+            model.depth,
+            shortcut=config.shortcut,
+            num_classes=num_classes,
+            stem=model.stem or Stem.imagenet,
+            stride_in=StrideIn(model.stride_in),
+            groups=model.groups,
+            width_per_group=model.width_per_group,
+        )
+    if model.stem is Stem.imagenet or (model.groups, model.width_per_group) != (1, 64):
+        raise ValueError("model.stem, model.groups and model.width_per_group belong to ImageNet's networks, such as model=resnet18")
+    return cifar(model.depth, shortcut=config.shortcut, num_classes=num_classes)
 
 
 def to_plain(value: Any) -> Any:
@@ -104,8 +140,11 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """`key: old -> new` for whatever tells two runs apart; bookkeeping does not."""
-    old, new = flatten(old), flatten(new)
+    """`key: old -> new` for whatever tells two runs apart; bookkeeping does not. Keys that an older version did not have are as by default.
+
+    Raises KeyError, TypeError or ValueError where `old` is no run of this version.
+    """
+    old, new = flatten(to_plain(from_plain(old))), flatten(new)
     keys = [key for key in new | old if key not in BOOKKEEPING and old.get(key) != new.get(key)]
     return [f"{key}: {old.get(key)} -> {new.get(key)}" for key in keys]
 
@@ -118,6 +157,8 @@ def from_plain(tree: dict[str, Any]) -> Config:
         return kind(**{key: convert(types[key], value) for key, value in values.items()})
 
     def convert(kind: Any, value: Any) -> Any:
+        if isinstance(kind, UnionType) and value is not None:  # `Stem | None`
+            kind = get_args(kind)[0]
         if dataclasses.is_dataclass(kind):
             return build(kind, value)
         return kind(value) if isinstance(kind, type) and issubclass(kind, str) else value

@@ -14,30 +14,32 @@ import torchvision
 
 from resnet_cli import __version__
 from resnet_cli.console import duration, rows
+from resnet_cli.data.crops import Augmentation, sides
 from resnet_cli.folder import RunFolder
 from resnet_cli.hardware import describe, precision_name
 from resnet_cli.models import complexity
 from resnet_cli.parts import Parts
 from resnet_cli.schema import Config, to_plain
+from resnet_cli.training.schedule import Schedule
 from resnet_cli.training.trainer import Trainer
+
+HELD_OUT = {"test": "test", "val": "validation"}  # where there are both, the test images are what is reported
 
 
 def plan(config: Config, parts: Parts, folder: RunFolder) -> str:
     """What is about to happen, for a person."""
-    net, data, recipe = parts.network.architecture, parts.dataset, parts.schedule
-    cost = complexity.multiply_adds(net, image_size=data.train.images.shape[-1])
-    sgd = config.optimizer
-    steps = f" x {recipe.gamma:g} at {', '.join(f'{at:,}' for at in recipe.milestone_iterations)}" if recipe.milestones else ""
-    until = f"; first {recipe.warmup_lr or 0:g} until the training error is under {recipe.warmup_until_error:g} %"
-    warmup = until if recipe.warmup_lr is not None else ""
-    validation = f", {len(data.validation):,} validation" if data.validation else ""
+    net, data, recipe, sgd = parts.network.architecture, parts.dataset, parts.schedule, config.optimizer
+    cost = complexity.multiply_adds(net, image_size=data.image_size)
+    counts = [("training", data.train), ("validation", data.validation), ("test", data.test)]
+    there = ", ".join(f"{len(split):,} {name}" for name, split in counts if split is not None)
     epochs = recipe.iterations * config.batch_size / len(data.train)
     return rows(
         [
             ("network", f"{net.name}: {net.depth} layers, {complexity.parameters(net):,} parameters, {cost / 1e6:,.1f}M multiply-adds"),
-            ("data", f"{data.name}: {len(data.train):,} training{validation}, {len(data.test):,} test images"),
-            ("pixels", f"{config.dataset.normalization} normalization; pad 4, random crop and flip"),
-            ("recipe", f"SGD, batch {config.batch_size}, lr {sgd.lr:g}{steps}{warmup}"),
+            ("data", f"{data.name}: {there} images"),
+            *[("", remark) for remark in data.remarks],
+            ("pixels", f"{config.dataset.normalization} normalization; {augmentation(config)}"),
+            ("recipe", f"SGD, batch {config.batch_size}, lr {rates(recipe)}"),
             ("", f"momentum {sgd.momentum:g}, weight decay {sgd.weight_decay:g}{', Nesterov' if sgd.nesterov else ''}"),
             ("length", f"{recipe.iterations:,} iterations ({epochs:.1f} epochs)"),
             ("device", f"{describe(parts.device)}; {precision_name(parts.step.dtype)}; compiled: {parts.compiling}"),
@@ -46,12 +48,39 @@ def plan(config: Config, parts: Parts, folder: RunFolder) -> str:
     )
 
 
+def augmentation(config: Config) -> str:
+    """What happens to a training image, in words."""
+    size = config.dataset.image_size
+    if size is None:
+        return "pad 4, random crop and flip"
+    if config.dataset.augmentation is Augmentation.inception:
+        return f"random area and ratio to {size}x{size}, flip"
+    smallest, largest = sides(size)
+    return f"shorter side {smallest} - {largest}, random {size}x{size} crop, flip, PCA colour noise"
+
+
+def rates(recipe: Schedule) -> str:
+    """The learning rates of a schedule, in words."""
+    words = f"{recipe.lr:g}"
+    if recipe.milestones:
+        words += f" x {recipe.gamma:g} at {', '.join(f'{at:,}' for at in recipe.milestone_iterations)}"
+    if rule := recipe.plateau:
+        words += f" x {recipe.gamma:g} when the error plateaus ({rule.patience} tests without {rule.progress:g} points), {rule.drops} times"
+    if recipe.warmup_lr is not None:
+        words += f"; first {recipe.warmup_lr:g} until the training error is under {recipe.warmup_until_error:g} %"
+    return words
+
+
 def make_result(config: Config, parts: Parts, trainer: Trainer, command: str) -> dict[str, Any]:
     """What result.json says of a finished run. Errors in percent; the last iterate is the result, the best is beside it."""
     now = trainer.progress
+    held_out = {f"{name}_error": now.last.get(f"{name}/error") for name in HELD_OUT}
+    top5 = {f"{name}_top5_error": now.last[f"{name}/top5_error"] for name in HELD_OUT if f"{name}/top5_error" in now.last}
     return {
         "network": parts.network.architecture.name,
         "dataset": config.dataset.name,
+        "classes": len(parts.dataset.classes),
+        "training_images": len(parts.dataset.train),
         "seed": config.seed,
         "parameters": complexity.parameters(parts.network.architecture),
         "iterations": now.iteration,
@@ -59,8 +88,8 @@ def make_result(config: Config, parts: Parts, trainer: Trainer, command: str) ->
             "iteration": now.iteration,
             "train_error": now.last["train/error"],  # running, over augmented mini-batches
             "train_loss": now.last["train/loss"],
-            "val_error": now.last.get("val/error"),
-            "test_error": now.last["test/error"],
+            **held_out,
+            **top5,
         },
         "best": {
             "iteration": now.best_iteration,
@@ -68,6 +97,7 @@ def make_result(config: Config, parts: Parts, trainer: Trainer, command: str) ->
             "chosen_on": {"val": "validation", "test": "test"}[trainer.chosen_on],
         },
         "warmup_ended_at": now.warmup_ended_at,
+        "skipped_images": now.skipped,
         "seconds": round(now.seconds, 1),
         "images_per_second": round(now.iteration * config.batch_size / now.seconds, 1),  # evaluation and saving included
         "peak_memory_gib": peak_memory(),  # of this process so far, earlier runs of a sweep included
@@ -109,19 +139,26 @@ def commit() -> str | None:
 
 def headline(result: dict[str, Any]) -> str:
     final = result["final"]
-    return f"test error {final['test_error']:.2f} %, training error {final['train_error']:.2f} %"
+    told = [f"{words} error {final[f'{name}_error']:.2f} %" for name, words in HELD_OUT.items() if final[f"{name}_error"] is not None]
+    return f"{told[0]}, training error {final['train_error']:.2f} %"
 
 
 def closing(result: dict[str, Any], folder: RunFolder) -> str:
     """The short table at the end of a run, and where things lie."""
     final, best = result["final"], result["best"]
-    validation = [("validation error", f"{final['val_error']:.2f} %")] if final["val_error"] is not None else []
+    errors = []
+    for name, words in HELD_OUT.items():
+        if final[f"{name}_error"] is not None:
+            top5 = final.get(f"{name}_top5_error")
+            errors.append((f"{words} error", f"{final[f'{name}_error']:.2f} %" + (f", top-5 {top5:.2f} %" if top5 is not None else "")))
+    errors[0] = (errors[0][0], f"{errors[0][1]}  (last iteration, {final['iteration']:,})")
+    skipped = [("skipped", f"{len(result['skipped_images'])} images that could not be decoded; result.json lists them")]
     return rows(
         [
-            ("test error", f"{final['test_error']:.2f} %  (last iteration, {final['iteration']:,})"),
-            *validation,
+            *errors,
             ("training error", f"{final['train_error']:.2f} %  (running, augmented)"),
             ("best", f"{best['error']:.2f} %  (iteration {best['iteration']:,}, chosen on the {best['chosen_on']} images)"),
+            *(skipped if result["skipped_images"] else []),
             ("time", f"{duration(result['seconds'])}, {result['images_per_second']:,.0f} images/s, {result['peak_memory_gib']:.2f} GiB"),
             ("result", str(folder.result_file)),
             ("curves", f"tensorboard --logdir {shlex.quote(str(folder))}"),

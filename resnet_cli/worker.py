@@ -30,7 +30,7 @@ def run(config: Config, folder: RunFolder, *, command: str, console: Console) ->
     if finished is not None:
         console.say(f"{folder} is finished: {summary.headline(finished)}")
         return finished
-    parts = build(config)
+    parts = build(config, console)
     given = given_checkpoint(config, parts)
     with folder.locked(), stop_on_signal() as request:
         folder.open(config)
@@ -43,13 +43,14 @@ def run(config: Config, folder: RunFolder, *, command: str, console: Console) ->
             held_out=parts.held_out,
             every=Every(config.log_every, config.eval_every, config.checkpoint_every),
             folder=folder.path,
-            identity={"config": to_plain(config), "command": command},
+            identity={"config": to_plain(config), "command": command, "classes": list(parts.dataset.classes)},
             console=console,
         )
         console.say(bold(f"{parts.network.architecture.name} on {config.dataset.name}, seed {config.seed}"))
         console.say(summary.plan(config, parts, folder))
         try:
             resume(trainer, config, folder, given)
+            parts.bad.found = trainer.progress.skipped  # one list: what is found is saved
             trainer.fit(request)
         except (UserError, torch.OutOfMemoryError) as error:
             line = str(error).splitlines()[0]
@@ -88,7 +89,10 @@ def resume(trainer: Trainer, config: Config, folder: RunFolder, given: Saved | N
     if found is None:
         return
     saved, path = found
-    changed = differences(saved["config"], to_plain(config))
+    try:
+        changed = differences(saved["config"], to_plain(config))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"checkpoint {path} was written by another version of resnet-train ({error})") from error
     if changed and own:
         raise UserError(f"{path} is of another config ({'; '.join(changed)}); move {folder} away or choose another runs=")
     trainer.restore(saved)
@@ -101,7 +105,7 @@ def resume(trainer: Trainer, config: Config, folder: RunFolder, given: Saved | N
 def rehearse(config: Config, folder: RunFolder, *, console: Console, steps: int = 12) -> None:
     """`dry_run=true`: the plan, and how long it would take after timing a few steps. Writes nothing."""
     folder.refuse_other(config)
-    parts = build(config)
+    parts = build(config, console)
     console.say(bold(f"{parts.network.architecture.name} on {config.dataset.name}, seed {config.seed} (dry run)"))
     console.say(summary.plan(config, parts, folder))
     eager = TrainStep(parts.network, parts.step.optimizer, dtype=parts.step.dtype, compiled=False)
@@ -113,13 +117,20 @@ def rehearse(config: Config, folder: RunFolder, *, console: Console, steps: int 
         eager(*parts.loader.batch(iteration), lr=0.0)
     eager.read()
     each = (time.perf_counter() - began) / steps
-    images = torch.zeros(500, *parts.dataset.test.images.shape[1:], device=parts.device)
+    size = parts.dataset.image_size
+    images = torch.zeros(max(20, 500 * 32 * 32 // size**2), 3, size, size, device=parts.device)
     network = parts.network.eval()
     with torch.inference_mode(), autocast(parts.device, parts.step.dtype):
         network(images).sum().item()  # once for the caches
         began = time.perf_counter()
         network(images).sum().item()
-    tests = config.schedule.iterations / config.eval_every * sum(map(len, parts.held_out.values())) / 500 * (time.perf_counter() - began)
+    tests = (
+        config.schedule.iterations
+        / config.eval_every
+        * sum(map(len, parts.held_out.values()))
+        / len(images)
+        * (time.perf_counter() - began)
+    )
     total = config.schedule.iterations * each + tests
     note = "; compiling will shorten it" if parts.compiling.startswith("yes") else ""
     console.say(rows([("expect", f"about {duration(total)} ({config.batch_size / each:,.0f} images/s over {steps} steps{note})")]))

@@ -10,10 +10,11 @@ import yaml
 from resnet_cli import config
 from resnet_cli.config import jobs, options
 from resnet_cli.errors import UserError
-from resnet_cli.models.architecture import Shortcut
+from resnet_cli.models.architecture import Shortcut, Stem
 from resnet_cli.models.resnet import ResNet
-from resnet_cli.models.zoo import CIFAR_PLAIN, CIFAR_RESIDUAL, NETWORKS
+from resnet_cli.models.zoo import NETWORKS
 from resnet_cli.schema import Config, architecture, from_plain, to_plain
+from resnet_cli.training.schedule import Schedule
 
 
 def composed(*overrides: str) -> Config:
@@ -24,8 +25,26 @@ def composed(*overrides: str) -> Config:
 @pytest.mark.parametrize(("model", "dataset"), [*itertools.product(options("model"), options("dataset"))])
 def test_every_model_and_dataset_compose(model: str, dataset: str) -> None:
     run = composed(f"model={model}", f"dataset={dataset}")
-    assert architecture(run, num_classes=10) == NETWORKS[model]
+    assert architecture(run, num_classes=NETWORKS[model].num_classes) == NETWORKS[model]
     assert run.dataset.name == dataset
+
+
+@pytest.mark.parametrize("model", options("model"))
+def test_a_model_brings_its_data_and_recipe(model: str) -> None:
+    """`model=resnet34` is ImageNet's by itself; plain and residual networks of one depth name share everything but the shortcut."""
+    run = composed(f"model={model}")
+    if NETWORKS[model].stem is Stem.cifar:
+        assert (run.dataset.name, run.batch_size, run.schedule.iterations) == ("cifar10", 128, 64_000)
+    else:
+        assert (run.dataset.name, run.batch_size, run.schedule.iterations) == ("imagenet", 256, 600_000)
+        assert (run.schedule.rule, run.schedule.milestones, run.optimizer.lr) == ("plateau", [], 0.1)
+
+
+def test_the_steps_of_imagenet_are_epochs() -> None:
+    run = composed("model=resnet50", "schedule=imagenet_steps")
+    schedule = Schedule(run.optimizer.lr, run.schedule.iterations, run.schedule.gamma, tuple(run.schedule.milestones))
+    epoch = 1_281_167 / 256  # batches run on across its end
+    assert [schedule.iterations, *schedule.milestone_iterations] == pytest.approx([epochs * epoch for epochs in (90, 30, 60)], abs=1)
 
 
 @pytest.mark.parametrize("experiment", options("experiment"))
@@ -35,8 +54,8 @@ def test_every_experiment_composes(experiment: str) -> None:
     assert len(set(folders)) == len(folders) > 0
 
 
-def test_there_is_a_file_for_every_cifar_network() -> None:
-    assert options("model") == [f"plain{depth}" for depth in CIFAR_PLAIN] + [f"resnet{depth}" for depth in CIFAR_RESIDUAL]
+def test_there_is_a_file_for_every_network() -> None:
+    assert set(options("model")) == NETWORKS.keys()
 
 
 def test_the_default_is_section_4_2() -> None:
@@ -47,7 +66,7 @@ def test_the_default_is_section_4_2() -> None:
     assert (run.dataset.normalization, run.dataset.validation, run.shortcut) == ("paper", 0, Shortcut.A)
 
 
-@pytest.mark.parametrize("model", options("model"))
+@pytest.mark.parametrize("model", [model for model in options("model") if NETWORKS[model].stem is Stem.cifar])
 def test_only_the_110_and_beyond_warm_up(model: str) -> None:
     schedule = composed(f"model={model}").schedule
     expected = 0.01 if model in ("resnet110", "resnet1202") else None
@@ -78,8 +97,14 @@ def test_resnet_without_shortcuts_is_the_plain_network() -> None:
         (["optimizer.lr=0.05", "batch_size=64"], "cifar10/resnet20-A/batch_size=64,optimizer.lr=0.05/seed0"),
         (["batch_size=64", "optimizer.lr=0.05", "log_every=1"], "cifar10/resnet20-A/batch_size=64,optimizer.lr=0.05/seed0"),
         (["model=resnet20", "model.depth=20", "schedule.iterations=64000", "optimizer.lr=1e-1"], "cifar10/resnet20-A/seed0"),
-        (["schedule=synthetic"], "cifar10/resnet20-A/schedule.iterations=2000/seed0"),
+        (["schedule=synthetic"], "cifar10/resnet20-A/synthetic/seed0"),
         (["experiment=quickstart", "optimizer.lr=0.02"], "synthetic/resnet20-A/quickstart,optimizer.lr=0.02/seed0"),
+        (["model=resnet34", "shortcut=B"], "imagenet/resnet34-B/seed0"),
+        (["model=resnet34", "schedule=imagenet"], "imagenet/resnet34-A/seed0"),
+        (["model=resnet50", "schedule=imagenet_steps", "seed=3"], "imagenet/resnet50-B/imagenet_steps/seed3"),
+        (["model=resnet18", "model.stem=cifar", "dataset.workers=0"], "imagenet/resnet18-A/model.stem=cifar/seed0"),
+        (["model=resnet18", "dataset=cifar10"], "cifar10/resnet18-A/seed0"),
+        (["model=resnext50_32x4d"], "imagenet/resnet50-32x4d-B/seed0"),
         (["device=cpu", "resume=never", "dataset.root=a b/c,d=e"], "cifar10/resnet20-A/seed0"),
     ],
 )
@@ -98,8 +123,8 @@ def test_a_sweep_is_every_combination() -> None:
 
 
 def test_a_sweep_may_glob() -> None:
-    planned, _ = jobs(["model=glob(plain*)"], multirun=True)
-    assert [job.config.model.depth for job in planned] == [110, 20, 32, 44, 56]
+    planned, _ = jobs(["model=glob(plain?4)"], multirun=True)
+    assert [job.config.model.depth for job in planned] == [34, 44]
 
 
 def test_a_long_list_of_overrides_still_makes_a_folder() -> None:
@@ -111,7 +136,16 @@ def test_a_long_list_of_overrides_still_makes_a_folder() -> None:
 
 WRONG = {
     "model=resnet65": "unknown model 'resnet65': did you mean 'resnet56'",
-    "model=resnet34": "training on ImageNet is not there yet",
+    "dataset.image_size=224": "cifar10 has images of 32x32",
+    "dataset.augmentation=inception": "cifar10 has images of 32x32 and the augmentation of section 4.2",
+    "dataset.augmentation=autoaugment": "expected one of [paper, inception]",
+    "dataset.on_error=ignore": "expected one of [stop, skip]",
+    "dataset.workers=-1": "not negative",
+    "model.stem=imagenet": "belong to ImageNet's networks",
+    "model.groups=32": "belong to ImageNet's networks",
+    "model.num_classes=0": "must be at least 1",
+    "schedule.rule=plateau": "schedule.milestones=[0.5, 0.75] must be []",
+    "schedule.patience=0": "must be at least 1",
     "dataset=cifar": "did you mean 'cifar10'?",
     "shortcut=D": "shortcut=D: Invalid value 'D', expected one of [none, A, B, C]",
     "lr=0.05": "did you mean 'optimizer.lr'?",
@@ -149,6 +183,22 @@ def test_what_does_not_fit_is_one_clear_line(override: str, told: str) -> None:
         jobs([override], multirun=False)
     assert told in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["model=resnet34", "model.depth=35"], "Table 1 has 18, 34, 50, 101, 152 layers"),
+        (["model=resnet50", "model.stride_in=2x2"], "model.stride_in=2x2: use one of 1x1, 3x3"),
+        (["model=resnet18", "model.groups=32"], "basic blocks (18 layers) have no such widths"),
+        (["model=resnet18", "dataset.validation=100"], "the images of val/ are the validation images"),
+        (["model=resnet18", "dataset.image_size=16"], "dataset.image_size=16: must be at least 32"),
+    ],
+)
+def test_what_does_not_fit_imagenet_is_one_clear_line(overrides: list[str], told: str) -> None:
+    with pytest.raises(UserError) as refused:
+        jobs(overrides, multirun=False)
+    assert told in str(refused.value)
 
 
 def test_one_wrong_run_stops_a_sweep_before_it_starts() -> None:

@@ -15,12 +15,13 @@ ROOMS: dict[str, set[str]] = {
     "evaluation": {"models", "data"},
     "training": {"models", "data", "evaluation"},
     "paper": {"training", "schema"},
-    "schema": {"models", "data"},
+    "schema": {"models", "data", "training"},
     "folder": {"schema"},
-    "parts": {"models", "data", "training", "schema"},
-    "summary": {"models", "training", "schema", "folder", "parts"},
+    "parts": {"models", "data", "evaluation", "training", "schema"},
+    "summary": {"models", "data", "training", "schema", "folder", "parts"},
     "worker": {"models", "data", "evaluation", "training", "schema", "folder", "parts", "summary"},
-    "config": {"models", "schema"},
+    "config": {"models", "data", "training", "schema"},
+    "subjects": {"models", "data", "evaluation", "training", "schema", "config"},
 }
 COMMANDS = {"train", "evaluate", "info", "report"}
 KNOW_HYDRA = {"config", "train"}

@@ -176,7 +176,7 @@ def test_help_has_examples_first_and_lists_the_choices(command: Command) -> None
 def test_hydras_own_flags_work(command: Command) -> None:
     shown = command("resnet-train", "model=plain56", "--cfg", "job")
     assert shown.code == 0
-    assert yaml.safe_load(shown.out)["model"] == {"depth": 56}
+    assert yaml.safe_load(shown.out)["model"]["depth"] == 56
 
 
 @pytest.mark.parametrize("no_color", [False, True])

@@ -1,10 +1,19 @@
-"""The paper's CIFAR augmentation (section 4.2), a draw per image, for the whole batch at once on its device."""
+"""The paper's augmentation, a draw per image, for the whole batch at once on its device.
+
+CIFAR-10's (section 4.2), and what follows the crop of ImageNet's (section 3.4).
+"""
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from resnet_cli.data.sampling import mix, uniform
+from resnet_cli.data.sampling import mix, sample_hashes, uniform
+
+# The principal components of ImageNet's RGB pixels in 0..1 (Krizhevsky et al. 2012, section 4.1), with fb.resnet.torch's values.
+PCA_VALUES = (0.2175, 0.0188, 0.0045)
+PCA_VECTORS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0.6948, 0.4203))  # a row a colour, a column a component
+PCA_STD = 0.1
+FLIP_STREAM, PCA_STREAM = 1, 2
 
 PADDING = 4
 OFFSETS = 2 * PADDING + 1  # 0..8: the crop reaches both borders
@@ -12,7 +21,7 @@ OFFSETS = 2 * PADDING + 1  # 0..8: the crop reaches both borders
 
 def draw_crops_and_flips(indices: Tensor, epochs: Tensor, *, seed: int) -> tuple[Tensor, Tensor, Tensor]:
     """Top and left of each crop (0..8 in the padded image) and whether to flip: three [N], functions of (seed, epoch, image)."""
-    bits = mix(mix(mix(torch.zeros_like(indices), seed), epochs), indices)
+    bits = sample_hashes(indices, epochs, seed=seed)
     return uniform(bits, OFFSETS, lowest=0), uniform(bits, OFFSETS, lowest=20), uniform(bits, 2, lowest=40).bool()
 
 
@@ -31,3 +40,27 @@ def crop_and_flip(images: Tensor, top: Tensor, left: Tensor, flip: Tensor) -> Te
     every = torch.arange(n, device=images.device)
     cropped = padded[every[:, None, None], rows[:, :, None], columns[:, None, :]]  # [N, H, W, C]
     return cropped.permute(0, 3, 1, 2)
+
+
+def flip_some(images: Tensor, hashes: Tensor) -> Tensor:
+    """Mirrors half of the images [N, C, H, W] left and right; which, says a bit of each one's hash."""
+    flip = mix(hashes, FLIP_STREAM) & 1
+    return torch.where(flip.bool()[:, None, None, None], images.flip(3), images)
+
+
+def colour_noise(hashes: Tensor) -> Tensor:
+    """AlexNet's PCA noise: what is added to every pixel of an image, in 0..1: float32 [N, 3, 1, 1].
+
+    The sum over components of vector x value x alpha, alpha ~ N(0, 0.1) for each image and component.
+    """
+    streams = PCA_STREAM + torch.arange(3, device=hashes.device).expand(len(hashes), -1)
+    alpha = PCA_STD * normal(mix(hashes[:, None].expand_as(streams), streams))
+    values, vectors = (torch.tensor(one, device=hashes.device) for one in (PCA_VALUES, PCA_VECTORS))
+    return ((alpha * values) @ vectors.T)[:, :, None, None]
+
+
+def normal(bits: Tensor) -> Tensor:
+    """A draw from N(0, 1) out of 64 random bits, element by element (Box and Muller 1958): int64 -> float32."""
+    radius = ((bits & 0xFFFFFF) + 1).double() / 2**24  # in (0, 1], so that its logarithm is finite
+    angle = ((bits >> 24) & 0xFFFFFF).double() / 2**24
+    return ((-2 * radius.log()).sqrt() * torch.cos(2 * torch.pi * angle)).float()

@@ -1,4 +1,4 @@
-"""What a data set is to the rest of the house: uint8 images in memory, and how they become a network's input."""
+"""What a data set is to the rest of the house: uint8 images in memory, or files, and how their pixels become a network's input."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,13 +6,15 @@ from enum import StrEnum
 import torch
 from torch import Tensor
 
+from resnet_cli.data.samples import Samples
+
 
 class Normalization(StrEnum):
     """What is subtracted from (and divides) the pixels before the network sees them."""
 
-    paper = "paper"  # the mean image of the training split, per pixel (section 4.2)
+    paper = "paper"  # the mean: of CIFAR-10's training split per pixel (section 4.2), of ImageNet per channel
     cifar = "cifar"  # per channel, CIFAR-10's mean and std
-    imagenet = "imagenet"  # per channel, ImageNet's: what akamaster's and many others' CIFAR weights were trained with
+    imagenet = "imagenet"  # per channel, ImageNet's mean and std: torchvision's weights, and akamaster's and many others' for CIFAR-10
 
 
 CHANNELS: dict[Normalization, tuple[tuple[float, ...], tuple[float, ...]]] = {
@@ -40,13 +42,23 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """The splits of one data set; `validation` is held out of the training images, or None."""
+    """The splits of one data set.
+
+    `validation` is held out of CIFAR-10's training images, or is ImageNet's val folder, whose test images nobody has.
+    """
 
     name: str
     classes: tuple[str, ...]
-    train: Split
-    test: Split
-    validation: Split | None = None
+    image_size: int  # side of what the network is trained on, in pixels
+    train: Split | Samples
+    test: Split | Samples | None
+    validation: Split | Samples | None = None
+    remarks: tuple[str, ...] = ()  # what a person should know of it
+
+    @property
+    def held_out(self) -> dict[str, Split | Samples]:
+        """What errors are measured on, under `val` and `test`."""
+        return {name: split for name, split in (("val", self.validation), ("test", self.test)) if split is not None}
 
 
 @dataclass(frozen=True)
@@ -67,9 +79,15 @@ class Normalizer:
         return Normalizer(self.mean.to(device), self.std.to(device))
 
 
-def fit_normalizer(kind: Normalization, train: Split) -> Normalizer:
-    """The normalisation of a run. `train` is the training split alone: neither validation nor test images count."""
+def fit_normalizer(kind: Normalization, train: Split | Samples) -> Normalizer:
+    """The normalisation of a run. `train` is the training split alone: neither validation nor test images count.
+
+    Photographs are cut anywhere and tested at several sizes, so what the paper subtracts from them is one mean a channel, ImageNet's.
+    """
+    if kind is Normalization.paper and isinstance(train, Samples):
+        return Normalizer(torch.tensor(CHANNELS[Normalization.imagenet][0]).view(3, 1, 1), torch.ones(3, 1, 1))
     if kind is Normalization.paper:
+        assert isinstance(train, Split)
         total = torch.zeros(train.images.shape[1:], dtype=torch.int64)
         for chunk in train.images.split(5000):
             total += chunk.sum(dim=0, dtype=torch.int64)  # exact, whatever the order

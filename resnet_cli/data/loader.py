@@ -1,6 +1,7 @@
 """Batches from images that stay on the training device as uint8."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -10,7 +11,18 @@ from resnet_cli.data.images import Normalizer, Split
 from resnet_cli.data.sampling import batch_indices
 
 
-@dataclass(frozen=True)
+class Loader(Protocol):
+    """Where training batches come from: a pure function of the iteration."""
+
+    batch_size: int
+
+    @property
+    def count(self) -> int: ...
+
+    def batch(self, iteration: int) -> tuple[Tensor, Tensor]: ...
+
+
+@dataclass
 class ResidentLoader:
     """The training split on its device; `batch` is a pure function of the iteration."""
 
@@ -18,6 +30,11 @@ class ResidentLoader:
     normalizer: Normalizer
     batch_size: int
     seed: int
+
+    @property
+    def count(self) -> int:
+        """Training images in an epoch."""
+        return len(self.split)
 
     def batch(self, iteration: int) -> tuple[Tensor, Tensor]:
         """Augmented images float32 [batch_size, 3, H, W] in channels_last memory, and labels int64 [batch_size]."""

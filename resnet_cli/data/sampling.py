@@ -30,6 +30,11 @@ def batch_indices(iteration: int, *, batch_size: int, count: int, seed: int) -> 
     return indices, epochs
 
 
+def sample_hashes(indices: Tensor, epochs: Tensor, *, seed: int) -> Tensor:
+    """64 random bits for each showing of an image: int64 [N], a function of (seed, epoch, image)."""
+    return mix(mix(mix(torch.zeros_like(indices), seed), epochs), indices)
+
+
 def mix(key: Tensor, value: Tensor | int) -> Tensor:
     """A 64-bit hash of (key, value), element by element: splitmix64's finaliser (Steele et al. 2014). int64 -> int64."""
     value = value if isinstance(value, Tensor) else torch.full_like(key, value)

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from resnet_cli.data.images import Normalizer, Split
-from resnet_cli.evaluation.views import scores_of
+from resnet_cli.evaluation.protocol import Subject, Test
 
 
 @dataclass(frozen=True)
@@ -46,14 +45,9 @@ class ErrorCount:
         return Errors(100 * top1 / count, 100 * top5 / count, loss / count, int(count))
 
 
-@torch.inference_mode()
-def measure(networks: Sequence[tuple[nn.Module, Normalizer]], split: Split, *, dtype: torch.dtype, batch_size: int = 1000) -> Errors:
-    """The single 32x32 view of section 4.2. Each network comes with its own normalisation and must be in eval mode.
-
-    Several networks are an ensemble: their softmax scores are averaged.
-    """
-    count = ErrorCount(split.labels.device)
-    for images, labels in zip(split.images.split(batch_size), split.labels.split(batch_size), strict=True):
-        scores = [scores_of(network, normalizer(images), dtype=dtype) for network, normalizer in networks]
-        count.add(torch.stack(scores).mean(dim=0), labels)
+def measure(subjects: Sequence[Subject], test: Test, *, dtype: torch.dtype) -> Errors:
+    """The errors of one network or, several of them, of their ensemble. The networks must be in eval mode."""
+    count = ErrorCount(subjects[0][1].mean.device)
+    for scores, labels, _ in test.scores(subjects, dtype=dtype):
+        count.add(scores, labels)
     return count.errors()

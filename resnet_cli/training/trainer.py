@@ -11,14 +11,15 @@ from typing import Any
 import torch
 
 from resnet_cli.console import Console
-from resnet_cli.data.images import Normalizer, Split
-from resnet_cli.data.loader import ResidentLoader
+from resnet_cli.data.images import Normalizer
+from resnet_cli.data.loader import Loader
 from resnet_cli.errors import Diverged, Stopped
 from resnet_cli.evaluation.evaluator import measure
+from resnet_cli.evaluation.protocol import Test
 from resnet_cli.signals import StopRequest
 from resnet_cli.training import checkpoint
 from resnet_cli.training.logbook import Logbook
-from resnet_cli.training.schedule import WARMUP_WINDOW, StepSchedule
+from resnet_cli.training.schedule import WARMUP_WINDOW, Plateau, Schedule, Watched
 from resnet_cli.training.step import TrainStep
 
 Mark = tuple[int, float, int]  # where the counters stand: iteration, loss sum, wrong images
@@ -37,6 +38,8 @@ class Progress:
     last: dict[str, float] = field(default_factory=dict)  # the newest figure under each name
     best_error: float | None = None  # percent, on the validation images, or on the test images where there are none
     best_iteration: int | None = None
+    watched: Watched = field(default_factory=Watched)  # what a plateau rule has seen
+    skipped: list[str] = field(default_factory=list)  # images that could not be decoded, in words
 
 
 @dataclass(frozen=True)
@@ -54,17 +57,17 @@ class Trainer:
     def __init__(
         self,
         step: TrainStep,
-        loader: ResidentLoader,
-        schedule: StepSchedule,
+        loader: Loader,
+        schedule: Schedule,
         *,
         normalizer: Normalizer,
-        held_out: dict[str, Split],
+        held_out: dict[str, Test],
         every: Every,
         folder: Path,
         identity: dict[str, Any],
         console: Console,
     ) -> None:
-        """`held_out`: the splits to measure, under `val` and `test`. `identity`: what a checkpoint says of its run."""
+        """`held_out`: what to measure, under `val` and `test`. `identity`: what a checkpoint says of its run."""
         self.step, self.loader, self.schedule, self.normalizer = step, loader, schedule, normalizer
         self.held_out, self.every, self.identity, self.console = held_out, every, identity, console
         self.folder, self.checkpoints = folder, folder / "checkpoints"
@@ -88,7 +91,7 @@ class Trainer:
                     self.save()
                     raise Stopped(f"stopped at iteration {now.iteration:,} of {last:,}; the same command continues", signum=request.signum)
                 images, labels = self.loader.batch(now.iteration)
-                self.step(images, labels, lr=self.schedule.lr_at(now.iteration, warming=now.warming))
+                self.step(images, labels, lr=self.lr_at(now.iteration))
                 now.iteration += 1
                 self.console.advance(now.iteration)
                 self.look(end=now.iteration == last)
@@ -121,12 +124,17 @@ class Trainer:
             if save:
                 self.save()
 
+    def lr_at(self, iteration: int) -> float:
+        """The rate of the step numbered `iteration`, as things stand."""
+        return self.schedule.lr_at(iteration, warming=self.progress.warming, fallen=self.progress.watched.fallen)
+
     def read(self) -> Mark:
         """Where the counters stand; waits for the device. Raises Diverged."""
         loss, wrong, good = self.step.read()
         if good is not None:
-            rate = self.schedule.lr_at(good, warming=self.progress.warming)
-            raise Diverged(f"the loss is not finite at iteration {good + 1:,} (lr {rate:g}); {self.kept()}; try a smaller optimizer.lr")
+            raise Diverged(
+                f"the loss is not finite at iteration {good + 1:,} (lr {self.lr_at(good):g}); {self.kept()}; try a smaller optimizer.lr"
+            )
         return self.progress.iteration, loss, wrong
 
     def kept(self) -> str:
@@ -139,10 +147,10 @@ class Trainer:
         loss, error = self.since(self.progress.logged, mark)
         self.progress.logged = mark
         return {
-            "epoch": mark[0] * self.loader.batch_size / len(self.loader.split),
+            "epoch": mark[0] * self.loader.batch_size / self.loader.count,
             "train/loss": loss,
             "train/error": error,
-            "lr": self.schedule.lr_at(mark[0] - 1, warming=self.progress.warming),
+            "lr": self.lr_at(mark[0] - 1),
             "images_per_second": self.clock.lap(mark[0]) * self.loader.batch_size,
         }
 
@@ -165,14 +173,27 @@ class Trainer:
         now, values = self.progress, {}
         self.network.eval()
         for name, split in self.held_out.items():
-            values[f"{name}/error"] = measure([(self.network, self.normalizer)], split, dtype=self.step.dtype).top1_error
+            errors = measure([(self.network, self.normalizer)], split, dtype=self.step.dtype)
+            values[f"{name}/error"] = errors.top1_error
+            if self.network.architecture.num_classes > 10:  # CIFAR-10's top-5 error says little
+                values[f"{name}/top5_error"] = errors.top5_error
         self.network.train()
         now.last |= values
         error = values[f"{self.chosen_on}/error"]
         if now.best_error is None or error < now.best_error:
             now.best_error, now.best_iteration = error, now.iteration
             checkpoint.save(self.checkpoints / checkpoint.BEST, self.state())
+        if self.schedule.plateau and not now.warming:
+            self.look_for_plateau(self.schedule.plateau, error)
         return values
+
+    def look_for_plateau(self, plateau: Plateau, error: float) -> None:
+        """Section 3.4: the rate falls when the error plateaus."""
+        now = self.progress
+        before = now.watched.fallen
+        now.watched = plateau.look(now.watched, error)
+        if now.watched.fallen > before:
+            self.console.say(f"iteration {now.iteration:,}: the error has plateaued; lr {self.lr_at(now.iteration):g} from here on")
 
     @property
     def chosen_on(self) -> str:
@@ -202,7 +223,8 @@ class Trainer:
     def restore(self, saved: dict[str, Any]) -> None:
         """Takes up the state of a checkpoint of the same network."""
         values = saved["progress"]
-        self.progress = Progress(**values | {"logged": tuple(values["logged"]), "warmed": tuple(values["warmed"])})
+        watched = Watched(**values.get("watched", {}))  # older checkpoints have none
+        self.progress = Progress(**values | {"logged": tuple(values["logged"]), "warmed": tuple(values["warmed"]), "watched": watched})
         self.network.load_state_dict(saved["network"])
         optimizer = self.step.optimizer
         optimizer.load_state_dict(optimizer.state_dict() | {"state": saved["momentum"]})

@@ -6,6 +6,7 @@ from torch import nn
 
 from resnet_cli.data.images import Normalization, Split, fit_normalizer
 from resnet_cli.evaluation.evaluator import ErrorCount, measure
+from resnet_cli.evaluation.protocol import ImageTest
 
 
 class Linear(nn.Module):
@@ -35,7 +36,7 @@ def test_errors_are_a_count_over_single_images(seeds: tuple[int, ...]) -> None:
         top5 += label not in order[:5]
         loss -= scores[label].log().item()
     for batch_size in (7, 101, 1000):  # the ragged last batch weighs what it should
-        ours = measure([(network, NORMALIZER) for network in networks], SPLIT, dtype=torch.float32, batch_size=batch_size)
+        ours = measure([(network, NORMALIZER) for network in networks], ImageTest(SPLIT, batch_size), dtype=torch.float32)
         assert (ours.top1_error, ours.top5_error, ours.count) == (pytest.approx(top1 / 1.01), pytest.approx(top5 / 1.01), 101)
         assert ours.loss == pytest.approx(loss / 101, rel=1e-4)
 
@@ -43,7 +44,7 @@ def test_errors_are_a_count_over_single_images(seeds: tuple[int, ...]) -> None:
 def test_a_network_of_nans_is_not_perfect() -> None:
     network = Linear(0)
     nn.init.constant_(network.weight, float("nan"))
-    assert measure([(network, NORMALIZER)], SPLIT, dtype=torch.float32).top1_error > 50
+    assert measure([(network, NORMALIZER)], ImageTest(SPLIT), dtype=torch.float32).top1_error > 50
 
 
 def test_a_stream_counts_as_the_whole() -> None:

@@ -1,12 +1,12 @@
-"""The learning rate at every milestone, and a warm-up that ends by error, against section 4.2."""
+"""The learning rate at every milestone, a warm-up that ends by error (section 4.2), and plateaus of made-up curves."""
 
 import pytest
 
-from resnet_cli.training.schedule import StepSchedule
+from resnet_cli.training.schedule import Plateau, Schedule, Watched
 
 
-def paper(iterations: int = 64_000, **warmup: float) -> StepSchedule:
-    return StepSchedule(0.1, iterations, (0.5, 0.75), 0.1, **warmup)
+def paper(iterations: int = 64_000, **warmup: float) -> Schedule:
+    return Schedule(0.1, iterations, 0.1, (0.5, 0.75), **warmup)
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,36 @@ def test_no_milestone_lowers_the_warmup_rate() -> None:
 @pytest.mark.parametrize(("error", "over"), [(80.01, False), (80.0, False), (79.99, True)])
 def test_the_warmup_is_over_under_80_percent(error: float, over: bool) -> None:
     assert paper(warmup_lr=0.01).warmup_is_over(error) is over
+
+
+def falls(errors: list[float], *, patience: int = 3, progress: float = 0.1, drops: int = 3) -> list[int]:
+    """The evaluations, counted from 1, after which the rate falls."""
+    rule, seen, at = Plateau(patience, progress, drops), Watched(), []
+    for number, error in enumerate(errors, 1):
+        before, seen = seen.fallen, rule.look(seen, error)
+        if seen.fallen > before:
+            at.append(number)
+    return at
+
+
+@pytest.mark.parametrize(
+    ("errors", "expected"),
+    [
+        ([60, 50, 40, 30, 20, 10], []),  # progress all along
+        ([60, 50, 50, 50, 50], [5]),  # three without
+        ([60, 50, 51, 49.95, 50.2], [5]),  # 0.05 points are no progress
+        ([60, 50, 51, 51, 49.9, 51, 51], []),  # 0.1 points are, at the last moment
+        ([50, 51, 52, 53, 54, 55, 56, 57, 58], [4, 7]),  # after a fall the count begins anew
+        ([50, 51, 52, 53, 40, 41, 41, 41], [4, 8]),  # the fall helped, then nothing
+        ([50] * 30, [4, 7, 10]),  # at most three
+        ([50, 49.95, 49.9, 49.85, 49.8, 49.75], []),  # small steps add up: each is measured against the best that counted
+    ],
+)
+def test_the_rate_falls_at_plateaus(errors: list[float], expected: list[int]) -> None:
+    assert falls(errors) == expected
+
+
+def test_a_fall_divides_the_rate() -> None:
+    schedule = Schedule(0.1, 600_000, 0.1, plateau=Plateau(10, 0.1, 3))
+    assert [schedule.lr_at(1, fallen=fallen) for fallen in range(4)] == pytest.approx([0.1, 0.01, 0.001, 0.0001])
+    assert schedule.lr_at(599_999) == 0.1

@@ -1,0 +1,22 @@
+"""A folder of a person's own pictures, without labels."""
+
+import os
+from pathlib import Path
+
+from resnet_cli.data.layouts.layout import is_image
+from resnet_cli.data.samples import Gathering, Samples
+from resnet_cli.errors import DataError
+
+
+def pictures(folder: Path) -> Samples:
+    """Every picture in `folder` and below, sorted by path; their labels mean nothing. Raises DataError where there are none."""
+    if not folder.is_dir():
+        raise DataError(f"--images {folder}: no such folder")
+    found = Gathering()
+    for here, below, names in os.walk(folder):
+        below.sort()
+        found.add(Path(here), sorted(name for name in names if is_image(name)), labels=0)
+    samples = found.finish()
+    if not len(samples):
+        raise DataError(f"--images {folder}: no picture (.jpg, .jpeg, .png, .bmp, .webp) in it")
+    return samples
