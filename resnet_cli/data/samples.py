@@ -51,7 +51,8 @@ class Samples:
                 with open(self.path(index), "rb") as file:
                     return file.read()
             length, mtime = self.stamps[container].tolist()
-            content = os.pread(open_tar(self.containers[container], length=length, mtime=mtime).fd, size, offset)
+            tar = open_tar(self.containers[container], length=length, mtime=mtime)  # a name, so that it stays open while we read
+            content = os.pread(tar.fd, size, offset)
         except FileNotFoundError as error:
             raise DataError(missing(self.path(index))) from error
         except OSError as error:

@@ -2,6 +2,8 @@
 
 import os
 import pickle
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +63,14 @@ def test_more_tars_than_a_process_may_open(tmp_path: Path, monkeypatch: pytest.M
     assert len(os.listdir("/proc/self/fd")) - before <= samples.OPEN_TARS
     samples.open_tar.cache_clear()
     assert len(os.listdir("/proc/self/fd")) <= before
+
+
+def test_threads_read_what_they_ask_for_while_tars_are_closed_under_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(samples, "open_tar", lru_cache(maxsize=2)(samples.open_tar.__wrapped__))
+    splits = [gather_tar(tmp_path / f"{number}.tar", str(number).encode()) for number in range(20)]
+    order = [int(number) for number in np.random.default_rng(0).integers(0, 20, 4000)]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda number: int(splits[number].read(0)), order)) == order
 
 
 def test_samples_go_through_a_pickle(tmp_path: Path) -> None:

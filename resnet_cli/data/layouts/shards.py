@@ -10,6 +10,8 @@ from resnet_cli.data.samples import Gathering, Samples, stamp
 from resnet_cli.errors import DataError
 
 CLASSES = "classes.txt"  # a name a line, in the order of the numbers
+SUMS = "SHA256SUMS"  # of the files in a finished set of ours
+UNFINISHED = "SHA256SUMS.unfinished"  # of the files so far, while scripts/prepare_imagenet.py writes them
 SPLITS = ("train", "val")
 
 
@@ -18,6 +20,8 @@ def recognise(root: Path) -> Layout | None:
     shards = {split: find(root, split) for split in SPLITS}
     if not any(shards.values()):
         return None
+    if (root / UNFINISHED).is_file():
+        raise DataError(f"{root} holds only a part of the shards: run the scripts/prepare_imagenet.py that began them again")
     for split in SPLITS:
         if not shards[split]:
             raise DataError(f"{root} holds tar shards, but none of {split}: looked for {split}*.tar and {split}/*.tar")

@@ -1,0 +1,261 @@
+"""ImageNet, however it lies, as tar shards: a few hundred large files instead of a million small ones.
+
+    python scripts/prepare_imagenet.py /data/ILSVRC2012 /data/imagenet-shards
+    python scripts/prepare_imagenet.py /data/ILSVRC2012 /data/imagenet-512 --resize 512
+
+The source is any layout that dataset.root takes; nothing of it is unpacked or changed. Each shard holds `class/image.jpg` and
+`class/image.cls` (the class's line in classes.txt, from 0), the webdataset form, in the order of the class folders: whoever
+streams them must shuffle. Images are copied byte for byte; with --resize those whose shorter side is longer are reduced to it,
+turned upright and encoded as JPEG, and the others still copied.
+
+Started again, it verifies the shards there are, keeps them and goes on. A shard has its name only once it is whole. The same
+source and options give the same bytes. `sha256sum -c SHA256SUMS` checks the result.
+"""
+
+import argparse
+import hashlib
+import io
+import json
+import os
+import sys
+import tarfile
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+from PIL import Image
+from tqdm import tqdm
+
+from resnet_cli.data.decode import decode
+from resnet_cli.data.imagenet import ImageFolders, open_folders
+from resnet_cli.data.layouts.shards import CLASSES, SUMS, UNFINISHED
+from resnet_cli.data.samples import Samples
+from resnet_cli.errors import DataError, UserError, run_command
+from resnet_cli.files import write_whole
+
+ORIGIN = "prepare.json"  # what the shards in a folder are made of, and how
+
+Sums = dict[str, str]  # file -> SHA-256
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A stretch of a split, and the tar it becomes."""
+
+    name: str
+    samples: Samples
+    first: int
+    last: int  # not in it
+
+
+@dataclass(frozen=True)
+class Reducer:
+    """Source file -> bytes and suffix in the shard."""
+
+    shorter_side: int | None
+    quality: int
+
+    def __call__(self, samples: Samples, index: int) -> tuple[bytes, str]:
+        content = samples.read(index)
+        suffix = PurePath(samples.name(index)).suffix.lower()
+        if self.shorter_side is not None:
+            image = reduce(content, where=samples.path(index), shorter_side=self.shorter_side)
+            if image is not None:
+                buffer = io.BytesIO()
+                image.save(buffer, "JPEG", quality=self.quality)
+                return buffer.getvalue(), ".jpg"
+        return content, ".jpg" if suffix == ".jpeg" else suffix
+
+
+def reduce(content: bytes, *, where: str, shorter_side: int) -> Image.Image | None:
+    """The image with its shorter side reduced, in its own aspect ratio, or None where it is short enough. Raises DataError."""
+    image = decode(content, where=where)
+    short = min(image.size)
+    if short <= shorter_side:
+        return None
+    width, height = (max(shorter_side, round(side * shorter_side / short)) for side in image.size)
+    return image.resize((width, height), Image.Resampling.BICUBIC)
+
+
+def plan(folders: ImageFolders, per_shard: int) -> list[Shard]:
+    """Validation first: it is soon there to be looked at."""
+    return [
+        Shard(f"{split}-{number:06}.tar", samples, first, min(first + per_shard, len(samples)))
+        for split, samples in (("val", folders.val), ("train", folders.train))
+        for number, first in enumerate(range(0, len(samples), per_shard))
+    ]
+
+
+def fingerprint(folders: ImageFolders) -> str:
+    """Of which images there are, with their names and labels; what is in a file may be mended between two starts."""
+    digest = hashlib.sha256(json.dumps(folders.classes).encode())
+    for samples in (folders.train, folders.val):
+        for column in (samples.names, samples.name_length, samples.labels):
+            digest.update(np.ascontiguousarray(column).tobytes())
+    return digest.hexdigest()
+
+
+def name_keys(samples: Samples, classes: tuple[str, ...]) -> list[str]:
+    """`class/image` of every sample: webdataset's key ends at the first dot, so an image's name must have none.
+
+    Raises DataError where two images would have the same.
+    """
+    keys: list[str] = []
+    taken: set[str] = set()
+    for index in range(len(samples)):
+        path = PurePath(samples.name(index))
+        stem = path.stem.replace(".", "_")
+        folder = classes[samples.labels[index]]
+        key = f"{folder}/{stem}"
+        if key in taken:
+            key = f"{folder}/{stem}_{path.suffix[1:]}"  # a.jpg and a.png
+        if key in taken:
+            raise DataError(f"{samples.path(index)}: another image of its class is named so too, apart from dots; rename one")
+        taken.add(key)
+        keys.append(key)
+    return keys
+
+
+def ahead(pool: ThreadPoolExecutor, function: Callable[[int], Any], items: Iterable[int], *, depth: int) -> Iterator[Any]:
+    """The results in order, `depth` of them in the making."""
+    waiting: deque[Future[Any]] = deque()
+    for item in items:
+        waiting.append(pool.submit(function, item))
+        if len(waiting) > depth:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def write_shard(path: Path, shard: Shard, *, keys: list[str], reducer: Reducer, workers: int, bar: "tqdm[Any]") -> None:
+    """Writes a shard under another name, flushes it and renames it."""
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as file:
+        # The threads end with the shard; Pillow lets go of the interpreter while it works.
+        with tarfile.open(fileobj=file, mode="w") as tar, ThreadPoolExecutor(workers) as pool:
+            indices = range(shard.first, shard.last)
+            for index, (content, suffix) in zip(
+                indices, ahead(pool, lambda i: reducer(shard.samples, i), indices, depth=4 * workers), strict=True
+            ):
+                for name, data in ((keys[index] + suffix, content), (keys[index] + ".cls", str(shard.samples.labels[index]).encode())):
+                    entry = tarfile.TarInfo(name)  # no time, no owner: the same bytes every time
+                    entry.size = len(data)
+                    tar.addfile(entry, io.BytesIO(data))
+                bar.update()
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)
+
+
+def digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_sums(destination: Path) -> Sums:
+    """Of the shards that were finished so far."""
+    for name in (SUMS, UNFINISHED):
+        if (destination / name).is_file():
+            return {file: code for code, file in (line.split("  ", 1) for line in (destination / name).read_text().splitlines())}
+    return {}
+
+
+def check_origin(destination: Path, origin: dict[str, Any]) -> None:
+    """Claims the folder for these images and options. Raises UserError where it holds shards of others."""
+    path = destination / ORIGIN
+    if not path.is_file():
+        strangers = sorted(destination.glob("*.tar"))
+        if strangers:
+            raise UserError(f"{strangers[0]} was not made here: choose an empty folder")
+        write_whole(path, json.dumps(origin, indent=2) + "\n")
+        return
+    try:
+        before = json.loads(path.read_text())
+    except ValueError:
+        before = {}
+    for key, value in origin.items():
+        if key not in ("source", "layout") and before.get(key) != value:  # the same images may have been moved
+            what = "other images" if key == "fingerprint" else f"{key} {before.get(key, 'unknown')}, not {value}"
+            raise UserError(f"{destination} was begun with {what}: choose another folder, or delete this one to begin anew")
+
+
+def prepare(source: Path, destination: Path, *, reducer: Reducer, per_shard: int, workers: int) -> None:
+    """Writes what is not there yet. Raises UserError, DataError, OSError."""
+    folders = open_folders(source, say=lambda line: print(line, file=sys.stderr))
+    for remark in folders.remarks:
+        print(remark, file=sys.stderr)
+    counts = {"classes": len(folders.classes), "train": len(folders.train), "val": len(folders.val)}
+    options = {"resize": reducer.shorter_side, "quality": reducer.quality, "per_shard": per_shard}
+    check_origin(destination, {"source": str(source), "layout": folders.layout} | counts | options | {"fingerprint": fingerprint(folders)})
+    keys = {id(samples): name_keys(samples, folders.classes) for samples in (folders.train, folders.val)}
+
+    sums = read_sums(destination)
+    if not (destination / CLASSES).is_file() or digest(destination / CLASSES) != sums.get(CLASSES):
+        write_whole(destination / CLASSES, "".join(f"{name}\n" for name in folders.classes))
+        sums[CLASSES] = digest(destination / CLASSES)
+    shards = plan(folders, per_shard)
+    with tqdm(total=counts["train"] + counts["val"], unit="image", dynamic_ncols=True, disable=None) as bar:
+        for shard in shards:
+            path = destination / shard.name
+            bar.set_description(shard.name)
+            if shard.name in sums and path.is_file():
+                if digest(path) == sums[shard.name]:
+                    bar.update(shard.last - shard.first)
+                    continue
+                bar.write(f"{path} is not as it was written: it is written again", file=sys.stderr)
+            (destination / SUMS).unlink(missing_ok=True)
+            write_whole(destination / UNFINISHED, format_sums(sums))  # before the shard: no one shall take a part for the whole
+            write_shard(path, shard, keys=keys[id(shard.samples)], reducer=reducer, workers=workers, bar=bar)
+            sums[shard.name] = digest(path)
+            write_whole(destination / UNFINISHED, format_sums(sums))
+    if (destination / UNFINISHED).is_file():
+        os.replace(destination / UNFINISHED, destination / SUMS)
+    size = sum((destination / shard.name).stat().st_size for shard in shards)
+    print(f"{counts['train']:,} + {counts['val']:,} images in {len(shards):,} shards, {size / 1e9:.2f} GB: dataset.root={destination}")
+
+
+def format_sums(sums: Sums) -> str:
+    return "".join(f"{code}  {name}\n" for name, code in sorted(sums.items()))
+
+
+def positive(word: str) -> int:
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"{word} is no number above 0")
+    return int(word)
+
+
+def main(words: list[str] | None = None) -> int:
+    summary, _, rest = (__doc__ or "").partition("\n")
+    parser = argparse.ArgumentParser(description=summary, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", type=Path, help="the images, as dataset.root takes them")
+    parser.add_argument("destination", type=Path, help="a folder for the shards")
+    parser.add_argument("--resize", type=positive, metavar="PIXELS", help="reduce the shorter side to this; never enlarges")
+    parser.add_argument("--quality", type=positive, default=95, help="of the JPEGs that are reduced (default 95)")
+    parser.add_argument("--per-shard", type=positive, default=5000, metavar="N", help="images in a shard (default 5000: about 0.5 GB)")
+    parser.add_argument("--workers", type=positive, default=os.cpu_count() or 1, help="threads (default: one a core)")
+    options = parser.parse_args(words)
+    source, destination = (Path(os.path.abspath(path)) for path in (options.source, options.destination))
+    if source == destination:
+        raise UserError(f"{source} is source and destination")
+    if options.quality > 100:
+        raise UserError(f"--quality {options.quality}: at most 100")
+    try:
+        destination.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise UserError(f"{destination} is no folder") from None
+    try:
+        with FileLock(destination / ".prepare.lock", timeout=0):
+            reducer = Reducer(options.resize, options.quality)
+            prepare(source, destination, reducer=reducer, per_shard=options.per_shard, workers=options.workers)
+    except Timeout:
+        raise UserError(f"another process is writing to {destination}") from None
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_command("prepare_imagenet", main))
