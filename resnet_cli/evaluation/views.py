@@ -82,8 +82,8 @@ def ten_crop_scores(network: nn.Module, crops: Tensor, *, dtype: torch.dtype) ->
     The mirror images are those of the crops (Krizhevsky et al. 2012, section 4.1). torchvision's `ten_crop` crops the
     mirrored image instead: where the margin is odd, its tenth view lies one pixel beside ours.
     """
-    views = torch.cat([crops, crops.flip(-1)], dim=1)
-    return scores_of(network, views.flatten(0, 1), dtype=dtype).unflatten(0, views.shape[:2]).mean(dim=1)
+    scores = scores_of(network, with_mirror_images(crops.flatten(0, 1)), dtype=dtype)
+    return scores.unflatten(0, (2, *crops.shape[:2])).mean(dim=(0, 2))
 
 
 @torch.inference_mode()
@@ -95,9 +95,8 @@ def dense_scores(network: ResNet, images: Tensor, *, window: int, dtype: torch.d
     softmax is taken first and averaged over positions and the two mirror images, as ten-crop averages the softmax of its
     crops. Where the map is smaller than the window, the window is clipped to it.
     """
-    both = torch.cat([images, images.flip(-1)]).contiguous(memory_format=torch.channels_last)
     with autocast(images.device, dtype):
-        maps = network.features(both)
+        maps = network.features(with_mirror_images(images))
         size = [min(window, side) for side in maps.shape[2:]]
         logits = conv2d(avg_pool2d(maps, size, stride=1), network.fc.weight[:, :, None, None], network.fc.bias)
     return logits.float().softmax(dim=1).mean(dim=(2, 3)).unflatten(0, (2, -1)).mean(dim=0)
@@ -110,6 +109,12 @@ def multi_scale_scores(network: ResNet, scales: Iterable[Tensor], *, window: int
     scale at a time is in memory.
     """
     return torch.stack([dense_scores(network, images, window=window, dtype=dtype) for images in scales]).mean(dim=0)
+
+
+def with_mirror_images(images: Tensor) -> Tensor:
+    """[N, 3, H, W] -> channels_last [2N, 3, H, W]: the images, then each mirrored."""
+    images = images.contiguous(memory_format=torch.channels_last)  # first: twice as fast as after
+    return torch.cat([images, images.flip(-1)])
 
 
 def window_of(network: ResNet, image_size: int) -> int:
