@@ -63,6 +63,9 @@ def explain(error: BaseException) -> tuple[str, int]:
     if isinstance(error, OSError) and error.errno in DISK_ERRORS:
         where = f" ({error.filename})" if error.filename else ""
         return f"cannot read or write: {error.strerror}{where}", FAILED
+    if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):  # PyTorch raises it wherever the process happens to be
+        reason = str(error).splitlines()[0].strip()
+        return f"a loader process died ({reason}); was memory short? dataset.workers=0 does without; the same command continues", FAILED
     raise error
 
 
@@ -75,7 +78,7 @@ def run_command(name: str, body: Callable[[], int]) -> int:
     except BrokenPipeError:  # `resnet-info | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
-    except (UserError, KeyboardInterrupt, OSError) as error:
+    except (UserError, KeyboardInterrupt, OSError, RuntimeError) as error:
         line, code = explain(error)
         print(f"{name}: {line}", file=sys.stderr)
         return code

@@ -75,7 +75,7 @@ def sweep(jobs: list[Job]) -> int:
         except (Stopped, KeyboardInterrupt):
             print(f"resnet-train: the sweep stops at run {number} of {len(jobs)}", file=sys.stderr)
             raise
-        except (UserError, OSError) as error:
+        except (UserError, OSError, RuntimeError) as error:
             line, code = explain(error)
             print(f"resnet-train: {line}", file=sys.stderr, flush=True)
         outcomes.append((job, line, code))

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,11 +61,17 @@ def command(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
     return run
 
 
-def spawn(*arguments: object, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+def spawn(*arguments: object, env: dict[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:
     """resnet-train in a process of its own, to be killed."""
     words = [sys.executable, "-m", "resnet_cli.train", *map(str, arguments)]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"} | (env or {})
-    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, **options)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def caches(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Indices of made-up folders do not go where a person's are kept."""
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("caches"))
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ Like the rest of `data`, a training batch is a pure function of the iteration: t
 
 import itertools
 import signal
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -21,7 +22,9 @@ from resnet_cli.data.decode import decode
 from resnet_cli.data.images import Normalizer
 from resnet_cli.data.samples import Samples
 from resnet_cli.data.sampling import batch_indices, sample_hashes
-from resnet_cli.errors import DataError, Failed
+from resnet_cli.errors import DataError
+
+PATIENCE = 1000  # broken images in a row
 
 View = Callable[[Image], Any]  # a photograph -> uint8 tensor [views, 3, S, S], or a list of uint8 [3, H, W] of several sizes
 
@@ -83,13 +86,12 @@ class Cropping(Dataset[Crops]):
 
     def readable(self, index: int, failures: list[str]) -> tuple[int, Image]:
         """The photograph `index`, or the next one that can be decoded, so that every batch is full."""
-        for other in range(index, index + len(self.samples)):
+        count = len(self.samples)
+        for other in range(index, index + min(count, PATIENCE)):
             try:
-                return other % len(self.samples), photograph(self.samples, other % len(self.samples))
+                return other % count, photograph(self.samples, other % count)
             except DataError as error:
                 failures.append(str(error))
-                if len(failures) > 1000:
-                    break
         raise DataError(failures[-1])
 
 
@@ -197,7 +199,8 @@ class ViewStream:
 
 
 def fetch(dataset: Dataset[Any], numbers: Any, *, workers: int, device: torch.device) -> Iterator[Any]:
-    """`dataset[number]` for each number, in order, made ahead by worker processes. Raises Failed where one of them dies."""
+    """`dataset[number]` for each number, in order, made ahead by worker processes. Raises DataError where nothing can be decoded."""
+    warnings.filterwarnings("ignore", message="This DataLoader will create")  # more workers than cores: the user's to choose
     loader = DataLoader(
         dataset,
         batch_size=None,
@@ -209,12 +212,8 @@ def fetch(dataset: Dataset[Any], numbers: Any, *, workers: int, device: torch.de
     )
     try:
         yield from loader
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise Failed(
-            f"a loader process died ({str(error).splitlines()[0]}); was memory short? dataset.workers=0 loads without them"
-        ) from error
+    except DataError as error:  # from a worker it comes with its traceback in front
+        raise DataError(str(error).splitlines()[-1].rpartition("DataError: ")[2]) from error
 
 
 def as_it_is(value: Any) -> Any:
@@ -222,5 +221,6 @@ def as_it_is(value: Any) -> Any:
 
 
 def leave_signals_to_the_parent(_: int) -> None:
-    """Ctrl-C reaches the whole process group; the trainer decides what it means."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """A signal may reach the whole process group; the trainer decides what it means, and its end is theirs."""
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(signum, signal.SIG_IGN)

@@ -1,0 +1,129 @@
+"""Batches from files against a loop over single photographs, whatever the number of workers; broken files stop the run or are told."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from resnet_cli.data.augment import colour_noise
+from resnet_cli.data.crops import Augmentation, box, cut, draws
+from resnet_cli.data.decode import decode
+from resnet_cli.data.imagenet import open_folders
+from resnet_cli.data.images import Normalization, fit_normalizer
+from resnet_cli.data.samples import Samples
+from resnet_cli.data.sampling import batch_indices, mix, sample_hashes
+from resnet_cli.data.streaming import BadImages, StreamingLoader, ViewStream
+from resnet_cli.errors import DataError
+from resnet_cli.evaluation.protocol import Protocol
+from resnet_cli.evaluation.views import Views
+from tests.data.trees import write_folders, write_shards
+
+
+def loader(samples: Samples, *, workers: int = 0, how: Augmentation = Augmentation.paper, bad: BadImages | None = None) -> StreamingLoader:
+    normalizer = fit_normalizer(Normalization.imagenet, samples)
+    return StreamingLoader(samples, how, normalizer, 4, 7, 32, workers, bad or BadImages())
+
+
+def epoch(batches: StreamingLoader) -> None:
+    for iteration in range(3):
+        batches.batch(iteration)
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> Samples:
+    return open_folders(write_folders(tmp_path / "folders")).train
+
+
+def naive(samples: Samples, index: int, epoch: int, augmentation: Augmentation) -> torch.Tensor:
+    """One photograph, augmented by itself."""
+    hashes = sample_hashes(torch.tensor([index]), torch.tensor([epoch]), seed=7)
+    picture = decode(samples.read(index), where="")
+    pixels = cut(picture, box(picture, draws(hashes, augmentation)[0], augmentation, image_size=32), size=32)
+    pixels = pixels[:, ::-1] if int(mix(hashes, 1)) & 1 else pixels
+    values = torch.from_numpy(pixels.astype(np.float32) / 255).permute(2, 0, 1)
+    if augmentation is Augmentation.paper:
+        values = values + colour_noise(hashes)[0]
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    return (values - mean[:, None, None]) / std[:, None, None]
+
+
+@pytest.mark.parametrize("augmentation", Augmentation)
+def test_a_batch_is_the_loop_over_its_photographs(samples: Samples, augmentation: Augmentation) -> None:
+    batches = loader(samples, how=augmentation)
+    for iteration in (0, 2, 7):  # the 2nd batch crosses the end of an epoch of 9
+        images, labels = batches.batch(iteration)
+        indices, epochs = batch_indices(iteration, batch_size=4, count=9, seed=7)
+        assert labels.tolist() == samples.labels[indices.numpy()].tolist()
+        expected = [naive(samples, index, epoch, augmentation) for index, epoch in zip(indices.tolist(), epochs.tolist(), strict=True)]
+        torch.testing.assert_close(images, torch.stack(expected))
+
+
+def test_batches_do_not_depend_on_the_number_of_workers_nor_on_where_one_begins(samples: Samples) -> None:
+    alone = loader(samples)
+    expected = [alone.batch(iteration) for iteration in range(6)]
+    for workers in (1, 3):
+        helped = loader(samples, workers=workers)
+        for iteration in (3, 4, 5, 0, 1, 2):
+            for one, other in zip(helped.batch(iteration), expected[iteration], strict=True):
+                assert torch.equal(one, other)
+
+
+def test_shards_give_the_batches_of_the_folders(samples: Samples, tmp_path: Path) -> None:
+    shards = open_folders(write_shards(tmp_path / "shards")).train
+    folders, tars = loader(samples), loader(shards, workers=2)
+    for iteration in range(4):
+        for one, other in zip(folders.batch(iteration), tars.batch(iteration), strict=True):
+            assert torch.equal(one, other)
+
+
+def break_one(samples: Samples, index: int) -> str:
+    path = Path(samples.path(index))
+    path.write_bytes(path.read_bytes()[:100])
+    return str(path)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_corrupt_photograph_stops_the_run_with_its_path(samples: Samples, workers: int) -> None:
+    path = break_one(samples, 5)
+    with pytest.raises(DataError) as told:
+        epoch(loader(samples, workers=workers))
+    assert path in str(told.value) and "\n" not in str(told.value)
+
+
+def test_a_skipped_photograph_is_counted_once_and_the_batch_is_full(samples: Samples) -> None:
+    path, warned = break_one(samples, 5), []
+    bad = BadImages(skip=True, cap=1, warn=warned.append)
+    batches = loader(samples, workers=2, bad=bad)
+    for iteration in range(9):  # four epochs
+        images, labels = batches.batch(iteration)
+        assert len(images) == len(labels) == 4
+    assert len(bad.found) == len(warned) == 1 and path in bad.found[0]
+    assert batches.count == 9  # the order is as it was; the next photograph stands in
+
+
+def test_too_many_are_too_many(samples: Samples) -> None:
+    for index in range(3):
+        break_one(samples, index)
+    with pytest.raises(DataError, match=r"more than dataset\.max_skipped=2 images are broken"):
+        epoch(loader(samples, bad=BadImages(skip=True, cap=2)))
+
+
+def test_nothing_but_broken_photographs_is_told_in_one_line(samples: Samples) -> None:
+    for index in range(9):
+        break_one(samples, index)
+    with pytest.raises(DataError) as told:
+        loader(samples, workers=1, bad=BadImages(skip=True, cap=100)).batch(0)
+    assert "is no readable image" in str(told.value) and "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_testing_sees_every_photograph_once_and_in_order(samples: Samples, workers: int) -> None:
+    path, warned = break_one(samples, 5), []
+    bad = BadImages(skip=True, cap=1, warn=warned.append)
+    stream = ViewStream(samples, Protocol(Views.ten, 32).show, 4, workers, torch.device("cpu"), bad)
+    seen = list(stream)
+    assert [tuple(views.shape) for views, _, _ in seen] == [(4, 5, 3, 32, 32), (3, 5, 3, 32, 32), (1, 5, 3, 32, 32)]
+    assert torch.cat([indices for _, _, indices in seen]).tolist() == [0, 1, 2, 3, 4, 6, 7, 8]
+    assert torch.cat([labels for _, labels, _ in seen]).tolist() == np.delete(samples.labels, 5).tolist()
+    assert path in bad.found[0]
