@@ -1,5 +1,6 @@
 """Hydra's side of the house: find conf/, compose a command line into a `schema.Config`, say clearly what does not fit."""
 
+import dataclasses
 import hashlib
 import math
 import re
@@ -23,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from resnet_cli.errors import UserError, did_you_mean
 from resnet_cli.models.zoo import NETWORKS
-from resnet_cli.schema import BOOKKEEPING, Config, architecture, flatten, to_plain
+from resnet_cli.schema import BOOKKEEPING, Config, architecture, differences, flatten, to_plain
 
 PACKAGE = Path(__file__).resolve().parent
 CONF_DIR = next((path for path in (PACKAGE / "conf", PACKAGE.parent / "conf") if path.is_dir()), PACKAGE / "conf")
@@ -80,9 +81,13 @@ def job(overrides: list[str]) -> Job:
         check_choice(override)
     config = to_config(compose(overrides))
     check(config)
-    choices = [word for word, override in zip(overrides, parsed, strict=True) if override.key_or_group in CHOICES]
-    unchanged = to_config(compose(choices))
-    experiment = next((str(override.value()) for override in parsed if override.key_or_group == "experiment"), "")
+    config = scaled(config)
+    chosen = {word: override for word, override in zip(overrides, parsed, strict=True) if override.key_or_group in CHOICES}
+    unchanged = to_config(compose(list(chosen)))
+    experiment = next((str(override.value()) for override in chosen.values() if override.key_or_group == "experiment"), "")
+    without = to_config(compose([word for word, override in chosen.items() if override.key_or_group != "experiment"]))
+    if not differences(to_plain(without), to_plain(unchanged)):
+        experiment = ""  # it only says which networks to train: figure1 and figure6 share their runs
     return Job(config, Path(config.runs).expanduser() / run_name(config, unchanged, experiment=experiment), overrides)
 
 
@@ -170,6 +175,12 @@ def to_config(composed: DictConfig) -> Config:
     return config
 
 
+def scaled(config: Config) -> Config:
+    """The config with `scale` multiplied into its iterations; milestones are fractions and move along."""
+    schedule = dataclasses.replace(config.schedule, iterations=max(1, round(config.scale * config.schedule.iterations)))
+    return dataclasses.replace(config, schedule=schedule)
+
+
 def check(config: Config) -> None:
     """What types cannot say. Raises UserError naming the key."""
     try:
@@ -185,6 +196,8 @@ def check(config: Config) -> None:
     for key in (*rates, "dataset.validation", "seed"):
         if flat[key] is not None and not 0 <= flat[key] < math.inf:
             raise UserError(f"{key}={flat[key]}: must be a number that is not negative")
+    if not 0 < config.scale <= 1:
+        raise UserError(f"scale={config.scale:g}: must be a fraction of the schedule, above 0 and at most 1")
     if config.seed >= 2**63:
         raise UserError(f"seed={config.seed}: must fit 63 bits")
     if config.optimizer.nesterov and not config.optimizer.momentum:

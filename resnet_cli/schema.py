@@ -61,6 +61,7 @@ class Config:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     shortcut: Shortcut = MISSING
+    scale: float = 1.0  # shortens the schedule; composing multiplies it into schedule.iterations, which is what a run goes by
     seed: int = 0
     batch_size: int = 128
     device: DeviceChoice = DeviceChoice.auto
@@ -77,6 +78,7 @@ class Config:
 # Keys that say where and how a run happens, not what is trained: they may change from one start of a run to the next.
 BOOKKEEPING = {"dataset.root", "dataset.download", "dataset.mirror", "device", "resume", "runs", "dry_run"}
 BOOKKEEPING |= {"log_every", "eval_every", "checkpoint_every"}
+BOOKKEEPING |= {"scale"}  # a way to say schedule.iterations: 0.0625 of 64,000 is the same run as schedule.iterations=4000
 
 
 def architecture(config: Config, *, num_classes: int) -> Architecture:
