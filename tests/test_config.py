@@ -103,8 +103,7 @@ def test_scale_is_another_way_to_say_iterations() -> None:
 
 EXPERIMENTS = {
     "figure1": ["plain20", "plain56"],
-    "figure6": ["plain20", "plain32", "plain44", "plain56"]
-    + ["resnet20-A", "resnet32-A", "resnet44-A", "resnet56-A", "resnet110-A"],
+    "figure6": ["plain20", "plain32", "plain44", "plain56", "resnet20-A", "resnet32-A", "resnet44-A", "resnet56-A", "resnet110-A"],
     "table6": ["resnet20-A", "resnet32-A", "resnet44-A", "resnet56-A", "resnet110-A", "resnet1202-A"],
     "figure7": ["plain20", "plain56", "resnet20-A", "resnet56-A", "resnet110-A"],
 }

@@ -14,14 +14,21 @@ METRICS = "metrics.jsonl"
 def read_metrics(path: Path) -> tuple[list[dict[str, Any]], int]:
     """The lines of a metrics.jsonl, and how many of them could not be read (the last of a killed run, say)."""
     lines, broken = [], 0
-    for text in path.read_text().splitlines() if path.exists() else []:
+    for text in path.read_text(errors="replace").splitlines() if path.exists() else []:
         try:
             line = json.loads(text)
-            line["iteration"] += 0
+        except json.JSONDecodeError:
+            line = None
+        if is_log_point(line):
             lines.append(line)
-        except (json.JSONDecodeError, KeyError, TypeError):
+        else:
             broken += 1
     return lines, broken
+
+
+def is_log_point(line: Any) -> bool:
+    """Figures under their names, `iteration` among them."""
+    return isinstance(line, dict) and "iteration" in line and all(isinstance(value, int | float) for value in line.values())
 
 
 class Logbook:
