@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from resnet_cli.paper.blocks import Block, Heading, Items, Picture, Text
 from resnet_cli.paper.overview import runs_table
-from resnet_cli.paper.plots import Plot
+from resnet_cli.paper.plots import Plot, redo
 from resnet_cli.paper.runs import Run, provenance
 from resnet_cli.paper.tables import Table
 
@@ -43,7 +43,10 @@ def overview(runs: Sequence[Run], notes: Sequence[str]) -> list[Block]:
 def table_page(table: Table) -> list[Block]:
     """A table with its title above, and what made ours beneath."""
     explained: list[Block] = [Text(DIFFERENCE), *([Text(TEST_SERVER)] if table.paper.ensemble else [])]
-    return [Heading(f"Table {table.paper.number}: {table.paper.title}"), table.grid(), *explained, *sources(table.sources)]
+    number, views = table.paper.number, table.paper.views
+    measure = "" if views is None else f" Between them `resnet-eval --ckpt RUN --views {views} --json RUN/{views}.json` for each run."
+    heading = Heading(f"Table {number}: {table.paper.title}")
+    return [heading, table.grid(), *explained, *sources(table.sources), Text(redo(f"table{number}", table.paper.dataset) + measure)]
 
 
 def by_dataset(runs: Sequence[Run]) -> dict[str, list[Run]]:

@@ -12,6 +12,7 @@ from resnet_cli.paper.plots import Panel, Plot
 # Okabe and Ito's colours, told apart by colour-blind eyes too; one a depth.
 COLOURS = {18: "#E69F00", 20: "#E69F00", 32: "#0072B2", 34: "#D55E00", 44: "#009E73", 56: "#D55E00", 110: "#000000", 1202: "#CC79A7"}
 OTHERS = ("#56B4E9", "#999999", "#0072B2", "#009E73")
+GAP = 1 / 22  # between two names, of the axes' height
 THIN, BOLD = {"linestyle": "--", "linewidth": 0.9}, {"linestyle": "-", "linewidth": 2.2}
 
 
@@ -26,8 +27,10 @@ def draw(plot: Plot, folder: Path) -> list[Path]:
         draw_panel(axes, panel, plot, shades)
     for axes in grid if plot.stacked else grid[:1]:
         axes.set_ylabel(plot.y_label)
-    low, high = plot.y_limits
-    grid[0].set_ylim(low, high)
+    if plot.log:
+        grid[0].set_yscale("log")
+    else:
+        grid[0].set_ylim(*plot.y_limits)
     if plot.x_end:
         grid[0].set_xlim(0, plot.x_end / plot.unit)
     for axes, panel in zip(grid, plot.panels, strict=True):
@@ -62,14 +65,16 @@ def draw_panel(axes: Axes, panel: Panel, plot: Plot, shades: dict[int, str]) -> 
 
 def name_ends(axes: Axes, panel: Panel, plot: Plot, shades: dict[int, str]) -> None:
     """Names the networks where their bold curves end (the others' where there is none), on the plot and apart from each other."""
-    low, high = axes.get_ylim()
+    to_height = axes.transScale + axes.transLimits  # data -> 0 ... 1 from the bottom to the top of the axes
     bold = {curve.name for curve in panel.curves if curve.bold}
-    ends = [(min(curve.y[-1], high), curve) for curve in panel.curves if curve.bold or curve.name not in bold]
-    gap, height = (high - low) / 22, low - (high - low) / 22
-    for error, curve in sorted(ends, key=lambda end: end[0]):
-        height = max(error, height + gap)
-        x = curve.x[-1] / plot.unit
-        axes.annotate(curve.name, (x, height), (7, 0), textcoords="offset points", color=shades[curve.depth], va="center", fontsize=9)
+    named = [curve for curve in panel.curves if curve.bold or curve.name not in bold]
+    for end in sorted({curve.x[-1] for curve in named}):
+        here = [(min(1.0, to_height.transform((1, curve.y[-1]))[1]), curve) for curve in named if curve.x[-1] == end]
+        height = -GAP
+        for exact, curve in sorted(here, key=lambda one: one[0]):
+            height = max(exact, height + GAP)
+            text = axes.annotate(curve.name, (end / plot.unit, height), (7, 0), axes.get_xaxis_transform(), "offset points", va="center")
+            text.set(color=shades[curve.depth], fontsize=9)
 
 
 def colour(depth: int, depths: list[int]) -> str:

@@ -1,8 +1,9 @@
 """Figure 7 as data: the std of each 3x3 layer's response, in layer order above, sorted below."""
 
+import statistics
 from collections.abc import Sequence
 
-from resnet_cli.paper.plots import Curve, Panel, Plot, extent, seeds, together
+from resnet_cli.paper.plots import Curve, Panel, Plot, extent, redo, seeds, together
 from resnet_cli.paper.runs import Run
 
 NETWORKS = ("plain20", "plain56", "resnet20-A", "resnet56-A", "resnet110-A")  # the paper's
@@ -30,7 +31,10 @@ def figure7(measured: Sequence[tuple[Run, Sequence[float]]], *, images: int) -> 
         "Std of the output of each 3x3 layer after BN and before ReLU and addition, over all channels and positions"
         f" of {images:,} test images. Dashed: plain. Bold: residual.",
         f"Not measured at this length: {', '.join(missing)}." if missing else "",
+        redo("figure7", DATASET, runs[0].iterations),
     ]
+    values = [value for _, std in measured for value in std]
+    log = max(values) > 5 * statistics.median(values)  # the paper's are all below 3, on a linear axis
     return Plot(
         "figure7",
         DATASET,
@@ -38,7 +42,8 @@ def figure7(measured: Sequence[tuple[Run, Sequence[float]]], *, images: int) -> 
         " ".join(filter(None, caption)),
         tuple(panels),
         "layer",
-        "std of the response",
+        "std of the response" + (", log scale" if log else ""),
         styles=("plain", "residual"),
         stacked=True,
+        log=log,
     )

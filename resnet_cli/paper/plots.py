@@ -53,6 +53,7 @@ class Plot:
     styles: tuple[str, str] = ("training error", "test error")  # what dashed and bold stand for
     marks_are: str = "the paper's end"
     stacked: bool = False  # panels one above the other
+    log: bool = False  # the y axis
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,7 @@ def papers_figure(frame: Frame, runs: Sequence[Run]) -> Plot | None:
         still_running(drawn),
         f"Not run{'' if whole else ' at this length'}: {', '.join(missing)}." if missing else "",
         off_the_plot(drawn, limits[1]),
+        redo(frame.name, frame.dataset, iterations),
     ]
     axis = "iterations (1e4)" + ("" if whole else f"; shortened to {fraction(frame.dataset, iterations)}")
     return Plot(
@@ -218,6 +220,13 @@ def fitted(runs: Sequence[Run]) -> tuple[float, float]:
 def extent(run: Run) -> str:
     """`4,000 iterations, 1/16 of the paper's 64,000`."""
     return ", ".join(filter(None, [f"{run.iterations:,} iterations", fraction(run.dataset, run.iterations)]))
+
+
+def redo(experiment: str, dataset: str, iterations: int | None = None) -> str:
+    """The commands that make a figure or table again."""
+    part = (iterations or 1) / FULL_ITERATIONS[dataset] if iterations else 1
+    scale = "" if part == 1 else f" scale={part:.10g}"
+    return f"Again: `resnet-train experiment={experiment}{scale}`, then `resnet-report runs`."
 
 
 def how(runs: Sequence[Run]) -> str:

@@ -1,12 +1,12 @@
 """The record of a run: metrics.jsonl, the source of truth, and TensorBoard events, a view of it."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch.utils.tensorboard import SummaryWriter
-
 from resnet_cli.files import write_whole
+from resnet_cli.training.board import ERRORS, board
 
 METRICS = "metrics.jsonl"
 
@@ -34,18 +34,22 @@ def is_log_point(line: Any) -> bool:
 class Logbook:
     """Appends one line per log point. Opening it at iteration k drops what an interrupted run had written after k."""
 
-    def __init__(self, folder: Path, *, iteration: int) -> None:
+    def __init__(self, folder: Path, *, iteration: int, family: str, hparams: Mapping[str, Any]) -> None:
+        """`family`: plain or residual. `hparams`: what TensorBoard's HParams tab lists of this run."""
         path = folder / METRICS
         kept = [line for line in read_metrics(path)[0] if line["iteration"] <= iteration]
         write_whole(path, "".join(json.dumps(line) + "\n" for line in kept))
         self.file = path.open("a", buffering=1)
-        self.board = SummaryWriter(str(folder), purge_step=iteration + 1)
+        self.family = family
+        self.board = board(folder, iteration=iteration, hparams=hparams)
 
     def write(self, iteration: int, values: dict[str, float]) -> None:
-        """One log point: errors in percent, loss in nats."""
+        """One log point: errors in percent, loss in nats. Errors also go under a name that says plain or residual, for the layout."""
         self.file.write(json.dumps({"iteration": iteration, **values}) + "\n")
         for name, value in values.items():
             self.board.add_scalar(name, value, iteration)
+            if name in ERRORS:
+                self.board.add_scalar(f"{self.family}/{ERRORS[name]}", value, iteration)
 
     def close(self) -> None:
         self.file.close()
