@@ -62,6 +62,8 @@ def main_checked(arguments: list[str]) -> int:
         options.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--out {options.out}: cannot make this folder: {error.strerror}") from error
+    empty = [root for root in options.runs if root.is_dir() and not any(run.folder.is_relative_to(root) for run in runs)]
+    notes += [f"{root}: no run is below it" for root in empty]
     datasets = list(dict.fromkeys(run.dataset for run in runs))
     if len(datasets) > 1:
         notes.append(f"{' and '.join(datasets)} are different data: no figure and no row of a table mixes them")
