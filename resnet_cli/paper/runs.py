@@ -13,6 +13,7 @@ from resnet_cli.schema import BOOKKEEPING, architecture, flatten, from_plain
 from resnet_cli.training.logbook import METRICS, read_metrics
 
 TRAINING = "train/error"
+NOTE = "note.md"  # what a person has to say of a run, for the report's notes
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,8 @@ def find(roots: Iterable[Path]) -> tuple[list[Run], list[str]]:
         except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
             notes.append(f"{folder} was passed over: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
             continue
+        if (folder / NOTE).is_file():
+            notes.append(f"{run.network}, seed {run.seed}: {(folder / NOTE).read_text(errors='replace').strip()}")
         if broken:
             notes.append(f"{folder / METRICS}: {broken} line(s) could not be read and were passed over")
         twin = runs.setdefault((run.recipe, run.seed), run)

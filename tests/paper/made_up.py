@@ -50,7 +50,7 @@ def make_run(
             "best": {
                 "iteration": every * (best + 1),
                 "error": errors[best],
-                "chosen_on": "validation" if dataset == "imagenet" else "test",
+                "chosen_on": chosen_on,
             },
             "command": f"resnet-train model={name} seed={seed}",
             "commit": commit,

@@ -128,6 +128,13 @@ def test_one_seed_counts_once(command: Command, tmp_path: Path) -> None:
     assert "does not count again" in out
 
 
+def test_a_persons_note_is_repeated(command: Command, tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "runs", "plain20")
+    (folder / "note.md").write_text("0.9 above the paper: the seed, as two others show.\n")
+    command("resnet-report", tmp_path / "runs", "--out", tmp_path / "out")
+    assert "- plain20, seed 0: 0.9 above the paper: the seed, as two others show." in (tmp_path / "out/report.md").read_text()
+
+
 def test_an_empty_folder_among_others_is_told(command: Command, tmp_path: Path) -> None:
     make_run(tmp_path / "runs", "plain20")
     (tmp_path / "empty").mkdir()
