@@ -15,7 +15,7 @@ ROOMS: dict[str, set[str]] = {
     "evaluation": {"models", "data"},
     "training": {"models", "data", "evaluation"},
     "paper": {"training", "schema"},
-    "analysis": {"models", "data", "training", "schema", "parts"},
+    "analysis": {"models", "data", "evaluation", "training", "schema", "parts"},
     "schema": {"models", "data"},
     "folder": {"schema"},
     "parts": {"models", "data", "training", "schema"},

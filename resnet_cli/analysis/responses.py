@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from resnet_cli.data.images import Normalizer, Split
+from resnet_cli.evaluation.weights import load_weights
 from resnet_cli.files import write_whole
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.parts import load_dataset
@@ -41,13 +42,14 @@ def of_run(folder: Path, *, root: str | None = None) -> Responses:
     kept = folder / FILE
     if kept.is_file():
         return Responses(**json.loads(kept.read_text()))
-    saved = checkpoint.load(checkpoint.resolve(folder))
+    path = checkpoint.resolve(folder)
+    saved = checkpoint.load(path)
     config = from_plain(saved["config"])
     if root is not None:
         config.dataset.root = root
     data = load_dataset(config.dataset)
     network = ResNet(architecture(config, num_classes=len(data.classes)))
-    network.load_state_dict(saved["network"])
+    load_weights(network, saved["network"], path=path, name=network.architecture.name)
     std = measure(network, Normalizer(**saved["normalizer"]), data.test[:IMAGES])
     found = Responses(list(std), list(std.values()), min(IMAGES, len(data.test)), saved["progress"]["iteration"])
     write_whole(kept, json.dumps(asdict(found)) + "\n")

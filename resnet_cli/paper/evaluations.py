@@ -7,6 +7,8 @@ from pathlib import Path
 
 from resnet_cli.paper.runs import Run
 
+RUN_FILES = ("result.json", "responses.json")
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -28,14 +30,16 @@ class Evaluation:
         """What was measured, in words."""
         scales = f" at {', '.join(map(str, self.scales))}" if self.scales else ""
         files = ", ".join(sorted({path.name for path in self.checkpoints} - {"last.pt"}))
-        return f"{self.views}{scales}, {self.split}, {self.count:,} images" + (f", {files}" if files else "")
+        unfinished = f", of a run at {self.run.iteration:,} of {self.run.iterations:,}" if self.run and not self.run.result else ""
+        return f"{self.views}{scales}, {self.split}, {self.count:,} images" + (f", {files}" if files else "") + unfinished
 
 
 def find_evaluations(roots: Iterable[Path], runs: Sequence[Run]) -> tuple[list[Evaluation], list[str]]:
-    """Every evaluation among or below `roots`: a *.json that has a top1_error. Others, such as result.json, are no business of ours."""
+    """Every evaluation among or below `roots`: a *.json that has a top1_error. Others are no business of ours."""
     folders = {run.folder.resolve(): run for run in runs}
     found, notes = [], []
-    for path in sorted({file for root in roots for file in (root.rglob("*.json") if root.is_dir() else [root])}):
+    files = {file for root in roots for file in (root.rglob("*.json") if root.is_dir() else [root])}
+    for path in sorted(file for file in files if file.name not in RUN_FILES):
         try:
             content = json.loads(path.read_text())
             if isinstance(content, dict) and "top1_error" in content:

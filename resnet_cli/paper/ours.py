@@ -65,7 +65,7 @@ def running(run: Run) -> str:
 def fits(one: Evaluation, paper: PublishedTable, published: Published) -> bool:
     """Whether an evaluation belongs in a line: same data, same views, the paper's recipe, and an ensemble where one is asked for."""
     network = ENSEMBLE if len(one.checkpoints) > 1 else one.network
-    deviates = bool(one.run and one.run.deviations)
+    deviates = bool(one.run and one.run.deviations) or one.split == "train"
     return (one.dataset, one.views, network) == (paper.dataset, paper.views, published.network) and not deviates
 
 

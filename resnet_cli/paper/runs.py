@@ -77,7 +77,8 @@ def find(roots: Iterable[Path]) -> tuple[list[Run], list[str]]:
             notes.append(f"{folder} was passed over: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
             continue
         if (folder / NOTE).is_file():
-            notes.append(f"{run.network}, seed {run.seed}: {(folder / NOTE).read_text(errors='replace').strip()}")
+            words = (folder / NOTE).read_text(errors="replace").split()
+            notes.append(f"{run.network}, seed {run.seed}: {' '.join(words)}")
         if broken:
             notes.append(f"{folder / METRICS}: {broken} line(s) could not be read and were passed over")
         twin = runs.setdefault((run.recipe, run.seed), run)

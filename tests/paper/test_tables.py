@@ -129,8 +129,17 @@ def test_imagenet_runs_show_their_validation_error(tmp_path: Path) -> None:
     assert made.rows[0][-1] == "31.50"
 
 
-@pytest.mark.parametrize("views", ["single", "ten"])
-def test_an_evaluation_of_the_wrong_kind_is_left_out(tmp_path: Path, views: str) -> None:
+@pytest.mark.parametrize(("views", "split"), [("single", "val"), ("ten", "val"), ("dense", "train")])
+def test_an_evaluation_of_the_wrong_kind_is_left_out(tmp_path: Path, views: str, split: str) -> None:
     run = make_run(tmp_path, "resnet50-B", dataset="imagenet", iterations=600_000)
-    make_evaluation(run / "one.json", "resnet50-B", run, views=views, top1=22.0, top5=6.0)
+    make_evaluation(run / "one.json", "resnet50-B", run, views=views, top1=22.0, top5=6.0, split=split)
     assert not table(TABLE_4, tmp_path).has_ours
+
+
+def test_broken_evaluations_are_told(tmp_path: Path) -> None:
+    (tmp_path / "half.json").write_text('{"top1_error": 22')
+    (tmp_path / "other.json").write_text('{"top1_error": 22.0}')
+    (tmp_path / "speed.json").write_text('[{"images_per_second": 1}]')
+    found, notes = find_evaluations([tmp_path], [])
+    assert found == []
+    assert [note.split(" was ")[0] for note in notes] == [str(tmp_path / name) for name in ("half.json", "other.json")]
