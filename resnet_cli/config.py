@@ -87,7 +87,7 @@ def job(overrides: list[str]) -> Job:
     experiment = next((str(override.value()) for override in chosen.values() if override.key_or_group == "experiment"), "")
     without = to_config(compose([word for word, override in chosen.items() if override.key_or_group != "experiment"]))
     if not differences(to_plain(without), to_plain(unchanged)):
-        experiment = ""  # it only says which networks to train: figure1 and figure6 share their runs
+        experiment = ""  # it only says which networks to train, and shares their runs with other experiments
     return Job(config, Path(config.runs).expanduser() / run_name(config, unchanged, experiment=experiment), overrides)
 
 

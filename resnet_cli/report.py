@@ -14,8 +14,9 @@ from resnet_cli.paper.board import show_on_board
 from resnet_cli.paper.document import overview, report, table_page
 from resnet_cli.paper.drawing import draw
 from resnet_cli.paper.evaluations import find_evaluations
+from resnet_cli.paper.frames import FRAMES
 from resnet_cli.paper.numbers import TABLES
-from resnet_cli.paper.plots import FRAMES, Plot, degradation, papers_figure
+from resnet_cli.paper.plots import Plot, degradation, papers_figure
 from resnet_cli.paper.runs import Run, find
 from resnet_cli.paper.tables import make_table
 

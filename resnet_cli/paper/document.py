@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from resnet_cli.paper.blocks import Block, Heading, Items, Picture, Text
+from resnet_cli.paper.captions import redo
 from resnet_cli.paper.overview import runs_table
-from resnet_cli.paper.plots import Plot, redo
+from resnet_cli.paper.plots import Plot
 from resnet_cli.paper.runs import Run, provenance
 from resnet_cli.paper.tables import Table
 

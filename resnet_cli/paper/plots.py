@@ -3,12 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from resnet_cli.paper.numbers import (
-    CIFAR10_PLAIN_TEST_ERROR_READ_OFF,
-    CIFAR10_TEST_ERROR,
-    FULL_ITERATIONS,
-    IMAGENET_TEN_CROP_ERROR,
-)
+from resnet_cli.paper.captions import extent, how, off_the_plot, redo, seeds, unfinished
+from resnet_cli.paper.frames import Frame
+from resnet_cli.paper.numbers import FULL_ITERATIONS
 from resnet_cli.paper.runs import TRAINING, Run, fraction
 
 
@@ -56,59 +53,6 @@ class Plot:
     log: bool = False  # the y axis
 
 
-@dataclass(frozen=True)
-class Frame:
-    """One of the paper's figures of errors: which networks on which data, in which panels, on which axis."""
-
-    name: str
-    title: str
-    dataset: str
-    panels: tuple[tuple[str, tuple[str, ...]], ...]
-    y_limits: tuple[float, float]
-    marks: dict[str, float | None]
-    marks_are: str
-    by_error: bool = False  # panels are training and test error, not groups of networks
-
-    @property
-    def networks(self) -> list[str]:
-        return list(dict.fromkeys(name for _, names in self.panels for name in names))
-
-
-PLAIN, RESIDUAL = tuple(f"plain{n}" for n in (20, 32, 44, 56)), tuple(f"resnet{n}-A" for n in (20, 32, 44, 56, 110))
-CIFAR10_ENDS = {**CIFAR10_TEST_ERROR, **CIFAR10_PLAIN_TEST_ERROR_READ_OFF}
-CIFAR10_ENDS_ARE = "the paper's test errors at the end of its schedule (Table 6; of plain networks as read off Fig. 6)"
-FRAMES = (
-    Frame(
-        "figure1",
-        "Figure 1: plain networks of 20 and 56 layers on CIFAR-10",
-        "cifar10",
-        (("training error", ("plain20", "plain56")), ("test error", ("plain20", "plain56"))),
-        (0, 20),
-        CIFAR10_ENDS,
-        CIFAR10_ENDS_ARE,
-        by_error=True,
-    ),
-    Frame(
-        "figure4",
-        "Figure 4: plain and residual networks of 18 and 34 layers on ImageNet",
-        "imagenet",
-        (("plain", ("plain18", "plain34")), ("residual", ("resnet18-A", "resnet34-A"))),
-        (20, 60),
-        {name: errors[0] for name, errors in IMAGENET_TEN_CROP_ERROR.items()},
-        "the paper's 10-crop errors (Table 2), a little lower than the centre crop drawn here, whose ends it does not print",
-    ),
-    Frame(
-        "figure6",
-        "Figure 6: plain and residual networks on CIFAR-10",
-        "cifar10",
-        (("plain", (*PLAIN, "plain110")), ("residual", RESIDUAL), ("residual, 110 and 1202 layers", ("resnet110-A", "resnet1202-A"))),
-        (0, 20),
-        CIFAR10_ENDS,
-        CIFAR10_ENDS_ARE,
-    ),
-)
-
-
 def together(runs: Sequence[Run], networks: Sequence[str], dataset: str) -> list[Run]:
     """The runs a figure of the paper shows: of the paper's recipe, one seed each, all of one length.
 
@@ -152,7 +96,7 @@ def papers_figure(frame: Frame, runs: Sequence[Run]) -> Plot | None:
         f"{extent(drawn[0])}, {seeds(drawn)}.",
         how(drawn),
         f"Diamonds: {frame.marks_are}{'' if whole else f', after {full:,} iterations'}.",
-        still_running(drawn),
+        unfinished(drawn),
         f"Not run{'' if whole else ' at this length'}: {', '.join(missing)}." if missing else "",
         off_the_plot(drawn, limits[1]),
         redo(frame.name, frame.dataset, iterations),
@@ -188,7 +132,7 @@ def degradation(runs: Sequence[Run]) -> Plot | None:
     caption = [
         f"{extent(first)}{setting}, {seeds(drawn)}.",
         how(drawn),
-        still_running(drawn),
+        unfinished(drawn),
         f"Not drawn here, being of another setting or seed: {', '.join(others)}." if others else "",
     ]
     return Plot(
@@ -215,36 +159,3 @@ def fitted(runs: Sequence[Run]) -> tuple[float, float]:
     """From 0 to well above the worst end."""
     ends = [value for run in runs for name in (TRAINING, run.held_out) if (value := run.last(name)) is not None]
     return 0, min(100.0, max(20.0, 1.6 * max(ends, default=100.0)))
-
-
-def extent(run: Run) -> str:
-    """`4,000 iterations, 1/16 of the paper's 64,000`."""
-    return ", ".join(filter(None, [f"{run.iterations:,} iterations", fraction(run.dataset, run.iterations)]))
-
-
-def redo(experiment: str, dataset: str, iterations: int | None = None) -> str:
-    """The commands that make a figure or table again."""
-    part = (iterations or 1) / FULL_ITERATIONS[dataset] if iterations else 1
-    scale = "" if part == 1 else f" scale={part:.10g}"
-    return f"Again: `resnet-train experiment={experiment}{scale}`, then `resnet-report runs`."
-
-
-def how(runs: Sequence[Run]) -> str:
-    what = "validation error, centre crop" if runs[0].held_out == "val/error" else "test error"
-    return f"Dashed: training error, running over augmented mini-batches. Bold: {what}. Nothing is smoothed."
-
-
-def seeds(runs: Sequence[Run]) -> str:
-    numbers = sorted({run.seed for run in runs})
-    return f"seed{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}"
-
-
-def still_running(runs: Sequence[Run]) -> str:
-    told = [f"{run.network} at {run.iteration:,}" for run in runs if run.result is None]
-    return f"Still running: {', '.join(told)}." if told else ""
-
-
-def off_the_plot(runs: Sequence[Run], top: float) -> str:
-    ends = [(run.network, run.last(run.held_out)) for run in runs]
-    told = [f"{name} at {end:.2f} %" for name, end in ends if end is not None and end > top]
-    return f"Off the plot: {', '.join(told)}." if told else ""

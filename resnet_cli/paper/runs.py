@@ -41,8 +41,9 @@ class Run:
 
     @property
     def held_out(self) -> str:
-        """The error that is drawn bold: of the test images, or of the validation images where no test labels are public (ImageNet)."""
-        return "test/error" if self.curve("test/error")[0] else "val/error"
+        """The error that is drawn bold: of the test images, or of the validation images where no others are measured (ImageNet)."""
+        only_validation = self.last("test/error") is None and self.last("val/error") is not None
+        return "val/error" if only_validation else "test/error"
 
     @property
     def iteration(self) -> int:

@@ -1,8 +1,8 @@
 """The published numbers against each other and against what other rooms know."""
 
 from resnet_cli.models.zoo import NETWORKS
+from resnet_cli.paper.frames import FRAMES
 from resnet_cli.paper.numbers import CIFAR10_TEST_ERROR, ENSEMBLE, TABLE_2, TABLE_3, TABLE_5, TABLE_6, TABLES
-from resnet_cli.paper.plots import FRAMES
 
 
 def test_the_papers_table_6_is_typed_right() -> None:

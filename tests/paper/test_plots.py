@@ -6,7 +6,8 @@ import pytest
 
 from resnet_cli.paper import figure7
 from resnet_cli.paper.drawing import draw
-from resnet_cli.paper.plots import FRAMES, Frame, Plot, comparable, degradation, papers_figure
+from resnet_cli.paper.frames import FRAMES, Frame
+from resnet_cli.paper.plots import Plot, comparable, degradation, papers_figure
 from resnet_cli.paper.runs import find
 from tests.paper.made_up import make_run
 
@@ -43,7 +44,7 @@ def test_figure_6_draws_the_logs_in_the_papers_frame(tmp_path: Path) -> None:
     marks = [[(mark.depth, mark.y) for mark in panel.marks] for panel in made.panels]
     assert marks == [[(56, 13.5)], [(56, 6.97), (110, 6.43)], [(110, 6.43)]]
     assert (made.y_limits, made.unit, made.x_end, made.x_label) == ((0, 20), 10_000, 64_000, "iterations (1e4)")
-    assert "Still running: resnet110-A at 200." in made.caption
+    assert "Not finished: resnet110-A at 200." in made.caption
     assert "Not run: plain20, plain32, plain44, plain110, resnet20-A, resnet32-A, resnet44-A, resnet1202-A." in made.caption
     assert "`resnet-train experiment=figure6`" in made.caption
 
