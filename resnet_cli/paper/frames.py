@@ -16,6 +16,7 @@ class Frame:
     y_limits: tuple[float, float]
     marks: dict[str, float | None]
     marks_are: str
+    legend: str = "the paper's end"
     by_error: bool = False  # panels are training and test error, not groups of networks
 
     @property
@@ -45,6 +46,7 @@ FRAMES = (
         (20, 60),
         {name: errors[0] for name, errors in IMAGENET_TEN_CROP_ERROR.items()},
         "the paper's 10-crop errors (Table 2), a little lower than the centre crop drawn here, whose ends it does not print",
+        legend="the paper's 10-crop error",
     ),
     Frame(
         "figure6",

@@ -113,7 +113,7 @@ def papers_figure(frame: Frame, runs: Sequence[Run]) -> Plot | None:
         y_limits=limits,
         x_end=iterations,
         styles=("training error", "validation error" if drawn[0].held_out == "val/error" else "test error"),
-        marks_are=f"the paper's end, {full:,} iterations",
+        marks_are=f"{frame.legend}, {full:,} iterations",
     )
 
 
