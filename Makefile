@@ -22,10 +22,10 @@ $(VENV)/.installed: pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
-quickstart: install ## see the degradation problem and its cure: four networks on drawn images, a table and a figure (minutes)
+quickstart: install ## see the degradation problem and its cure: four networks on drawn images, and a report (minutes)
 	$(BIN)/resnet-train experiment=quickstart
 	$(BIN)/resnet-report runs/synthetic/*/quickstart --out report
-	@echo "look at report/degradation-synthetic.png"
+	@echo "look at report/report.html, or report/degradation-synthetic.png"
 
 test: install lint ## lint, type-check, test
 	$(BIN)/python -m pytest

@@ -1,5 +1,6 @@
 """Hydra's side of the house: find conf/, compose a command line into a `schema.Config`, say clearly what does not fit."""
 
+import dataclasses
 import hashlib
 import math
 import re
@@ -24,7 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 from resnet_cli.data.crops import Augmentation
 from resnet_cli.data.datasets import DatasetName
 from resnet_cli.errors import UserError, did_you_mean
-from resnet_cli.schema import BOOKKEEPING, Config, DatasetConfig, ScheduleConfig, architecture, flatten, to_plain
+from resnet_cli.schema import BOOKKEEPING, Config, DatasetConfig, ScheduleConfig, architecture, differences, flatten, to_plain
 from resnet_cli.training.schedule import Rule
 
 PACKAGE = Path(__file__).resolve().parent
@@ -82,10 +83,14 @@ def job(overrides: list[str]) -> Job:
         check_choice(override)
     config = to_config(compose(overrides))
     check(config)
-    choices = [word for word, override in zip(overrides, parsed, strict=True) if override.key_or_group in CHOICES]
-    unchanged = to_config(compose(choices))
-    chosen = {override.key_or_group: str(override.value()) for override in parsed}
+    config = scaled(config)
+    words = {word: override for word, override in zip(overrides, parsed, strict=True) if override.key_or_group in CHOICES}
+    unchanged = to_config(compose(list(words)))
+    chosen = {override.key_or_group: str(override.value()) for override in words.values()}
     recipe = [chosen[group] for group in ("experiment", "schedule") if chosen.get(group, config.dataset.name) != config.dataset.name]
+    without = to_config(compose([word for word, override in words.items() if override.key_or_group != "experiment"]))
+    if "experiment" in chosen and not differences(to_plain(without), to_plain(unchanged)):
+        recipe.remove(chosen["experiment"])  # it only says which networks to train, and shares their runs with other experiments
     return Job(config, Path(config.runs).expanduser() / run_name(config, unchanged, recipe=recipe), overrides)
 
 
@@ -168,6 +173,12 @@ def to_config(composed: DictConfig) -> Config:
     return config
 
 
+def scaled(config: Config) -> Config:
+    """The config with `scale` multiplied into its iterations; milestones are fractions and move along."""
+    schedule = dataclasses.replace(config.schedule, iterations=max(1, round(config.scale * config.schedule.iterations)))
+    return dataclasses.replace(config, schedule=schedule)
+
+
 def check(config: Config) -> None:
     """What types cannot say. Raises UserError naming the key."""
     try:
@@ -184,6 +195,8 @@ def check(config: Config) -> None:
     for key in (*rates, "schedule.drops", "dataset.validation", "dataset.workers", "dataset.max_skipped", "seed"):
         if flat[key] is not None and not 0 <= flat[key] < math.inf:
             raise UserError(f"{key}={flat[key]}: must be a number that is not negative")
+    if not 0 < config.scale <= 1:
+        raise UserError(f"scale={config.scale:g}: must be a fraction of the schedule, above 0 and at most 1")
     if config.seed >= 2**63:
         raise UserError(f"seed={config.seed}: must fit 63 bits")
     if config.optimizer.nesterov and not config.optimizer.momentum:

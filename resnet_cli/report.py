@@ -1,84 +1,91 @@
-"""resnet-report: a table and a figure from run folders, finished or still running."""
+"""resnet-report: the paper's figures and tables from run folders, finished or still running, ours beside theirs."""
 
 import argparse
+import os
 import sys
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from resnet_cli.analysis import responses
 from resnet_cli.errors import UserError, run_command
-from resnet_cli.paper.figures import draw_degradation
+from resnet_cli.paper import figure7
+from resnet_cli.paper.blocks import to_html, to_markdown
+from resnet_cli.paper.board import show_on_board
+from resnet_cli.paper.document import overview, report, table_page
+from resnet_cli.paper.drawing import draw
+from resnet_cli.paper.evaluations import find_evaluations
+from resnet_cli.paper.frames import FRAMES
+from resnet_cli.paper.numbers import TABLES
+from resnet_cli.paper.plots import Plot, degradation, papers_figure
 from resnet_cli.paper.runs import Run, find
-from resnet_cli.paper.tables import error_table
+from resnet_cli.paper.tables import make_table
 
 EXAMPLES = """examples:
   resnet-report runs                       everything below runs/, into report/
   resnet-report runs/cifar10 --out figures
+  resnet-report runs evaluations/*.json    with what `resnet-eval --json FILE` measured (files below runs are found)
+
+writes report.md, report.html (one file, opens without network), figure1, 4, 6 and 7 and degradation-DATASET as PNG and SVG
+(those there is anything for), table2 ... 6 as Markdown and CSV; and the figures for TensorBoard beside the runs, in report/
 """
-CAPTION = "Dashed: training error, running over augmented mini-batches. Bold: test error. Nothing is smoothed."
 
 
-def comparable(runs: Sequence[Run]) -> list[Run]:
-    """The runs to draw together: of the setting with the most networks, the longest where several have as many; its first seeds."""
-    settings: dict[tuple[str, int], dict[str, Run]] = {}
-    for run in runs:
-        settings.setdefault((run.setting, run.iterations), {}).setdefault(run.network, run)
-    (_, _), chosen = max(settings.items(), key=lambda item: (len(item[1]), item[0][1]))
-    return list(chosen.values())
-
-
-def provenance(result: dict[str, Any]) -> str:
-    """The command and the commit (or version) that made a result."""
-    return f"`{result['command']}` at {result['commit'] or 'version ' + result['versions']['resnet_cli']}"
-
-
-def write(runs: Sequence[Run], notes: Sequence[str], out: Path) -> str:
-    """Writes report.md and a figure a data set into `out`; returns the report's text."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out {out}: cannot make this folder: {error.strerror}") from error
-    parts = ["# Plain and residual networks, from our runs", ""]
-    for dataset in sorted({run.dataset for run in runs}):
-        of = [run for run in runs if run.dataset == dataset]
-        drawn = comparable(of)
-        picture = out / f"degradation-{dataset}.png"
-        seeds = ", ".join(str(seed) for seed in sorted({run.seed for run in drawn}))
-        setting = "\n" + textwrap.fill(drawn[0].setting.replace(",", ", "), 110) if drawn[0].setting else ""
-        draw_degradation(drawn, picture, title=f"{dataset}: plain and residual networks, seed {seeds}{setting}")
-        others = [str(run.folder) for run in of if run not in drawn]
-        left_out = [f"Not drawn, being of another setting or seed: {', '.join(others)}.", ""] if others else []
-        parts += [f"## {dataset}", "", f"![training and test error]({picture.name})", "", CAPTION, "", *left_out, error_table(of), ""]
-        parts += [
-            "Errors of the last iterate; of several seeds: best (mean ± std), for each column by itself.",
-            "",
-            "Commands and commits:",
-            "",
-        ]
-        parts += [f"- {provenance(run.result)}" for run in of if run.result]
-        parts += [""]
-    parts += [f"- {note}" for note in notes]
-    text = "\n".join(parts).rstrip() + "\n"
-    (out / "report.md").write_text(text)
-    return text
+def responses_of(runs: Sequence[Run]) -> tuple[Plot | None, list[str]]:
+    """Figure 7, and what could not be measured for it, in words."""
+    measured, notes, images = [], [], 0
+    for run in figure7.to_measure([run for run in runs if run.result and responses.can_measure(run.folder)]):
+        try:
+            found = responses.of_run(run.folder, root=os.environ.get("RESNET_DATA"))
+        except (UserError, OSError, ValueError, KeyError, TypeError) as error:
+            notes.append(f"Figure 7 lacks {run.network}: {error}")
+            continue
+        measured.append((run, found.std))
+        images = found.images
+    return figure7.figure7(measured, images=images), notes
 
 
 def main_checked(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         "resnet-report", description=f"{__doc__}\n\n{EXAMPLES}", formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUNS", help="run folders, or folders above them")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUNS", help="run folders, folders above them, files of resnet-eval --json")
     parser.add_argument("--out", type=Path, default=Path("report"), metavar="DIR", help="where to write (default: report)")
     options = parser.parse_args(arguments)
     for root in options.runs:
-        if not root.is_dir():
-            raise UserError(f"{root}: no such folder")
+        if not root.exists():
+            raise UserError(f"{root}: no such folder or file")
     runs, notes = find(options.runs)
-    if not runs:
-        raise UserError(f"no runs below {', '.join(map(str, options.runs))}: no folder there holds a readable metrics.jsonl")
-    print(write(runs, notes, options.out))
-    print(f"written to {options.out / 'report.md'}")
+    evaluations, more = find_evaluations(options.runs, runs)
+    if not runs and not evaluations:
+        reasons = "".join(f"; {note}" for note in notes + more)
+        raise UserError(f"no runs below {', '.join(map(str, options.runs))}: no folder there holds a readable metrics.jsonl{reasons}")
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {options.out}: cannot make this folder: {error.strerror}") from error
+    empty = [root for root in options.runs if root.is_dir() and not any(run.folder.is_relative_to(root) for run in runs)]
+    notes += [f"{root}: no run is below it" for root in empty]
+    datasets = list(dict.fromkeys(run.dataset for run in runs))
+    if len(datasets) > 1:
+        notes.append(f"{' and '.join(datasets)} are different data: no figure and no row of a table mixes them")
+    seventh, unmeasured = responses_of(runs)
+    figures = [degradation([run for run in runs if run.dataset == dataset]) for dataset in datasets]
+    figures += [papers_figure(frame, runs) for frame in FRAMES] + [seventh]
+    plots = [plot for plot in figures if plot]
+    tables = [make_table(paper, runs, evaluations) for paper in TABLES]
+    notes += more + unmeasured
+    for plot in plots:
+        draw(plot, options.out)
+    for table in tables:
+        (options.out / f"table{table.paper.number}.md").write_text(to_markdown(table_page(table)))
+        (options.out / f"table{table.paper.number}.csv").write_text(table.csv())
+    blocks = report(runs, plots, tables, notes)
+    (options.out / "report.md").write_text(to_markdown(blocks))
+    (options.out / "report.html").write_text(to_html(blocks, folder=options.out))
+    print(to_markdown(overview(runs, notes)))
+    print(f"written to {options.out / 'report.md'} and {options.out / 'report.html'}")
+    for folder in show_on_board({options.out / f"{plot.name}.png": plot.dataset for plot in plots}, runs):
+        print(f"figures for TensorBoard in {folder}")
     return 0
 
 

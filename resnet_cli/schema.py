@@ -81,6 +81,7 @@ class Config:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     shortcut: Shortcut = MISSING
+    scale: float = 1.0  # shortens the schedule; composing multiplies it into schedule.iterations, which is what a run goes by
     seed: int = 0
     batch_size: int = 128
     device: DeviceChoice = DeviceChoice.auto
@@ -98,6 +99,7 @@ class Config:
 BOOKKEEPING = {"dataset.root", "dataset.download", "dataset.mirror", "device", "resume", "runs", "dry_run"}
 BOOKKEEPING |= {"log_every", "eval_every", "checkpoint_every"}
 BOOKKEEPING |= {f"dataset.{key}" for key in ("num_classes", "workers", "on_error", "max_skipped", "reindex")}
+BOOKKEEPING |= {"scale"}  # a way to say schedule.iterations: 0.0625 of 64,000 is the same run as schedule.iterations=4000
 
 
 def architecture(config: Config, *, num_classes: int) -> Architecture:

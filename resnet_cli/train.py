@@ -25,6 +25,7 @@ examples:
   resnet-train dataset=synthetic schedule.iterations=500   no data set needed
   resnet-train -m model=plain20,plain56,resnet20,resnet56 seed=0,1,2    a sweep; finished runs are skipped
   resnet-train experiment=quickstart                    the degradation problem in minutes
+  resnet-train experiment=figure6 scale=0.0625          all networks of Fig. 6, a sixteenth of the schedule
   resnet-train model=resnet110 dry_run=true             show the plan and the expected time, write nothing
 
 Stopped with Ctrl-C or killed, the same command goes on where it was, bit for bit.

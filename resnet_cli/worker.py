@@ -13,7 +13,7 @@ from resnet_cli.evaluation.weights import load_weights
 from resnet_cli.folder import RunFolder
 from resnet_cli.hardware import autocast
 from resnet_cli.parts import Parts, build
-from resnet_cli.schema import Config, differences, to_plain
+from resnet_cli.schema import BOOKKEEPING, Config, differences, flatten, to_plain
 from resnet_cli.signals import stop_on_signal
 from resnet_cli.training import checkpoint
 from resnet_cli.training.step import TrainStep
@@ -44,6 +44,7 @@ def run(config: Config, folder: RunFolder, *, command: str, console: Console) ->
             every=Every(config.log_every, config.eval_every, config.checkpoint_every),
             folder=folder.path,
             identity={"config": to_plain(config), "command": command, "classes": list(parts.dataset.classes)},
+            hparams={key: value for key, value in flatten(to_plain(config)).items() if key not in BOOKKEEPING},
             console=console,
         )
         console.say(bold(f"{parts.network.architecture.name} on {config.dataset.name}, seed {config.seed}"))

@@ -13,7 +13,7 @@ from resnet_cli.errors import UserError
 from resnet_cli.models.architecture import Shortcut, Stem
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.models.zoo import NETWORKS
-from resnet_cli.schema import Config, architecture, from_plain, to_plain
+from resnet_cli.schema import Config, architecture, differences, from_plain, to_plain
 from resnet_cli.training.schedule import Schedule
 
 
@@ -94,6 +94,10 @@ def test_resnet_without_shortcuts_is_the_plain_network() -> None:
         (["model=resnet56", "shortcut=B", "dataset=synthetic"], "synthetic/resnet56-B/seed0"),
         (["model=resnet20", "model.depth=26"], "cifar10/resnet26-A/seed0"),
         (["schedule.iterations=4000"], "cifar10/resnet20-A/schedule.iterations=4000/seed0"),
+        (["scale=0.0625"], "cifar10/resnet20-A/schedule.iterations=4000/seed0"),
+        (["experiment=figure1", "model=plain20"], "cifar10/plain20/seed0"),
+        (["experiment=figure6", "model=plain56", "scale=0.5"], "cifar10/plain56/schedule.iterations=32000/seed0"),
+        (["experiment=quickstart", "scale=0.5"], "synthetic/resnet20-A/quickstart,schedule.iterations=800/seed0"),
         (["optimizer.lr=0.05", "batch_size=64"], "cifar10/resnet20-A/batch_size=64,optimizer.lr=0.05/seed0"),
         (["batch_size=64", "optimizer.lr=0.05", "log_every=1"], "cifar10/resnet20-A/batch_size=64,optimizer.lr=0.05/seed0"),
         (["model=resnet20", "model.depth=20", "schedule.iterations=64000", "optimizer.lr=1e-1"], "cifar10/resnet20-A/seed0"),
@@ -112,6 +116,29 @@ def test_run_folders(overrides: list[str], folder: str) -> None:
     with config.hydra_ready():
         job = config.job(config.quote_paths(overrides))
     assert job.folder == Path("runs") / folder
+
+
+def test_scale_is_another_way_to_say_iterations() -> None:
+    short, same = composed("scale=0.0625"), composed("schedule.iterations=4000")
+    assert short.schedule == same.schedule
+    assert short.schedule.milestones == [0.5, 0.75]
+    assert differences(to_plain(short), to_plain(same)) == []  # so the one goes on where the other was
+    assert composed("schedule.iterations=100", "scale=0.001").schedule.iterations == 1
+
+
+EXPERIMENTS = {
+    "figure1": ["plain20", "plain56"],
+    "figure6": ["plain20", "plain32", "plain44", "plain56", "resnet20-A", "resnet32-A", "resnet44-A", "resnet56-A", "resnet110-A"],
+    "table6": ["resnet20-A", "resnet32-A", "resnet44-A", "resnet56-A", "resnet110-A", "resnet1202-A"],
+    "figure7": ["plain20", "plain56", "resnet20-A", "resnet56-A", "resnet110-A"],
+}
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_an_experiment_trains_the_papers_networks_by_the_papers_recipe(experiment: str) -> None:
+    planned, is_sweep = jobs([f"experiment={experiment}"], multirun=False)
+    assert is_sweep
+    assert [str(job.folder) for job in planned] == [f"runs/cifar10/{name}/seed0" for name in EXPERIMENTS[experiment]]
 
 
 def test_a_sweep_is_every_combination() -> None:
@@ -159,6 +186,9 @@ WRONG = {
     "optimizer.lr=-1": "must be a number that is not negative",
     "optimizer.lr=nan": "must be a number that is not negative",
     "seed=-1": "not negative",
+    "scale=0": "above 0 and at most 1",
+    "scale=2": "above 0 and at most 1",
+    "scale=nan": "above 0 and at most 1",
     "optimizer.lr=inf": "must be a number",
     "schedule.gamma=-1": "not negative",
     "schedule.warmup_lr=nan": "must be a number",

@@ -16,6 +16,7 @@ ROOMS: dict[str, set[str]] = {
     "training": {"models", "data", "evaluation"},
     "paper": {"training", "schema"},
     "schema": {"models", "data", "training"},
+    "analysis": {"models", "data", "evaluation", "training", "schema", "parts"},
     "folder": {"schema"},
     "parts": {"models", "data", "evaluation", "training", "schema"},
     "summary": {"models", "data", "training", "schema", "folder", "parts"},

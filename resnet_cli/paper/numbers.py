@@ -1,27 +1,149 @@
-"""The paper's published numbers, as data. Errors in percent; keys are network names as `Architecture.name` gives them."""
+"""The paper's published numbers, as data. Errors in percent; networks are called as `Architecture.name` calls them."""
 
-# Table 6: test error on CIFAR-10, the single 32x32 view. ResNet-110: best of five runs (mean 6.61, std 0.16).
-CIFAR10_TEST_ERROR = {
-    "resnet20-A": 8.75,
-    "resnet32-A": 7.51,
-    "resnet44-A": 7.17,
-    "resnet56-A": 6.97,
-    "resnet110-A": 6.43,
-    "resnet1202-A": 7.93,
+from dataclasses import dataclass
+
+# Iterations of the paper's whole schedule: section 4.2, and section 3.4 ("up to 60 x 10^4").
+FULL_ITERATIONS = {"cifar10": 64_000, "imagenet": 600_000}
+
+# What the paper says of its training, by our keys (sections 3.4 and 4.2): a run that differs in one of them is none of the paper's recipe.
+RECIPE: dict[str, object] = {"optimizer.lr": 0.1, "optimizer.momentum": 0.9, "optimizer.weight_decay": 1e-4, "optimizer.nesterov": False}
+RECIPE |= {"schedule.gamma": 0.1, "dataset.train_images": None, "dataset.test_images": None}
+RECIPES: dict[str, dict[str, object]] = {
+    "cifar10": RECIPE | {"batch_size": 128, "schedule.milestones": [0.5, 0.75], "dataset.normalization": "paper"},
+    "imagenet": RECIPE | {"batch_size": 256, "dataset.image_size": 224, "dataset.augmentation": "paper"},
 }
+
+
+ENSEMBLE = "ensemble"  # what Table 5 calls a network: any of ours averaged
+
+
+@dataclass(frozen=True)
+class Published:
+    """One line of a table: an error for each of its columns, None where the paper prints a dash."""
+
+    method: str
+    errors: tuple[float | None, ...]
+    network: str | None = None  # ours of that name; None for other people's methods
+    mean: float | None = None  # of several runs, of which `errors` has the best; first column only
+    std: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class PublishedTable:
+    number: int
+    title: str
+    dataset: str
+    columns: tuple[str, ...]
+    lines: tuple[Published, ...]
+    views: str | None  # how ours must have been tested: resnet-eval's word; None for the run's own test error
+    ensemble: bool = False
+
+
+TABLE_2 = PublishedTable(
+    2,
+    "Top-1 error (%) on the ImageNet validation set, 10-crop: deeper is worse without shortcuts, better with them",
+    "imagenet",
+    ("top-1",),
+    (
+        Published("plain-18", (27.94,), "plain18"),
+        Published("ResNet-18 (A)", (27.88,), "resnet18-A"),
+        Published("plain-34", (28.54,), "plain34"),
+        Published("ResNet-34 (A)", (25.03,), "resnet34-A"),
+    ),
+    "ten",
+)
+
+TABLE_3 = PublishedTable(
+    3,
+    "Errors (%) on the ImageNet validation set, 10-crop",
+    "imagenet",
+    ("top-1", "top-5"),
+    (
+        Published("VGG-16", (28.07, 9.33)),
+        Published("GoogLeNet", (None, 9.15)),
+        Published("PReLU-net", (24.27, 7.38)),
+        Published("plain-34", (28.54, 10.02), "plain34"),
+        Published("ResNet-34 A", (25.03, 7.76), "resnet34-A"),
+        Published("ResNet-34 B", (24.52, 7.46), "resnet34-B"),
+        Published("ResNet-34 C", (24.19, 7.40), "resnet34-C"),
+        Published("ResNet-50", (22.85, 6.71), "resnet50-B"),
+        Published("ResNet-101", (21.75, 6.05), "resnet101-B"),
+        Published("ResNet-152", (21.43, 5.71), "resnet152-B"),
+    ),
+    "ten",
+)
+
+TABLE_4 = PublishedTable(
+    4,
+    "Errors (%) of single models on the ImageNet validation set, fully convolutional at several scales",
+    "imagenet",
+    ("top-1", "top-5"),
+    (
+        Published("VGG (ILSVRC'14)", (None, 8.43), note="on the test set"),
+        Published("GoogLeNet (ILSVRC'14)", (None, 7.89)),
+        Published("VGG (v5)", (24.4, 7.1)),
+        Published("PReLU-net", (21.59, 5.71)),
+        Published("BN-inception", (21.99, 5.81)),
+        Published("ResNet-34 B", (21.84, 5.71), "resnet34-B"),
+        Published("ResNet-34 C", (21.53, 5.60), "resnet34-C"),
+        Published("ResNet-50", (20.74, 5.25), "resnet50-B"),
+        Published("ResNet-101", (19.87, 4.60), "resnet101-B"),
+        Published("ResNet-152", (19.38, 4.49), "resnet152-B"),
+    ),
+    "dense",
+)
+
+TABLE_5 = PublishedTable(
+    5,
+    "Top-5 error (%) of ensembles on the ImageNet test set, as the test server reports it",
+    "imagenet",
+    ("top-5",),
+    (
+        Published("VGG (ILSVRC'14)", (7.32,)),
+        Published("GoogLeNet (ILSVRC'14)", (6.66,)),
+        Published("VGG (v5)", (6.8,)),
+        Published("PReLU-net", (4.94,)),
+        Published("BN-inception", (4.82,)),
+        Published("ResNet (ILSVRC'15)", (3.57,), ENSEMBLE, note="six models"),
+    ),
+    "dense",
+    ensemble=True,
+)
+
+TABLE_6 = PublishedTable(
+    6,
+    "Test error (%) on CIFAR-10",
+    "cifar10",
+    ("test",),
+    (
+        Published("Maxout", (9.38,)),
+        Published("NIN", (8.81,)),
+        Published("DSN", (8.22,)),
+        Published("FitNet, 19 layers, 2.5M parameters", (8.39,)),
+        Published("Highway, 19 layers, 2.3M parameters", (7.54,), mean=7.72, std=0.16),
+        Published("Highway, 32 layers, 1.25M parameters", (8.80,)),
+        Published("ResNet-20", (8.75,), "resnet20-A"),
+        Published("ResNet-32", (7.51,), "resnet32-A"),
+        Published("ResNet-44", (7.17,), "resnet44-A"),
+        Published("ResNet-56", (6.97,), "resnet56-A"),
+        Published("ResNet-110", (6.43,), "resnet110-A", mean=6.61, std=0.16, note="of five runs"),
+        Published("ResNet-1202", (7.93,), "resnet1202-A"),
+    ),
+    None,
+)
+
+TABLES = (TABLE_2, TABLE_3, TABLE_4, TABLE_5, TABLE_6)
+
+CIFAR10_TEST_ERROR = {line.network: line.errors[0] for line in TABLE_6.lines if line.network}
 
 # Not printed in the paper: read off the curves' ends of Fig. 6 (left) by others; good to about half a percent.
 CIFAR10_PLAIN_TEST_ERROR_READ_OFF = {"plain20": 9.5, "plain32": 10.0, "plain44": 12.0, "plain56": 13.5}
 
-# Table 3: (top-1, top-5) error on the ImageNet validation set, ten-crop. Table 2 gives plain-18 and ResNet-18, top-1 alone.
-IMAGENET_TEN_CROP_ERROR: dict[str, tuple[float, float | None]] = {
-    "plain18": (27.94, None),
-    "resnet18-A": (27.88, None),
-    "plain34": (28.54, 10.02),
-    "resnet34-A": (25.03, 7.76),
-    "resnet34-B": (24.52, 7.46),
-    "resnet34-C": (24.19, 7.40),
-    "resnet50-B": (22.85, 6.71),
-    "resnet101-B": (21.75, 6.05),
-    "resnet152-B": (21.43, 5.71),
+# (top-1, top-5) error on the ImageNet validation set, ten-crop: Table 3, and Table 2 for 18 layers, top-1 alone.
+IMAGENET_TEN_CROP_ERROR: dict[str, tuple[float | None, float | None]] = {
+    line.network: (line.errors[0], line.errors[1] if len(line.errors) > 1 else None)
+    for table in (TABLE_2, TABLE_3)
+    for line in table.lines
+    if line.network
 }

@@ -8,8 +8,12 @@ from typing import Any
 
 import yaml
 
-from resnet_cli.schema import BOOKKEEPING, flatten
+from resnet_cli.paper.numbers import FULL_ITERATIONS, RECIPES
+from resnet_cli.schema import BOOKKEEPING, architecture, flatten, from_plain, to_plain
 from resnet_cli.training.logbook import METRICS, read_metrics
+
+TRAINING = "train/error"
+NOTE = "note.md"  # what a person has to say of a run, for the report's notes
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,7 @@ class Run:
     seed: int
     recipe: str  # all of the config that is neither seed nor bookkeeping: runs of one recipe differ by seed alone
     setting: str  # the overrides in the folder's name, for a person
+    deviations: tuple[str, ...]  # what differs from the paper's recipe, its length aside; nothing for other data sets
     iterations: int  # of the whole schedule
     metrics: list[dict[str, Any]]
     result: dict[str, Any] | None
@@ -33,6 +38,12 @@ class Run:
     @property
     def is_plain(self) -> bool:
         return self.network.startswith("plain")
+
+    @property
+    def held_out(self) -> str:
+        """The error that is drawn bold: of the test images, or of the validation images where no others are measured (ImageNet)."""
+        only_validation = self.last("test/error") is None and self.last("val/error") is not None
+        return "val/error" if only_validation else "test/error"
 
     @property
     def iteration(self) -> int:
@@ -49,27 +60,37 @@ class Run:
         values = self.curve(name)[1]
         return values[-1] if values else None
 
+    def at_best(self) -> tuple[float, str] | None:
+        """The held-out error at the best iterate of a finished run, and the images that iterate was chosen on."""
+        best = self.result["best"] if self.result and "best" in self.result else None
+        values = dict(zip(*self.curve(self.held_out), strict=True))
+        return (values[best["iteration"]], best["chosen_on"]) if best and best["iteration"] in values else None
+
 
 def find(roots: Iterable[Path]) -> tuple[list[Run], list[str]]:
     """Every run below `roots`, plain before residual, shallow before deep; and what had to be passed over, in words."""
-    runs: list[Run] = []
+    runs: dict[tuple[str, int], Run] = {}
     notes: list[str] = []
-    folders = sorted({path.parent for root in roots for path in root.rglob(METRICS)})
-    for folder in folders:
+    for folder in sorted({path.parent for root in roots for path in root.rglob(METRICS)}):
         try:
             run, broken = read_run(folder)
-        except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
-            notes.append(f"{folder} was passed over: {type(error).__name__}: {error}")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+            notes.append(f"{folder} was passed over: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
             continue
+        if (folder / NOTE).is_file():
+            words = (folder / NOTE).read_text(errors="replace").split()
+            notes.append(f"{run.network}, seed {run.seed}: {' '.join(words)}")
         if broken:
             notes.append(f"{folder / METRICS}: {broken} line(s) could not be read and were passed over")
-        twin = next((one for one in runs if (one.recipe, one.seed) == (run.recipe, run.seed)), None)
-        if twin is not None:
+        twin = runs.setdefault((run.recipe, run.seed), run)
+        if twin is not run:
             notes.append(f"{run.folder} is the same recipe and seed as {twin.folder}, and does not count again")
-            continue
-        runs.append(run)
-    runs.sort(key=lambda run: (run.dataset, not run.is_plain, run.depth, run.network, run.iterations, run.recipe, run.seed))
-    return runs, notes
+    return sorted(runs.values(), key=place), notes
+
+
+def place(run: Run) -> tuple[str, bool, int, str, int, str, int]:
+    """Where a run stands among others: plain first, then by depth, the longest schedule first, seed by seed."""
+    return run.dataset, not run.is_plain, run.depth, run.network, -run.iterations, run.recipe, run.seed
 
 
 def read_run(folder: Path) -> tuple[Run, int]:
@@ -77,10 +98,30 @@ def read_run(folder: Path) -> tuple[Run, int]:
     metrics, broken = read_metrics(folder / METRICS)
     result_file = folder / "result.json"
     result = json.loads(result_file.read_text()) if result_file.is_file() else None
-    config = result["config"] if result else yaml.safe_load((folder / "config.yaml").read_text())
-    depth, shortcut = config["model"]["depth"], config["shortcut"]
-    network = f"plain{depth}" if shortcut == "none" else f"resnet{depth}-{shortcut}"
-    recipe = json.dumps({key: value for key, value in flatten(config).items() if key not in BOOKKEEPING | {"seed"}}, sort_keys=True)
+    tree = result["config"] if result else yaml.safe_load((folder / "config.yaml").read_text())
+    config = flatten(tree)
+    dataset, iterations = config["dataset.name"], config["schedule.iterations"]
+    network = result["network"] if result else architecture(from_plain(tree), num_classes=10).name
+    every = flatten(to_plain(from_plain(tree)))  # keys that an older version did not have are as by default
+    recipe = json.dumps({key: value for key, value in every.items() if key not in BOOKKEEPING | {"seed"}}, sort_keys=True)
     setting = folder.parent.name if folder.parent.name != network else ""
-    iterations = config["schedule"]["iterations"]
-    return Run(folder, network, config["dataset"]["name"], config["seed"], recipe, setting, iterations, metrics, result), broken
+    papers = RECIPES.get(dataset, {})
+    deviations = tuple(f"{key}={config[key]}" for key, value in papers.items() if key in config and config[key] != value)
+    if dataset == "imagenet" and result and result.get("classes", 1000) != 1000:
+        deviations += (f"{result['classes']} classes",)
+    return Run(folder, network, dataset, config["seed"], recipe, setting, deviations, iterations, metrics, result), broken
+
+
+def fraction(dataset: str, iterations: int) -> str:
+    """`1/16 of the paper's 64,000`; empty for a whole schedule, and where the paper has none."""
+    full = FULL_ITERATIONS.get(dataset, iterations)
+    if iterations == full:
+        return ""
+    part = f"1/{full // iterations}" if full % iterations == 0 else f"{100 * iterations / full:.3g} %"
+    return f"{part} of the paper's {full:,}"
+
+
+def provenance(result: dict[str, Any]) -> str:
+    """The command and the commit (or version) that made a result."""
+    made = result.get("commit") or f"version {result.get('versions', {}).get('resnet_cli', 'unknown')}"
+    return f"`{result.get('command', 'unknown')}` at {made}"

@@ -1,51 +1,132 @@
-"""The table: ours beside the paper's, in Markdown."""
+"""Tables 2 to 6: the paper's numbers, ours and the difference, as Markdown and as CSV."""
 
+import csv
+import io
 import statistics
 from collections.abc import Sequence
-from itertools import groupby
+from dataclasses import dataclass
 
-from resnet_cli.paper.numbers import CIFAR10_PLAIN_TEST_ERROR_READ_OFF, CIFAR10_TEST_ERROR
-from resnet_cli.paper.runs import Run
+from resnet_cli.paper.blocks import Grid
+from resnet_cli.paper.evaluations import Evaluation
+from resnet_cli.paper.numbers import FULL_ITERATIONS, Published, PublishedTable
+from resnet_cli.paper.ours import Ours, gather, spread
+from resnet_cli.paper.runs import Run, fraction
 
-FULL = 64_000  # iterations of the paper's CIFAR-10 schedule
-
-
-def spread(values: Sequence[float]) -> str:
-    """One value, or the paper's `best (mean ± std)` of several; std is the sample's."""
-    if len(values) == 1:
-        return f"{values[0]:.2f}"
-    return f"{min(values):.2f} ({statistics.mean(values):.2f} ± {statistics.stdev(values):.2f})"
+FIGURES = ("paper", "paper_mean", "paper_std", "n", "best", "mean", "std", "difference")
+CSV_HEADER = ("method", "network", "error", *FIGURES, "iterations", "paper_iterations", "remarks")
 
 
-def paper_error(run: Run) -> str:
-    """What the paper reports of a network on CIFAR-10."""
-    if run.network in CIFAR10_TEST_ERROR:
-        return f"{CIFAR10_TEST_ERROR[run.network]:.2f}"
-    read_off = CIFAR10_PLAIN_TEST_ERROR_READ_OFF.get(run.network)
-    return f"about {read_off:g} (Fig. 6)" if read_off else "-"
+@dataclass(frozen=True)
+class Cell:
+    """One error of one line: the paper's, its mean and std where it gives them, and ours, one for each seed. In percent."""
+
+    paper: float | None
+    mean: float | None
+    std: float | None
+    ours: tuple[float, ...]
+
+    @property
+    def difference(self) -> float | None:
+        """Our mean minus the paper's: its mean where it gives one, else its only number."""
+        paper = self.paper if self.mean is None else self.mean
+        return statistics.mean(self.ours) - paper if self.ours and paper is not None else None
+
+    @property
+    def printed(self) -> str:
+        """The paper's as it prints it."""
+        if self.paper is None:
+            return "-"
+        return f"{self.paper:.2f}" + (f" ({self.mean:.2f} ± {self.std:.2f})" if self.mean is not None else "")
+
+    @property
+    def figures(self) -> list[float | int | None]:
+        """What FIGURES names: the paper's, then n, best, mean and std of ours, and the difference."""
+        n = len(self.ours)
+        best, mean = (min(self.ours), statistics.mean(self.ours)) if n else (None, None)
+        std = statistics.stdev(self.ours) if n > 1 else None
+        return [self.paper, self.mean, self.std, n, best, mean, std, self.difference]
 
 
-def error_table(runs: Sequence[Run]) -> str:
-    """One row for each network and recipe: errors of the last iterate in percent, over seeds; the paper's beside them.
+@dataclass(frozen=True)
+class Line:
+    published: Published
+    ours: Ours | None
 
-    Where a network was trained in several ways, the rows say which.
-    """
-    on_papers_data = any(run.dataset == "cifar10" for run in runs)
-    head = ["network", "iterations", "seeds", "training error %", "test error %"]
-    head += [f"paper's test error % ({FULL:,} iterations)"] * on_papers_data
-    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
-    rows = [list(group) for _, group in groupby(runs, key=lambda run: (run.dataset, run.network, run.recipe))]
-    for same in rows:
-        first = same[0]
-        several = sum(row[0].network == first.network for row in rows) > 1
-        done = [run for run in same if run.result]
-        shown = done or same
-        train = [value for run in shown if (value := run.last("train/error")) is not None]
-        test = [value for run in shown if (value := run.last("test/error")) is not None]
-        name = f"{first.network} ({first.setting or 'as the paper'})" if several else first.network
-        length = f"{first.iterations:,}" if done else f"{min(run.iteration for run in same):,} of {first.iterations:,}, running"
-        seeds = ", ".join(str(run.seed) for run in shown)
-        cells = [name, length, seeds, spread(train) if train else "-", spread(test) if test else "-"]
-        cells += [paper_error(first)] * on_papers_data
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    @property
+    def cells(self) -> list[Cell]:
+        """One for each column of the table. Only first columns come with a mean and std."""
+        spreads = [(self.published.mean, self.published.std)] + [(None, None)] * (len(self.published.errors) - 1)
+        measured = self.ours.errors if self.ours else ((),) * len(spreads)
+        return [Cell(error, *several, ours) for error, several, ours in zip(self.published.errors, spreads, measured, strict=True)]
+
+    @property
+    def missing(self) -> str:
+        """What stands where we have no number: nothing in the lines of other people's methods."""
+        if self.published.network is None:
+            return ""
+        return "not finished" if self.ours else "not run"
+
+    @property
+    def remarks(self) -> str:
+        paper = f"paper: {self.published.note}" if self.published.note else ""
+        return "; ".join(filter(None, [paper, self.ours.remark if self.ours else ""]))
+
+
+@dataclass(frozen=True)
+class Table:
+    """One of the paper's tables with our numbers in it."""
+
+    paper: PublishedTable
+    lines: tuple[Line, ...]
+
+    @property
+    def has_ours(self) -> bool:
+        return any(line.ours for line in self.lines)
+
+    @property
+    def sources(self) -> list[str]:
+        """The commands and commits behind ours, each once."""
+        return list(dict.fromkeys(source for line in self.lines if line.ours for source in line.ours.sources))
+
+    def grid(self) -> Grid:
+        """The table for a person to read."""
+        columns = [(f"paper's {name} %", f"ours {name} %", "difference") for name in self.paper.columns]
+        header = ["method", *(name for column in columns for name in column), "n", "iterations", "remarks"]
+        return Grid(header, [self.row(line) for line in self.lines])
+
+    def row(self, line: Line) -> list[str]:
+        cells = line.cells
+        errors = []
+        for cell in cells:
+            difference = "" if cell.difference is None else f"{cell.difference:+.2f}"
+            errors += [cell.printed, spread(cell.ours) if cell.ours else line.missing, difference]
+        return [line.published.method, *errors, str(len(cells[0].ours) or ""), self.schedule(line.ours), line.remarks]
+
+    def schedule(self, ours: Ours | None) -> str:
+        """Our iterations, and which part of the paper's they are."""
+        if ours is None:
+            return ""
+        if ours.iterations is None:
+            return "unknown"
+        return ", ".join(filter(None, [f"{ours.iterations:,}", fraction(self.paper.dataset, ours.iterations)]))
+
+    def csv(self) -> str:
+        """One line for each method and column; empty where there is nothing."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(CSV_HEADER)
+        for line in self.lines:
+            iterations = (line.ours.iterations if line.ours else None, FULL_ITERATIONS[self.paper.dataset])
+            for name, cell in zip(self.paper.columns, line.cells, strict=True):
+                figures = ["" if value is None else f"{value:.4g}" for value in cell.figures]
+                writer.writerow([line.published.method, line.published.network, name, *figures, *iterations, line.remarks])
+        return text.getvalue()
+
+
+def make_table(paper: PublishedTable, runs: Sequence[Run], evaluations: Sequence[Evaluation]) -> Table:
+    """A table of the paper with ours: a line for each length and recipe a network was trained with; else one that says `not run`."""
+    lines = []
+    for published in paper.lines:
+        ours = gather(paper, published, runs, evaluations)
+        lines += [Line(published, one) for one in ours] if ours else [Line(published, None)]
+    return Table(paper, tuple(lines))

@@ -1,12 +1,12 @@
 """The record of a run: metrics.jsonl, the source of truth, and TensorBoard events, a view of it."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch.utils.tensorboard import SummaryWriter
-
 from resnet_cli.files import write_whole
+from resnet_cli.training.board import ERRORS, board
 
 METRICS = "metrics.jsonl"
 
@@ -14,31 +14,42 @@ METRICS = "metrics.jsonl"
 def read_metrics(path: Path) -> tuple[list[dict[str, Any]], int]:
     """The lines of a metrics.jsonl, and how many of them could not be read (the last of a killed run, say)."""
     lines, broken = [], 0
-    for text in path.read_text().splitlines() if path.exists() else []:
+    for text in path.read_text(errors="replace").splitlines() if path.exists() else []:
         try:
             line = json.loads(text)
-            line["iteration"] += 0
+        except json.JSONDecodeError:
+            line = None
+        if is_log_point(line):
             lines.append(line)
-        except (json.JSONDecodeError, KeyError, TypeError):
+        else:
             broken += 1
     return lines, broken
+
+
+def is_log_point(line: Any) -> bool:
+    """Figures under their names, `iteration` among them."""
+    return isinstance(line, dict) and "iteration" in line and all(isinstance(value, int | float) for value in line.values())
 
 
 class Logbook:
     """Appends one line per log point. Opening it at iteration k drops what an interrupted run had written after k."""
 
-    def __init__(self, folder: Path, *, iteration: int) -> None:
+    def __init__(self, folder: Path, *, iteration: int, family: str, hparams: Mapping[str, Any]) -> None:
+        """`family`: plain or residual. `hparams`: what TensorBoard's HParams tab lists of this run."""
         path = folder / METRICS
         kept = [line for line in read_metrics(path)[0] if line["iteration"] <= iteration]
         write_whole(path, "".join(json.dumps(line) + "\n" for line in kept))
         self.file = path.open("a", buffering=1)
-        self.board = SummaryWriter(str(folder), purge_step=iteration + 1)
+        self.family = family
+        self.board = board(folder, iteration=iteration, hparams=hparams)
 
     def write(self, iteration: int, values: dict[str, float]) -> None:
-        """One log point: errors in percent, loss in nats."""
+        """One log point: errors in percent, loss in nats. Errors also go under a name that says plain or residual, for the layout."""
         self.file.write(json.dumps({"iteration": iteration, **values}) + "\n")
         for name, value in values.items():
             self.board.add_scalar(name, value, iteration)
+            if name in ERRORS:
+                self.board.add_scalar(f"{self.family}/{ERRORS[name]}", value, iteration)
 
     def close(self) -> None:
         self.file.close()

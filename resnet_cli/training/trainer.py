@@ -16,6 +16,7 @@ from resnet_cli.data.loader import Loader
 from resnet_cli.errors import Diverged, Stopped
 from resnet_cli.evaluation.evaluator import measure
 from resnet_cli.evaluation.protocol import Test
+from resnet_cli.models.architecture import Shortcut
 from resnet_cli.signals import StopRequest
 from resnet_cli.training import checkpoint
 from resnet_cli.training.logbook import Logbook
@@ -65,11 +66,15 @@ class Trainer:
         every: Every,
         folder: Path,
         identity: dict[str, Any],
+        hparams: dict[str, Any],
         console: Console,
     ) -> None:
-        """`held_out`: what to measure, under `val` and `test`. `identity`: what a checkpoint says of its run."""
+        """`held_out`: what to measure, under `val` and `test`. `identity`: what a checkpoint says of its run.
+
+        `hparams`: what TensorBoard lists of it.
+        """
         self.step, self.loader, self.schedule, self.normalizer = step, loader, schedule, normalizer
-        self.held_out, self.every, self.identity, self.console = held_out, every, identity, console
+        self.held_out, self.every, self.identity, self.hparams, self.console = held_out, every, identity, hparams, console
         self.folder, self.checkpoints = folder, folder / "checkpoints"
         self.progress = Progress(warming=schedule.warmup_lr is not None)
         self.network = step.network
@@ -80,7 +85,8 @@ class Trainer:
         Raises Diverged when the loss is no longer finite, and Stopped, after saving, when a signal asked for it.
         """
         now, last = self.progress, self.schedule.iterations
-        self.logbook = Logbook(self.folder, iteration=now.iteration)
+        family = "plain" if self.network.architecture.shortcut is Shortcut.none else "residual"
+        self.logbook = Logbook(self.folder, iteration=now.iteration, family=family, hparams=self.hparams)
         self.console.start(self.network.architecture.name, iteration=now.iteration, iterations=last)
         self.clock = Clock(now.seconds, now.iteration)
         try:

@@ -1,128 +1,162 @@
-"""The report's numbers against hand-computed ones, its figure's data against the logs."""
+"""resnet-report as a person calls it: what it writes, and that no input makes it fall over."""
 
+import html.parser
+import http.server
 import json
+import shutil
+import subprocess
+import threading
+import time
 from pathlib import Path
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.utils.tensorboard import SummaryWriter
 
-from resnet_cli.paper import figures
-from resnet_cli.paper.numbers import CIFAR10_TEST_ERROR
-from resnet_cli.paper.runs import Run, find
-from resnet_cli.paper.tables import error_table, spread
-from resnet_cli.report import comparable, write
-from tests.conftest import Command
+from tests.conftest import Command, check_refused
+from tests.paper.made_up import make_run
 
 
-def make_run(
-    root: Path, network: str, *, seed: int = 0, errors: tuple[float, ...] = (50.0, 10.0), done: bool = True, **config: object
-) -> Path:
-    """A run folder as resnet-train leaves it, with made-up errors at iterations 100, 200, ..."""
-    folder = root / str(config.get("dataset", "cifar10")) / network / f"seed{seed}"
-    folder.mkdir(parents=True)
-    name, _, shortcut = network.partition("-")
-    tree = {
-        "model": {"depth": int("".join(filter(str.isdigit, name)))},
-        "shortcut": shortcut or "none",
-        "dataset": {"name": config.get("dataset", "cifar10")},
-        "seed": seed,
-        "schedule": {"iterations": 100 * len(errors)},
-    }
-    (folder / "config.yaml").write_text(json.dumps(tree))
-    lines = [{"iteration": 100 * (n + 1), "train/error": error / 2, "test/error": error} for n, error in enumerate(errors)]
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    if done:
-        result = {"config": tree, "command": f"resnet-train model={name}", "commit": "abc", "versions": {"resnet_cli": "0"}}
-        (folder / "result.json").write_text(json.dumps(result))
-    return folder
-
-
-def test_the_papers_table_6_is_typed_right() -> None:
-    assert list(CIFAR10_TEST_ERROR.values()) == [8.75, 7.51, 7.17, 6.97, 6.43, 7.93]
-
-
-def test_several_seeds_are_best_mean_and_sample_std() -> None:
-    assert spread([6.43, 6.61, 6.79]) == "6.43 (6.61 ± 0.18)"
-    assert spread([8.75]) == "8.75"
-
-
-def test_the_table_has_a_row_a_network_plain_first(tmp_path: Path) -> None:
-    for seed, last in enumerate((8.0, 9.0, 8.5)):
-        make_run(tmp_path, "resnet20-A", seed=seed, errors=(50.0, last))
-    make_run(tmp_path, "plain20", errors=(60.0, 12.0))
-    make_run(tmp_path, "resnet56-A", errors=(60.0, 30.0), done=False)
-    runs, notes = find([tmp_path])
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in error_table(runs).splitlines()[2:]]
-    assert notes == []
-    assert rows == [
-        ["plain20", "200", "0", "6.00", "12.00", "about 9.5 (Fig. 6)"],
-        ["resnet20-A", "200", "0, 1, 2", "4.00 (4.25 ± 0.25)", "8.00 (8.50 ± 0.50)", "8.75"],
-        ["resnet56-A", "200 of 200, running", "0", "15.00", "30.00", "6.97"],
-    ]
-
-
-def test_other_recipes_are_no_seeds(tmp_path: Path) -> None:
-    make_run(tmp_path / "a", "plain20", errors=(60.0, 12.0))
-    other = make_run(tmp_path / "b", "plain20", errors=(60.0, 30.0))
-    for name in ("config.yaml", "result.json"):
-        (other / name).write_text((other / name).read_text().replace('"seed": 0', '"seed": 0, "batch_size": 64'))
-    runs, _ = find([tmp_path])
-    assert sorted(line.split("|")[5].strip() for line in error_table(runs).splitlines()[2:]) == ["12.00", "30.00"]
-
-
-def test_one_seed_counts_once(tmp_path: Path) -> None:
-    make_run(tmp_path / "a", "plain20")
-    twin = make_run(tmp_path / "b", "plain20", errors=(60.0, 30.0))
-    runs, notes = find([tmp_path])
-    assert [run.folder.is_relative_to(tmp_path / "a") for run in runs] == [True]
-    assert notes == [f"{twin} is the same recipe and seed as {runs[0].folder}, and does not count again"]
-
-
-def test_only_one_setting_is_drawn_and_the_rest_named(tmp_path: Path) -> None:
-    make_run(tmp_path, "plain20")
-    make_run(tmp_path, "resnet20-A")
-    longer = make_run(tmp_path / "longer", "resnet20-A", errors=(50.0, 20.0, 10.0))
-    runs, _ = find([tmp_path])
-    assert {(run.network, run.iterations) for run in comparable(runs)} == {("plain20", 200), ("resnet20-A", 200)}
-    assert f"Not drawn, being of another setting or seed: {longer}." in write(runs, [], tmp_path / "out")
-
-
-def test_the_figure_draws_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    make_run(tmp_path, "plain56", errors=(70.0, 40.0, 30.0))
-    make_run(tmp_path, "resnet56-A", errors=(60.0, 20.0, 10.0))
-    drawn: dict[tuple[str, str], list[tuple[float, float]]] = {}
-    original = figures.draw_run
-
-    def spy(axes: figures.Axes, run: Run, shade: str, *, scale: float) -> None:
-        original(axes, run, shade, scale=scale)
-        for line in axes.lines[-2:]:
-            points = [(round(x * scale), y) for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)]
-            drawn[run.network, str(line.get_linestyle())] = points
-
-    monkeypatch.setattr(figures, "draw_run", spy)
-    figures.draw_degradation(find([tmp_path])[0], tmp_path / "figure.png", title="made up")
-    assert drawn["plain56", "-"] == [(100, 70.0), (200, 40.0), (300, 30.0)]
-    assert drawn["plain56", "--"] == [(100, 35.0), (200, 20.0), (300, 15.0)]
-    assert drawn["resnet56-A", "-"][-1] == (300, 10.0)
-
-
-def test_a_report_of_running_broken_and_finished_runs(command: Command, tmp_path: Path) -> None:
-    make_run(tmp_path / "runs", "plain20")
-    half = make_run(tmp_path / "runs", "resnet20-A", done=False)
-    with (half / "metrics.jsonl").open("a") as file:
-        file.write('{"iteration": 300, "train/er')
-    bad = make_run(tmp_path / "runs", "plain56", done=False)
-    (bad / "config.yaml").write_text("nonsense")
+@pytest.fixture
+def report(command: Command, tmp_path: Path) -> Path:
+    """The report of two made-up runs, one of which has responses."""
+    for name in ("plain20", "resnet20-A"):
+        folder = make_run(tmp_path / "runs", name, errors=(60.0, 9.0), iterations=64_000)
+        responses = {"layers": ["conv1", "layer1.0.conv1"], "std": [1.0, 0.5], "images": 1000, "iteration": 64_000}
+        (folder / "responses.json").write_text(json.dumps(responses))
     made = command("resnet-report", tmp_path / "runs", "--out", tmp_path / "out")
-    assert made.code == 0
+    assert made.code == 0, made.err
+    return tmp_path / "out"
+
+
+def test_all_of_it_is_written(report: Path) -> None:
+    names = {path.name for path in report.iterdir()}
+    pictures = {f"{name}.{kind}" for name in ("degradation-cifar10", "figure1", "figure6", "figure7") for kind in ("png", "svg")}
+    assert names == {"report.md", "report.html"} | pictures | {f"table{n}.{kind}" for n in range(2, 7) for kind in ("md", "csv")}
+    text = (report / "report.md").read_text()
+    assert "`resnet-train model=plain20 seed=0` at abc" in text
+    assert "Nothing of ours yet, the published numbers alone: [Table 2](table2.md)" in text
+    for name in pictures:
+        assert name.endswith("svg") or f"({name})" in text
+    assert "21.43" in (report / "table3.md").read_text()
+
+
+class Links(html.parser.HTMLParser):
+    """Everything a page would fetch or lead to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+        self.led_to: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name in ("src", "href", "srcset", "data"):
+                (self.led_to if tag == "a" else self.fetched).append(value or "")
+
+
+def test_the_page_holds_all_it_shows(report: Path) -> None:
+    links, text = Links(), (report / "report.html").read_text()
+    links.feed(text)
+    assert len(links.fetched) == 5  # an empty icon and four pictures
+    assert all(value.startswith("data:") for value in links.fetched)
+    assert all((report / value).is_file() for value in links.led_to)
+    assert "url(" not in text and "<script" not in text
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
+def test_a_browser_shows_the_page_and_asks_for_nothing_else(report: Path, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments: object) -> None:
+            super().__init__(*arguments, directory=str(report))  # type: ignore[arg-type]
+
+        def log_request(self, *_: object) -> None:
+            asked.append(self.path)
+
+    with http.server.ThreadingHTTPServer(("localhost", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        page = f"http://localhost:{server.server_port}/report.html"
+        flags = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=5000"]
+        done = subprocess.run(["chromium", *flags, "--dump-dom", page], capture_output=True, text=True, timeout=120)
+        server.shutdown()
+    assert "Plain and residual networks, from our runs" in done.stdout, done.stderr
+    assert asked == ["/report.html"]
+
+
+def test_the_figures_stand_on_tensorboard_once(command: Command, tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "runs", "plain20", iterations=64_000)
+    SummaryWriter(str(folder)).close()
+    for _ in range(2):
+        assert command("resnet-report", tmp_path / "runs", "--out", tmp_path / "out").code == 0
+    board = EventAccumulator(str(tmp_path / "runs/cifar10/report"))
+    board.Reload()
+    assert board.Tags()["images"] == ["degradation-cifar10", "figure1", "figure6"]
+    (picture,) = board.Images("figure6")
+    assert picture.encoded_image_string == (tmp_path / "out/figure6.png").read_bytes()
+
+
+def test_running_broken_and_doubled_runs_are_told(command: Command, tmp_path: Path) -> None:
+    root = tmp_path / "runs"
+    make_run(root, "plain20")
+    half = make_run(root, "plain56", done=False, optimizer={"lr": 0.1})
+    with (half / "metrics.jsonl").open("ab") as file:
+        file.write(b'{"iteration": 250, "train/error": "much"}\n[1]\n\xff\xfe\n{"iteration": 300, "train/er')
+    bad = make_run(root, "resnet20-A", done=False)
+    (bad / "config.yaml").write_text("nonsense")
+    worse = make_run(root, "resnet32-A")
+    (worse / "result.json").write_text('{"network": ')
+    twin = make_run(tmp_path / "runs/again", "plain20", errors=(60.0, 30.0))
+    make_run(root, "plain20", dataset="synthetic")
+    made = command("resnet-report", root, "--out", tmp_path / "out")
+    assert made.code == 0, made.err
     text = (tmp_path / "out/report.md").read_text()
-    assert "1 line(s) could not be read" in text
+    assert f"{half / 'metrics.jsonl'}: 4 line(s) could not be read" in text
     assert f"{bad} was passed over" in text
-    assert "`resnet-train model=plain20` at abc" in text
-    assert (tmp_path / "out/degradation-cifar10.png").read_bytes()[:4] == b"\x89PNG"
+    assert f"{worse} was passed over" in text
+    assert f"is the same recipe and seed as {twin}, and does not count again" in text
+    assert "cifar10 and synthetic are different data: no figure and no row of a table mixes them" in text
+    assert "plain56 at 200" in text
+
+
+def test_one_seed_counts_once(command: Command, tmp_path: Path) -> None:
+    make_run(tmp_path / "a", "plain20", errors=(60.0, 20.0))
+    make_run(tmp_path / "b", "plain20", errors=(60.0, 30.0))
+    out = command("resnet-report", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "out").out
+    assert "| plain20 | 200 | 0 | 10.00 | 20.00 |" in out
+    assert "does not count again" in out
+
+
+def test_a_persons_note_is_repeated(command: Command, tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "runs", "plain20")
+    (folder / "note.md").write_text("0.9 above the paper: the seed, as two others show.\n")
+    command("resnet-report", tmp_path / "runs", "--out", tmp_path / "out")
+    assert "- plain20, seed 0: 0.9 above the paper: the seed, as two others show." in (tmp_path / "out/report.md").read_text()
+
+
+def test_an_empty_folder_among_others_is_told(command: Command, tmp_path: Path) -> None:
+    make_run(tmp_path / "runs", "plain20")
+    (tmp_path / "empty").mkdir()
+    made = command("resnet-report", tmp_path / "runs", tmp_path / "empty", "--out", tmp_path / "out")
+    assert made.code == 0
+    assert f"{tmp_path / 'empty'}: no run is below it" in made.out
 
 
 def test_nothing_to_report_is_one_line(command: Command, tmp_path: Path) -> None:
-    empty = command("resnet-report", tmp_path)
-    assert (empty.code, empty.err.count("\n")) == (2, 1)
-    assert "no runs below" in empty.err
-    assert command("resnet-report", tmp_path / "nowhere").code == 2
+    check_refused(command("resnet-report", tmp_path), 2, "no runs below")
+    check_refused(command("resnet-report", tmp_path / "nowhere"), 2, "nowhere")
+    (tmp_path / "file.json").write_text("{}")
+    check_refused(command("resnet-report", tmp_path / "file.json"), 2, "no top1_error")
+
+
+@pytest.mark.slow
+def test_fifty_whole_runs_take_seconds(command: Command, tmp_path: Path) -> None:
+    """The bound is 20 s on a machine left alone."""
+    for depth in (20, 32, 44, 56, 110):
+        for network in (f"plain{depth}", f"resnet{depth}-A"):
+            for seed in range(5):
+                make_run(tmp_path / "runs", network, seed=seed, errors=[80 * 0.99**n for n in range(640)])
+    began = time.monotonic()
+    assert command("resnet-report", tmp_path / "runs", "--out", tmp_path / "out").code == 0
+    assert time.monotonic() - began < 20

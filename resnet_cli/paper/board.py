@@ -1,0 +1,40 @@
+"""The report's figures for TensorBoard's Images tab."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from PIL import Image
+from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
+from torch.utils.tensorboard import FileWriter
+
+from resnet_cli.paper.runs import Run
+
+FOLDER = "report"
+EVENTS = "events.out.tfevents*"
+
+
+def show_on_board(pictures: Mapping[Path, str], runs: Sequence[Run]) -> list[Path]:
+    """Puts each PNG of `pictures` into the `report` folder of its data set, `runs/<dataset>/report`, in place of what was there.
+
+    Returns those folders. Runs without TensorBoard events, such as results kept in a repository, get none.
+    """
+    homes: dict[Path, str] = {}
+    for run in runs:
+        above = [folder for folder in run.folder.resolve().parents if folder.name == run.dataset]
+        if above and any(run.folder.glob(EVENTS)):
+            homes[above[0] / FOLDER] = run.dataset
+    for home, dataset in homes.items():
+        for old in home.glob(EVENTS):
+            old.unlink()
+        board = FileWriter(str(home))
+        for path in (path for path, of in pictures.items() if of == dataset):
+            board.add_summary(Summary(value=[Summary.Value(tag=path.stem, image=encoded(path))]), 0)
+        board.close()
+    return list(homes)
+
+
+def encoded(path: Path) -> Summary.Image:
+    """A PNG file as TensorBoard keeps it."""
+    with Image.open(path) as picture:
+        width, height = picture.size
+    return Summary.Image(height=height, width=width, colorspace=4, encoded_image_string=path.read_bytes())

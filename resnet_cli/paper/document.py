@@ -1,0 +1,67 @@
+"""The report, from its first heading to its last note, as blocks."""
+
+from collections.abc import Sequence
+
+from resnet_cli.paper.blocks import Block, Heading, Items, Picture, Text
+from resnet_cli.paper.captions import redo
+from resnet_cli.paper.overview import runs_table
+from resnet_cli.paper.plots import Plot
+from resnet_cli.paper.runs import Run, provenance
+from resnet_cli.paper.tables import Table
+
+ITERATES = "Errors of the last iterate; of several seeds: best (mean ± std), for each column by itself."
+DIFFERENCE = (
+    "Ours are errors of the last iterate; of n seeds: best (mean ± std). Difference: our mean minus the paper's mean, or its only number."
+)
+TEST_SERVER = "The paper's are from the test server; ours, where there are any, from the images named in the remarks."
+
+
+def report(runs: Sequence[Run], plots: Sequence[Plot], tables: Sequence[Table], notes: Sequence[str]) -> list[Block]:
+    """Our runs, a data set at a time; the paper's figures and tables; what was not run, and what could not be read."""
+    by_name = {plot.name: plot for plot in plots}
+    blocks: list[Block] = [Heading("Plain and residual networks, from our runs", 1)]
+    for dataset, of in by_dataset(runs).items():
+        made = [provenance(run.result) for run in of if run.result]
+        plot = by_name.pop(f"degradation-{dataset}", None)
+        blocks += [Heading(dataset), *(picture(plot) if plot else []), runs_table(of), Text(ITERATES), *sources(made)]
+    for plot in by_name.values():
+        blocks += [Heading(plot.title), *picture(plot)]
+    for table in tables:
+        blocks += table_page(table) if table.has_ours else []
+    if empty := [f"[Table {table.paper.number}](table{table.paper.number}.md)" for table in tables if not table.has_ours]:
+        blocks += [Heading("Not run"), Text(f"Nothing of ours yet, the published numbers alone: {', '.join(empty)}.")]
+    return [*blocks, *remarks(notes)]
+
+
+def overview(runs: Sequence[Run], notes: Sequence[str]) -> list[Block]:
+    """What the terminal shows of it."""
+    blocks: list[Block] = []
+    for dataset, of in by_dataset(runs).items():
+        blocks += [Heading(dataset), runs_table(of), Text(ITERATES)]
+    return [*blocks, *remarks(notes)]
+
+
+def table_page(table: Table) -> list[Block]:
+    """A table with its title above, and what made ours beneath."""
+    explained: list[Block] = [Text(DIFFERENCE), *([Text(TEST_SERVER)] if table.paper.ensemble else [])]
+    number, views = table.paper.number, table.paper.views
+    measure = "" if views is None else f" Between them `resnet-eval --ckpt RUN --views {views} --json RUN/{views}.json` for each run."
+    heading = Heading(f"Table {number}: {table.paper.title}")
+    return [heading, table.grid(), *explained, *sources(table.sources), Text(redo(f"table{number}", table.paper.dataset) + measure)]
+
+
+def by_dataset(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    return {dataset: [run for run in runs if run.dataset == dataset] for dataset in dict.fromkeys(run.dataset for run in runs)}
+
+
+def picture(plot: Plot) -> list[Block]:
+    return [Picture(plot.name, plot.title), Text(plot.caption)]
+
+
+def sources(lines: Sequence[str]) -> list[Block]:
+    """The commands and commits beneath a table, each once."""
+    return [Text("Commands and commits:"), Items(list(dict.fromkeys(lines)))] if lines else []
+
+
+def remarks(notes: Sequence[str]) -> list[Block]:
+    return [Heading("Notes"), Items(notes)] if notes else []

@@ -1,0 +1,79 @@
+"""Fig. 7's numbers against a forward pass written out by hand."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn.functional import batch_norm, conv2d, relu
+
+from resnet_cli.analysis import responses
+from resnet_cli.data.images import Normalizer, Split
+from resnet_cli.models.architecture import Shortcut, cifar, imagenet
+from resnet_cli.models.resnet import ResNet, ZeroPadIdentity
+from tests.conftest import TINY, Command
+
+
+def stirred(network: ResNet) -> ResNet:
+    """With BN statistics and weights that are not the initial ones."""
+    torch.manual_seed(1)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            for values in (module.running_var, module.weight):
+                assert values is not None
+                values.data.uniform_(0.5, 2)
+            for values in (module.running_mean, module.bias):
+                assert values is not None
+                values.data.normal_()
+    return network.eval()
+
+
+@pytest.mark.parametrize("shortcut", [Shortcut.none, Shortcut.A])
+def test_the_stds_are_those_of_a_naive_forward_pass(shortcut: Shortcut) -> None:
+    network = stirred(ResNet(cifar(14, shortcut=shortcut)))
+    images = torch.randint(256, (7, 3, 32, 32), dtype=torch.uint8)
+    weights = network.state_dict()
+    expected: list[float] = []
+
+    def layer(x: torch.Tensor, name: str, stride: int) -> torch.Tensor:
+        """Convolution and BN; notes how it responds."""
+        norm = name.replace("conv", "bn")
+        y = conv2d(x, weights[f"{name}.weight"], stride=stride, padding=1)
+        y = batch_norm(y, *(weights[f"{norm}.{part}"] for part in ("running_mean", "running_var", "weight", "bias")))
+        expected.append(y.double().std(correction=0).item())
+        return y
+
+    x = relu(layer(images.float() / 255 - 0.5, "conv1", 1))
+    for stage in (1, 2, 3):
+        for block in (0, 1):
+            stride = 2 if stage > 1 and block == 0 else 1
+            y = layer(relu(layer(x, f"layer{stage}.{block}.conv1", stride)), f"layer{stage}.{block}.conv2", 1)
+            if shortcut is Shortcut.A:
+                y = y + (ZeroPadIdentity(x.shape[1], y.shape[1], stride=2)(x) if stride == 2 else x)
+            x = relu(y)
+
+    normalizer = Normalizer(torch.full((3, 1, 1), 0.5), torch.ones(3, 1, 1))
+    measured = responses.measure(network, normalizer, Split(images, torch.zeros(7)), batch_size=3)  # a ragged last batch
+    assert list(measured)[:3] == ["conv1", "layer1.0.conv1", "layer1.0.conv2"]
+    assert len(measured) == 13  # 14 layers, without the fully connected one
+    assert list(measured.values()) == pytest.approx(expected, rel=1e-5)
+
+
+def test_of_a_bottleneck_only_the_3x3_counts() -> None:
+    with torch.device("meta"):
+        network = ResNet(imagenet(50, shortcut=Shortcut.B))
+    names = list(responses.after_3x3(network))
+    assert len(names) == 3 + 4 + 6 + 3
+    assert all(name.endswith(".conv2") for name in names)
+
+
+def test_a_runs_responses_are_kept_beside_it(command: Command, runs: Path) -> None:
+    assert command("resnet-train", *TINY, f"runs={runs}").code == 0
+    (result,) = runs.rglob("result.json")
+    measured = responses.of_run(result.parent)
+    assert (len(measured.std), measured.images, measured.iteration) == (7, 150, 24)
+    kept = result.parent / "responses.json"
+    assert json.loads(kept.read_text())["std"] == measured.std
+    for file in (result.parent / "checkpoints").iterdir():
+        file.unlink()
+    assert responses.of_run(result.parent) == measured  # the numbers outlive the checkpoint
