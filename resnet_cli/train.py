@@ -24,12 +24,13 @@ examples:
   resnet-train dataset.validation=5000                  the paper's 45k/5k split; validation picks best.pt
   resnet-train dataset=synthetic schedule.iterations=500   no data set needed
   resnet-train -m model=plain20,plain56,resnet20,resnet56 seed=0,1,2    a sweep; finished runs are skipped
+  resnet-train model=resnet34 shortcut=B dataset.root=/data/imagenet    ImageNet, or any folder of classes
   resnet-train experiment=quickstart                    the degradation problem in minutes
   resnet-train experiment=figure6 scale=0.0625          all networks of Fig. 6, a sixteenth of the schedule
   resnet-train model=resnet110 dry_run=true             show the plan and the expected time, write nothing
 
 Stopped with Ctrl-C or killed, the same command goes on where it was, bit for bit.
-The data is looked for in $RESNET_DATA, else in data/; dataset.download=true fetches CIFAR-10.
+The data is looked for in $RESNET_DATA, else in data/ (ImageNet: in imagenet/ there); dataset.download=true fetches CIFAR-10.
 
 choices (group=name):
 {groups}
