@@ -158,7 +158,8 @@ def measure(options: argparse.Namespace, paths: list[Path], overrides: list[str]
     split = options.split or ("test" if bench.dataset.test is not None else "val")
     test = bench.test(split, protocol)
     about: dict[str, Any] = {"network": " + ".join(one.name for one in bench.subjects)}
-    about |= {"checkpoints": [str(one.path) for one in bench.subjects], "dataset": str(bench.dataset.name), "split": split}
+    about |= {"checkpoints": [str(one.path) for one in bench.subjects], "dataset": str(bench.dataset.name)}
+    about |= {"classes": len(bench.dataset.classes), "split": split}
     about["views"] = str(protocol.views) if protocol else str(Views.single)
     if protocol and protocol.views is Views.dense:
         about["scales"] = list(protocol.scales or in_proportion(protocol.image_size))

@@ -34,6 +34,10 @@ class RunFolder:
         return self.path / "result.json"
 
     @property
+    def data_file(self) -> Path:
+        return self.path / "data.json"
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
@@ -53,9 +57,11 @@ class RunFolder:
     def write_result(self, result: dict[str, Any]) -> None:
         write_whole(self.result_file, json.dumps(result, indent=2) + "\n")
 
-    def open(self, config: Config) -> None:
-        """Writes down which run the folder belongs to. Raises UserError where it is another's."""
+    def open(self, config: Config, *, data: dict[str, Any]) -> None:
+        """Writes down which run the folder belongs to, and what its data turned out to be. Raises UserError where it is another's."""
         self.refuse_other(config)
+        if not self.data_file.exists():
+            write_whole(self.data_file, json.dumps(data, indent=2) + "\n")
         if not self.config_file.exists():
             write_whole(self.config_file, yaml.safe_dump(to_plain(config), sort_keys=False))
 

@@ -79,7 +79,7 @@ def main_checked(arguments: list[str]) -> int:
     for table in tables:
         (options.out / f"table{table.paper.number}.md").write_text(to_markdown(table_page(table)))
         (options.out / f"table{table.paper.number}.csv").write_text(table.csv())
-    blocks = report(runs, plots, tables, notes)
+    blocks = report(runs, evaluations, plots, tables, notes)
     (options.out / "report.md").write_text(to_markdown(blocks))
     (options.out / "report.html").write_text(to_html(blocks, folder=options.out))
     print(to_markdown(overview(runs, notes)))

@@ -15,6 +15,7 @@ import torchvision
 from resnet_cli import __version__
 from resnet_cli.console import duration, rows
 from resnet_cli.data.crops import Augmentation, sides
+from resnet_cli.data.images import Dataset
 from resnet_cli.folder import RunFolder
 from resnet_cli.hardware import describe, precision_name
 from resnet_cli.models import complexity
@@ -46,6 +47,12 @@ def plan(config: Config, parts: Parts, folder: RunFolder) -> str:
             ("folder", str(folder)),
         ]
     )
+
+
+def data(dataset: Dataset) -> dict[str, Any]:
+    """What data.json says of a run: which classes, and how many images of each split."""
+    counts = {name: len(split) for name, split in {"train": dataset.train, **dataset.held_out}.items()}
+    return {"name": dataset.name, "classes": list(dataset.classes), "images": counts, "remarks": list(dataset.remarks)}
 
 
 def augmentation(config: Config) -> str:

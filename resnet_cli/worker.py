@@ -33,7 +33,7 @@ def run(config: Config, folder: RunFolder, *, command: str, console: Console) ->
     parts = build(config, console)
     given = given_checkpoint(config, parts)
     with folder.locked(), stop_on_signal() as request:
-        folder.open(config)
+        folder.open(config, data=summary.data(parts.dataset))
         console.keep(folder.log)
         trainer = Trainer(
             parts.step,

@@ -20,7 +20,7 @@ def show_on_board(pictures: Mapping[Path, str], runs: Sequence[Run]) -> list[Pat
     """
     homes: dict[Path, str] = {}
     for run in runs:
-        above = [folder for folder in run.folder.resolve().parents if folder.name == run.dataset]
+        above = [folder for folder in run.folder.resolve().parents if folder.name == run.dataset.partition("-")[0]]
         if above and any(run.folder.glob(EVENTS)):
             homes[above[0] / FOLDER] = run.dataset
     for home, dataset in homes.items():

@@ -4,26 +4,33 @@ from collections.abc import Sequence
 
 from resnet_cli.paper.blocks import Block, Heading, Items, Picture, Text
 from resnet_cli.paper.captions import redo
-from resnet_cli.paper.overview import runs_table
+from resnet_cli.paper.evaluations import Evaluation
+from resnet_cli.paper.overview import evaluations_table, runs_table
 from resnet_cli.paper.plots import Plot
-from resnet_cli.paper.runs import Run, provenance
+from resnet_cli.paper.runs import Run, provenance, title_of
 from resnet_cli.paper.tables import Table
 
 ITERATES = "Errors of the last iterate; of several seeds: best (mean ± std), for each column by itself."
+MEASURED = "Measured by `resnet-eval`; several networks joined by + are an ensemble."
 DIFFERENCE = (
     "Ours are errors of the last iterate; of n seeds: best (mean ± std). Difference: our mean minus the paper's mean, or its only number."
 )
 TEST_SERVER = "The paper's are from the test server; ours, where there are any, from the images named in the remarks."
 
 
-def report(runs: Sequence[Run], plots: Sequence[Plot], tables: Sequence[Table], notes: Sequence[str]) -> list[Block]:
-    """Our runs, a data set at a time; the paper's figures and tables; what was not run, and what could not be read."""
+def report(
+    runs: Sequence[Run], evaluations: Sequence[Evaluation], plots: Sequence[Plot], tables: Sequence[Table], notes: Sequence[str]
+) -> list[Block]:
+    """Our runs and what resnet-eval measured, a data set at a time; the paper's figures and tables; what was not run or not read."""
     by_name = {plot.name: plot for plot in plots}
     blocks: list[Block] = [Heading("Plain and residual networks, from our runs", 1)]
     for dataset, of in by_dataset(runs).items():
         made = [provenance(run.result) for run in of if run.result]
         plot = by_name.pop(f"degradation-{dataset}", None)
-        blocks += [Heading(dataset), *(picture(plot) if plot else []), runs_table(of), Text(ITERATES), *sources(made)]
+        blocks += [Heading(title_of(dataset)), *(picture(plot) if plot else []), runs_table(of), Text(ITERATES)]
+        measured = [one for one in evaluations if one.dataset == dataset]
+        blocks += [evaluations_table(measured), Text(MEASURED)] if measured else []
+        blocks += sources(made)
     for plot in by_name.values():
         blocks += [Heading(plot.title), *picture(plot)]
     for table in tables:
@@ -37,7 +44,7 @@ def overview(runs: Sequence[Run], notes: Sequence[str]) -> list[Block]:
     """What the terminal shows of it."""
     blocks: list[Block] = []
     for dataset, of in by_dataset(runs).items():
-        blocks += [Heading(dataset), runs_table(of), Text(ITERATES)]
+        blocks += [Heading(title_of(dataset)), runs_table(of), Text(ITERATES)]
     return [*blocks, *remarks(notes)]
 
 

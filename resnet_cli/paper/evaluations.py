@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnet_cli.paper.runs import Run
+from resnet_cli.paper.runs import Run, data_name
 
-RUN_FILES = ("result.json", "responses.json")
+RUN_FILES = ("result.json", "responses.json", "data.json")
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def read_evaluation(path: Path, content: dict[str, object], folders: dict[Path, 
         path,
         str(content["network"]),
         checkpoints,
-        str(content["dataset"]),
+        data_name(str(content["dataset"]), content.get("classes")),  # type: ignore[arg-type]
         str(content["split"]),
         str(content.get("views", "single")),
         tuple(content.get("scales") or ()),  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from resnet_cli.paper.blocks import Grid
+from resnet_cli.paper.evaluations import Evaluation
 from resnet_cli.paper.numbers import CIFAR10_PLAIN_TEST_ERROR_READ_OFF, CIFAR10_TEST_ERROR, FULL_ITERATIONS
 from resnet_cli.paper.ours import spread
 from resnet_cli.paper.runs import TRAINING, Run
@@ -33,6 +34,12 @@ def runs_table(runs: Sequence[Run]) -> Grid:
         cells = [name, iterations, seeds, spread(train) if train else "-", spread(test) if test else "-"]
         rows.append(cells + [paper_error(first)] * known)
     return Grid(header + [f"paper's test error % ({FULL_ITERATIONS['cifar10']:,} iterations)"] * known, rows)
+
+
+def evaluations_table(evaluations: Sequence[Evaluation]) -> Grid:
+    """A row for each file of resnet-eval: how it was measured, and top-1 and top-5 errors."""
+    rows = [[one.network, one.told, *(f"{one.errors[k]:.2f}" for k in ("top-1", "top-5"))] for one in evaluations]
+    return Grid(["network", "measured", "top-1 error %", "top-5 error %"], rows)
 
 
 def paper_error(run: Run) -> str:

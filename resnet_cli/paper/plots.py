@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from resnet_cli.paper.captions import extent, how, off_the_plot, redo, seeds, unfinished
 from resnet_cli.paper.frames import Frame
 from resnet_cli.paper.numbers import FULL_ITERATIONS
-from resnet_cli.paper.runs import TRAINING, Run, fraction
+from resnet_cli.paper.runs import TRAINING, Run, fraction, title_of
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def degradation(runs: Sequence[Run]) -> Plot | None:
     return Plot(
         f"degradation-{first.dataset}",
         first.dataset,
-        f"{first.dataset}: plain and residual networks, {iterations:,} iterations",
+        f"{title_of(first.dataset)}: plain and residual networks, {iterations:,} iterations",
         " ".join(filter(None, caption)),
         panels,
         "iterations" + ("" if unit == 1 else f" ({unit:.0e})".replace("e+0", "e")),

@@ -100,16 +100,33 @@ def read_run(folder: Path) -> tuple[Run, int]:
     result = json.loads(result_file.read_text()) if result_file.is_file() else None
     tree = result["config"] if result else yaml.safe_load((folder / "config.yaml").read_text())
     config = flatten(tree)
-    dataset, iterations = config["dataset.name"], config["schedule.iterations"]
+    dataset, iterations = data_name(config["dataset.name"], classes_of(folder, result)), config["schedule.iterations"]
     network = result["network"] if result else architecture(from_plain(tree), num_classes=10).name
     every = flatten(to_plain(from_plain(tree)))  # keys that an older version did not have are as by default
     recipe = json.dumps({key: value for key, value in every.items() if key not in BOOKKEEPING | {"seed"}}, sort_keys=True)
     setting = folder.parent.name if folder.parent.name != network else ""
     papers = RECIPES.get(dataset, {})
     deviations = tuple(f"{key}={config[key]}" for key, value in papers.items() if key in config and config[key] != value)
-    if dataset == "imagenet" and result and result.get("classes", 1000) != 1000:
-        deviations += (f"{result['classes']} classes",)
     return Run(folder, network, dataset, config["seed"], recipe, setting, deviations, iterations, metrics, result), broken
+
+
+def classes_of(folder: Path, result: dict[str, Any] | None) -> int | None:
+    """How many classes a run's data has, where that is written down."""
+    if result:
+        return result.get("classes")
+    data = folder / "data.json"
+    return len(json.loads(data.read_text())["classes"]) if data.is_file() else None
+
+
+def data_name(dataset: str, classes: int | None) -> str:
+    """`cifar10`; `imagenet` only with all its classes, `imagenet-20` for another folder of 20: these are not compared with the paper's."""
+    return f"{dataset}-{classes}" if dataset == "imagenet" and classes not in (None, 1000) else dataset
+
+
+def title_of(dataset: str) -> str:
+    """A data set's name for a heading."""
+    name, _, classes = dataset.partition("-")
+    return f"{classes} classes of one's own, not {name}" if classes else name
 
 
 def fraction(dataset: str, iterations: int) -> str:

@@ -160,3 +160,33 @@ def test_fifty_whole_runs_take_seconds(command: Command, tmp_path: Path) -> None
     began = time.monotonic()
     assert command("resnet-report", tmp_path / "runs", "--out", tmp_path / "out").code == 0
     assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_a_folder_of_ones_own_is_not_imagenet(command: Command, tmp_path: Path, done: bool) -> None:
+    """Twenty classes at the paper's length and size stay out of its figures and tables, running or finished."""
+    for name in ("plain18", "resnet18-A"):
+        folder = make_run(tmp_path / "runs", name, dataset="imagenet", errors=(50.0, 40.0), done=done, iterations=600_000, batch_size=256)
+        (folder / "data.json").write_text(json.dumps({"classes": [str(n) for n in range(20)]}))
+        if done:
+            result = json.loads((folder / "result.json").read_text())
+            (folder / "result.json").write_text(json.dumps(result | {"classes": 20}))
+    measured = {"network": "plain18 + resnet18-A", "checkpoints": ["a/last.pt", "b/last.pt"]}
+    measured |= {
+        "dataset": "imagenet",
+        "classes": 20,
+        "split": "val",
+        "views": "ten",
+        "top1_error": 38.5,
+        "top5_error": 9.25,
+        "count": 1000,
+    }
+    (tmp_path / "runs" / "both.json").write_text(json.dumps(measured))
+    made = command("resnet-report", tmp_path / "runs", "--out", tmp_path / "out")
+    assert made.code == 0, made.err
+    text = (tmp_path / "out" / "report.md").read_text()
+    assert "## 20 classes of one's own, not imagenet" in text
+    assert "| plain18 + resnet18-A | ten, val, 1,000 images | 38.50 | 9.25 |" in text
+    assert not (tmp_path / "out" / "figure4.png").exists()
+    assert (tmp_path / "out" / "degradation-imagenet-20.png").exists()
+    assert "38.50" not in (tmp_path / "out" / "table5.md").read_text()
