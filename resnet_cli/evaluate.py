@@ -19,7 +19,7 @@ from resnet_cli.data.images import Dataset, Split
 from resnet_cli.data.pictures import pictures
 from resnet_cli.data.samples import Samples
 from resnet_cli.data.streaming import BadImages
-from resnet_cli.errors import UserError, run_command
+from resnet_cli.errors import DataError, UserError, run_command
 from resnet_cli.evaluation import predictions
 from resnet_cli.evaluation.evaluator import ErrorCount, Errors
 from resnet_cli.evaluation.predictions import Predictions
@@ -90,6 +90,8 @@ class Bench:
 
     def measure_statistics(self, images: int | None) -> int:
         """Replaces the BN statistics of every subject by those over `images` training images, or all. Returns how many there were."""
+        if not len(self.dataset.train):
+            raise DataError("--bn population: there are no training images to measure the statistics on")
         for one, (network, pixels) in zip(self.subjects, self.tested, strict=True):
             loader = make_loader(one.config, self.dataset.train, pixels, device=self.device, bad=self.bad)
             batches = max(1, min(images or loader.count, loader.count) // loader.batch_size)

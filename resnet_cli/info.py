@@ -1,19 +1,21 @@
 """resnet-info: the named networks with what they cost and what the paper measured."""
 
 import argparse
+import dataclasses
 import json
 import sys
 from typing import Any
 
 from resnet_cli.errors import UserError, did_you_mean, run_command
 from resnet_cli.models import complexity
-from resnet_cli.models.architecture import Architecture, Stem
+from resnet_cli.models.architecture import Architecture, Block, Stem, StrideIn
 from resnet_cli.models.zoo import NETWORKS
 from resnet_cli.paper import numbers
 
 EXAMPLES = """examples:
   resnet-info                          every network of the paper
   resnet-info resnet20 plain20         two of them
+  resnet-info resnet50 --stride-in 3x3 as torchvision has it: 4.1e9 multiply-adds
   resnet-info --json | jq '.[].parameters'
 """
 
@@ -28,6 +30,7 @@ def describe(name: str, net: Architecture) -> dict[str, Any]:
         "shortcut": str(net.shortcut),
         "dataset": "cifar10" if cifar else "imagenet",
         "input": net.image_size,
+        "stride_in": str(net.stride_in) if net.block is Block.bottleneck else None,
         "parameters": complexity.parameters(net),
         "multiply_adds": complexity.multiply_adds(net, image_size=net.image_size),
         "paper_top1_error": numbers.CIFAR10_TEST_ERROR.get(net.name) if cifar else ten_crop[0],
@@ -48,7 +51,8 @@ def table(rows: list[dict[str, Any]]) -> str:
         )
     notes = [
         "",
-        "Multiply-adds (the paper's FLOPs) in millions, for one image; ResNet-50, 101 and 152 have the paper's stride, in the 1x1.",
+        "Multiply-adds (the paper's FLOPs) in millions, for one image. Bottlenecks of ResNet-50, 101 and 152 have the paper's stride,",
+        "in the 1x1; --stride-in 3x3 shows torchvision's.",
         "Errors: CIFAR-10 test (Table 6; the plain nets' are only drawn, in Fig. 6);",
         "ImageNet validation, ten-crop, top-1 / top-5 (Tables 2 and 3).",
     ]
@@ -60,12 +64,16 @@ def main_checked(arguments: list[str]) -> int:
         "resnet-info", description=f"{__doc__}\n\n{EXAMPLES}", formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("models", nargs="*", metavar="MODEL", help="names of networks (default: all)")
+    parser.add_argument("--stride-in", choices=[str(one) for one in StrideIn], help="where bottlenecks halve the map (default: their own)")
     parser.add_argument("--json", action="store_true", help="a JSON list instead of the table")
     options = parser.parse_args(arguments)
     for name in options.models:
         if name not in NETWORKS:
             raise UserError(f"unknown network '{name}'{did_you_mean(name, NETWORKS)}")
-    rows = [describe(name, NETWORKS[name]) for name in options.models or NETWORKS]
+    networks = {name: NETWORKS[name] for name in options.models or NETWORKS}
+    if options.stride_in:
+        networks = {name: dataclasses.replace(net, stride_in=StrideIn(options.stride_in)) for name, net in networks.items()}
+    rows = [describe(name, net) for name, net in networks.items()]
     print(json.dumps(rows, indent=2) if options.json else table(rows))
     return 0
 

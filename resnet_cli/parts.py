@@ -14,7 +14,7 @@ from resnet_cli.data.images import Dataset, Normalizer, Split, fit_normalizer
 from resnet_cli.data.loader import Loader, ResidentLoader
 from resnet_cli.data.samples import Samples
 from resnet_cli.data.streaming import BadImages, StreamingLoader
-from resnet_cli.errors import UserError
+from resnet_cli.errors import DataError, UserError
 from resnet_cli.evaluation.protocol import ImageTest, PhotographTest, Protocol, Test
 from resnet_cli.evaluation.views import Views
 from resnet_cli.hardware import choose_compile, choose_device, choose_dtype, make_exact
@@ -72,6 +72,8 @@ def build(config: Config, console: Console) -> Parts:
     device = choose_device(config.device)
     dtype = choose_dtype(config.precision, device)
     dataset = load_dataset(config.dataset, console)
+    if not len(dataset.train):
+        raise DataError(f"{config.dataset.root} has no training images, only those of val/")
     if config.batch_size > len(dataset.train):
         raise UserError(f"batch_size={config.batch_size}: there are only {len(dataset.train):,} training images")
     normalizer = fit_normalizer(config.dataset.normalization, dataset.train).to(device)

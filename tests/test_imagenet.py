@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -227,6 +228,18 @@ def test_torchvisions_weights_are_measured_and_come_back(command: Command, photo
         assert np.allclose(theirs(pictures).softmax(dim=1).numpy(), file["scores"], atol=1e-5)
     again = command("resnet-eval", "--ckpt", back, *words)
     assert last_line(again) == last_line(shown)
+
+
+def test_validation_images_alone_are_enough_for_testing(command: Command, trained: list[Path], photographs: Path, tmp_path: Path) -> None:
+    """Most people have ImageNet's 6 GB of them."""
+    shutil.copytree(photographs / "val", tmp_path / "only" / "val")
+    root = f"dataset.root={tmp_path / 'only'}"
+    for views in ("single", "ten"):
+        alone = last_line(command("resnet-eval", "--ckpt", trained[0], root, "--views", views))
+        assert alone == last_line(command("resnet-eval", "--ckpt", trained[0], "--views", views))
+    check_refused(command("resnet-eval", "--ckpt", trained[0], root, "--bn", "population"), 3, "no training images")
+    refused = command("resnet-train", *SMALL, root, f"runs={tmp_path / 'runs'}")
+    assert refused.code == 3 and "no training images" in refused.err and not (tmp_path / "runs").exists()
 
 
 def test_a_bottleneck_must_say_where_its_stride_is(command: Command, tmp_path: Path) -> None:

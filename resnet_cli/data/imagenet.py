@@ -63,12 +63,12 @@ def open_folders(root: Path, *, reindex: bool = False, say: Say = lambda _: None
 
 
 def build(root: Path, layout: Layout, *, say: Say) -> Scanned:
-    """Scans and checks that every class has training images."""
+    """Scans and checks that every class has training images, if any has."""
     say(f"indexing {root} ({layout.name})")
     start = time.monotonic()
     scanned = layout.scan()
     empty = np.flatnonzero(np.bincount(scanned.train.labels, minlength=len(scanned.classes)) == 0)
-    if len(empty):
+    if 0 < len(empty) < len(scanned.classes):
         raise DataError(f"{root}: class {scanned.classes[empty[0]]} has no training image ({len(empty):,} such classes)")
     if not len(scanned.val):
         raise DataError(f"{root}: there is no validation image")

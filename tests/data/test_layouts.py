@@ -124,8 +124,8 @@ BREAKS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "empty root": ("shards", lambda root: [path.unlink() for path in root.iterdir()], r"looked for train/ and val/.*found nothing"),
     "unknown layout": (
         "folders",
-        lambda root: (root / "train").rename(root / "training"),
-        r"no images in classes in .*images: looked for train/ and val/ with a folder a class, Kaggle's .*; found training/, val/$",
+        lambda root: [(root / split).rename(root / f"{split}s") for split in ("train", "val")],
+        r"no images in classes in .*images: looked for train/ and val/ with a folder a class, Kaggle's .*; found trains/, vals/$",
     ),
     "one folder too high": (
         "folders",

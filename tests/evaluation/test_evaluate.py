@@ -172,6 +172,11 @@ def test_weights_of_other_classes_are_refused(command: Command, tmp_path: Path) 
     check_refused(command("resnet-eval", "--ckpt", tmp_path / "x.th", *FOREIGN), 2, "tells 100 classes apart, the data has 10")
 
 
+def test_cifar_networks_have_a_single_view(command: Command, trained: Path) -> None:
+    check_refused(command("resnet-eval", "--ckpt", folder(trained, 0), "--views", "dense"), 2, "section 4.2", "single view")
+    assert last_line(command("resnet-eval", "--ckpt", folder(trained, 0), "--views", "single"))["count"] == 150
+
+
 def test_a_folder_for_json_is_refused_before_measuring(command: Command, trained: Path, tmp_path: Path) -> None:
     check_refused(command("resnet-eval", "--ckpt", folder(trained, 0), "--json", tmp_path), 2, "--json")
 

@@ -14,13 +14,18 @@ def test_every_network_of_the_paper_is_there(command: Command) -> None:
     rows = {row["name"]: row for row in json.loads(command("resnet-info", "--json").out)}
     assert rows["resnet110"] | {"multiply_adds": 0} == {
         "name": "resnet110", "layers": 110, "shortcut": "A", "dataset": "cifar10", "input": 32,
-        "parameters": 1_727_962, "multiply_adds": 0, "paper_top1_error": 6.43, "paper_top5_error": None,
+        "stride_in": None, "parameters": 1_727_962, "multiply_adds": 0, "paper_top1_error": 6.43, "paper_top5_error": None,
     }  # fmt: skip
     for name, published in TABLE_1.items():
         assert rows[name]["multiply_adds"] / 1e9 == pytest.approx(published, abs=0.07), name  # 3.86 is the 3.8 of ResNet-50
         assert rows[name]["layers"] == int(name.removeprefix("resnet"))
     assert rows["plain34"]["multiply_adds"] == rows["resnet34"]["multiply_adds"]
     assert rows["resnet152"]["paper_top5_error"] == 5.71
+
+
+def test_torchvisions_stride_costs_more(command: Command) -> None:
+    (row,) = json.loads(command("resnet-info", "--json", "resnet50", "--stride-in", "3x3").out)
+    assert round(row["multiply_adds"] / 1e9, 1) == 4.1 and row["stride_in"] == "3x3"
 
 
 def test_multiply_adds_of_resnet20_by_hand(command: Command) -> None:

@@ -12,21 +12,24 @@ BASES = (Path(), Path("ILSVRC/Data/CLS-LOC"))  # below the root; Kaggle's archiv
 
 
 def recognise(root: Path) -> Layout | None:
-    """The layout, where both `train` and `val` have class folders."""
+    """The layout, where `train` and `val` have class folders; or `val` alone, which is enough for testing."""
     for base in (root / below for below in BASES):
-        classes = list_folders(base / "train")
-        if classes and (theirs := list_folders(base / "val")):
-            folders = [base / "train" / name for name in classes] + [base / "val" / name for name in theirs]
-            return Layout("class folders", (base / "train", base / "val", *folders), partial(scan, base))
+        train, val = (list_folders(base / split) for split in ("train", "val"))
+        alone = not (base / "train").exists()
+        if val and (train or alone):
+            splits = [base / "val"] if alone else [base / "train", base / "val"]
+            folders = [base / "train" / name for name in train] + [base / "val" / name for name in val]
+            return Layout("class folders" + (", validation images alone" if alone else ""), (*splits, *folders), partial(scan, base))
     return None
 
 
 def scan(base: Path) -> Scanned:
     """Every image of `base/train/<class>` and `base/val/<class>`. Raises DataError, OSError."""
-    classes = list_folders(base / "train")
     theirs = list_folders(base / "val")
+    ours = list_folders(base / "train")
+    classes = ours if (base / "train").exists() else theirs
     check_no_class_only_in_val(theirs, classes, where=base)
-    train, train_notes = scan_classes(base / "train", classes, present=set(classes))
+    train, train_notes = scan_classes(base / "train", classes, present=set(ours))
     val, val_notes = scan_classes(base / "val", classes, present=set(theirs))
     return Scanned(tuple(classes), train, val, (*train_notes, *val_notes))
 
