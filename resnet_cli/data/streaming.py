@@ -3,10 +3,12 @@
 Like the rest of `data`, a training batch is a pure function of the iteration: the workers have no state and no random numbers.
 """
 
+import atexit
 import itertools
 import signal
 import warnings
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -198,8 +200,24 @@ class ViewStream:
                 yield views, seen.labels.to(self.device), seen.indices
 
 
+OPEN: "weakref.WeakSet[Generator[Any]]" = weakref.WeakSet()  # streams somebody may still read
+
+
 def fetch(dataset: Dataset[Any], numbers: Any, *, workers: int, device: torch.device) -> Iterator[Any]:
     """`dataset[number]` for each number, in order, made ahead by worker processes. Raises DataError where nothing can be decoded."""
+    stream = read_ahead(dataset, numbers, workers=workers, device=device)
+    OPEN.add(stream)
+    return stream
+
+
+@atexit.register
+def close_streams() -> None:
+    """Sends the workers home. At exit Python would only ask them by SIGTERM, which they leave to the parent, and wait for ever."""
+    for stream in list(OPEN):
+        stream.close()
+
+
+def read_ahead(dataset: Dataset[Any], numbers: Any, *, workers: int, device: torch.device) -> Generator[Any]:
     warnings.filterwarnings("ignore", message="This DataLoader will create")  # more workers than cores: the user's to choose
     loader = DataLoader(
         dataset,

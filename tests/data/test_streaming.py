@@ -1,5 +1,7 @@
 """Batches from files against a loop over single photographs, whatever the number of workers; broken files stop the run or are told."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -127,3 +129,20 @@ def test_testing_sees_every_photograph_once_and_in_order(samples: Samples, worke
     assert torch.cat([indices for _, _, indices in seen]).tolist() == [0, 1, 2, 3, 4, 6, 7, 8]
     assert torch.cat([labels for _, labels, _ in seen]).tolist() == np.delete(samples.labels, 5).tolist()
     assert path in bad.found[0]
+
+
+LEAVES_IT_OPEN = """
+import sys
+from pathlib import Path
+from resnet_cli.data.imagenet import open_folders
+from tests.data.test_streaming import loader
+batches = loader(open_folders(Path(sys.argv[1])).train, workers=2)
+batches.batch(0)
+sys.batches = batches  # beyond the reach of a garbage collection at exit
+"""
+
+
+def test_a_process_ends_though_its_workers_ignore_sigterm(tmp_path: Path) -> None:
+    root = write_folders(tmp_path / "folders")
+    done = subprocess.run([sys.executable, "-c", LEAVES_IT_OPEN, str(root)], timeout=60, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
