@@ -25,7 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 from resnet_cli.data.crops import Augmentation
 from resnet_cli.data.datasets import DatasetName
 from resnet_cli.errors import UserError, did_you_mean
-from resnet_cli.schema import BOOKKEEPING, Config, DatasetConfig, ScheduleConfig, architecture, differences, flatten, to_plain
+from resnet_cli.schema import Config, DatasetConfig, ScheduleConfig, architecture, differences, flatten, to_plain, trained
 from resnet_cli.training.schedule import Rule
 
 PACKAGE = Path(__file__).resolve().parent
@@ -174,9 +174,10 @@ def to_config(composed: DictConfig) -> Config:
 
 
 def scaled(config: Config) -> Config:
-    """The config with `scale` multiplied into its iterations; milestones are fractions and move along."""
+    """The config with `scale` multiplied into its iterations; milestones are fractions and move along, a plateau's evaluations too."""
     schedule = dataclasses.replace(config.schedule, iterations=max(1, round(config.scale * config.schedule.iterations)))
-    return dataclasses.replace(config, schedule=schedule)
+    looks = config.scale if schedule.rule is Rule.plateau else 1  # patience counts evaluations
+    return dataclasses.replace(config, schedule=schedule, eval_every=max(1, round(looks * config.eval_every)))
 
 
 def check(config: Config) -> None:
@@ -228,14 +229,14 @@ def check_images(data: DatasetConfig) -> None:
 
 
 def run_name(config: Config, unchanged: Config, *, recipe: Sequence[str] = ()) -> Path:
-    """`cifar10/resnet56-A/schedule.iterations=4000/seed0`: the same training finds the same folder again, however it was typed.
+    """`cifar10/resnet56-A/schedule.iterations=4000/seed0`: the same choices find the same folder again, in whatever order they were typed.
 
     The part in the middle names the `recipe` (experiment and schedule, where chosen), and every value that is not as in
     `unchanged`: what these choices, model and dataset alone compose. It is left out where nothing differs.
     """
-    named = {"model.depth", "shortcut", "seed"} | BOOKKEEPING
-    new, old = flatten(to_plain(config)), flatten(to_plain(unchanged))
-    changed = [f"{key}={new[key]}" for key in sorted(new) if key not in named and new[key] != old[key]]
+    new, old = trained(to_plain(config)), trained(to_plain(unchanged))
+    named = {"model.depth", "shortcut", "seed"}
+    changed = [f"{key}={new[key]}" for key in sorted(new) if key not in named and new[key] != old.get(key)]
     middle = re.sub(r"[^\w.,=+-]+", "_", ",".join([*recipe, *changed]))
     if len(middle) > LONGEST:  # file systems stop at 255; config.yaml tells what it was
         middle = f"{middle[: LONGEST - 9]}-{hashlib.sha256(middle.encode()).hexdigest()[:8]}"

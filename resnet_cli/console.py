@@ -37,7 +37,8 @@ def rows(pairs: Sequence[tuple[str, str]]) -> str:
 class Console:
     """Prints, and keeps what it printed in `log` once `keep` has named a file."""
 
-    def __init__(self) -> None:
+    def __init__(self, command: str = "resnet-train") -> None:
+        self.command = command  # who speaks on stderr
         self.log: Path | None = None
         self.bar: tqdm[Any] | None = None
         self.shown: dict[str, float] = {}
@@ -56,7 +57,7 @@ class Console:
 
     def warn(self, text: str) -> None:
         """The same on stderr."""
-        print(f"resnet-train: {text}", file=sys.stderr, flush=True)
+        print(f"{self.command}: {text}", file=sys.stderr, flush=True)
         self.record(f"warning: {text}")
 
     def record(self, text: str) -> None:

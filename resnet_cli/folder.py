@@ -60,6 +60,7 @@ class RunFolder:
     def open(self, config: Config, *, data: dict[str, Any]) -> None:
         """Writes down which run the folder belongs to, and what its data turned out to be. Raises UserError where it is another's."""
         self.refuse_other(config)
+        self.refuse_other_data(data)
         if not self.data_file.exists():
             write_whole(self.data_file, json.dumps(data, indent=2) + "\n")
         if not self.config_file.exists():
@@ -77,6 +78,23 @@ class RunFolder:
             raise UserError(f"{self} holds a run of another config ({'; '.join(changed)}); move it away or choose another runs=")
         if config.resume == "never" and (self.result_file.exists() or self.checkpoints.exists()):
             raise UserError(f"resume=never, but {self} already holds this run; move it away or choose another runs=")
+
+    def refuse_other_data(self, data: dict[str, Any]) -> None:
+        """A folder belongs to one set of classes and images. Raises UserError saying where they differ."""
+        before = self.read_data()
+        for key in ("classes", "images") if before else ():
+            if before[key] != data[key]:
+                told = [len(one[key]) if key == "classes" else one[key] for one in (before, data)]
+                raise UserError(f"{self} holds a run on other data ({key}: {told[0]} -> {told[1]}); move it away or choose another runs=")
+
+    def read_data(self) -> dict[str, Any]:
+        """What the run's data was; empty where that is not written down. Raises UserError for a broken file."""
+        if not self.data_file.is_file():
+            return {}
+        try:
+            return dict(json.loads(self.data_file.read_text()))
+        except ValueError as error:
+            raise UserError(f"{self.data_file} is no JSON ({error}); delete it to have it written again") from error
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -19,6 +19,7 @@ from resnet_cli.paper.numbers import TABLES
 from resnet_cli.paper.plots import Plot, degradation, papers_figure
 from resnet_cli.paper.runs import Run, find
 from resnet_cli.paper.tables import make_table
+from resnet_cli.training.logbook import METRICS
 
 EXAMPLES = """examples:
   resnet-report runs                       everything below runs/, into report/
@@ -63,7 +64,7 @@ def main_checked(arguments: list[str]) -> int:
         options.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--out {options.out}: cannot make this folder: {error.strerror}") from error
-    empty = [root for root in options.runs if root.is_dir() and not any(run.folder.is_relative_to(root) for run in runs)]
+    empty = [root for root in options.runs if root.is_dir() and not any(root.rglob(METRICS)) and not any(root.rglob("*.json"))]
     notes += [f"{root}: no run is below it" for root in empty]
     datasets = list(dict.fromkeys(run.dataset for run in runs))
     if len(datasets) > 1:

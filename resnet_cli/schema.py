@@ -141,13 +141,20 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def trained(tree: dict[str, Any]) -> dict[str, Any]:
+    """What of a run's plain config says what is trained, under dotted keys. A plateau is looked for at evaluations, so there they count."""
+    flat = flatten(tree)
+    decides = {"eval_every"} if flat.get("schedule.rule") == Rule.plateau else set()
+    return {key: value for key, value in flat.items() if key not in BOOKKEEPING - decides}
+
+
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """`key: old -> new` for whatever tells two runs apart; bookkeeping does not. Keys that an older version did not have are as by default.
 
     Raises KeyError, TypeError or ValueError where `old` is no run of this version.
     """
-    old, new = flatten(to_plain(from_plain(old))), flatten(new)
-    keys = [key for key in new | old if key not in BOOKKEEPING and old.get(key) != new.get(key)]
+    old, new = trained(to_plain(from_plain(old))), trained(new)
+    keys = [key for key in new | old if old.get(key) != new.get(key)]
     return [f"{key}: {old.get(key)} -> {new.get(key)}" for key in keys]
 
 

@@ -9,7 +9,7 @@ import torch
 from resnet_cli import config as hydra_side
 from resnet_cli.data import cifar10
 from resnet_cli.data.datasets import DatasetName
-from resnet_cli.data.images import Dataset, Normalizer, fit_normalizer
+from resnet_cli.data.images import Dataset, Normalization, Normalizer, fit_normalizer
 from resnet_cli.errors import UserError
 from resnet_cli.evaluation.weights import load_weights, read, state_dict_of
 from resnet_cli.hardware import Precision
@@ -46,7 +46,14 @@ class Subject:
         """What it calls its classes; numbers where nobody has told it."""
         if self.classes is None and self.config.dataset.name is DatasetName.cifar10:
             return cifar10.CLASSES
-        return self.classes or tuple(map(str, range(self.network.architecture.num_classes)))
+        known = self.classes or ()
+        return known + tuple(map(str, range(len(known), self.network.architecture.num_classes)))
+
+    def refuse_mean_image(self) -> None:
+        """Raises UserError where the pixels' mean is one of a training set that is not at hand."""
+        data = self.config.dataset
+        if self.normalizer is None and data.normalization is Normalization.paper and data.name is not DatasetName.imagenet:
+            raise UserError(f"{self.path} does not hold the mean image of its training set; say dataset.normalization=cifar or imagenet")
 
     def pixels(self, dataset: Dataset) -> Normalizer:
         """How its pixels are normalised: as it says itself, else as its overrides do."""
@@ -58,12 +65,16 @@ def open_subject(path: Path, overrides: list[str]) -> Subject:
     path = resolve(path)
     content = read(path)
     if is_ours(content):
-        config = with_overrides(from_plain(content["config"]), overrides)
+        try:
+            trained = from_plain(content["config"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"checkpoint {path} was written by another version of resnet-train ({error})") from error
+        config = with_overrides(trained, overrides)
         classes = tuple(content["classes"]) if "classes" in content else None  # older checkpoints do not name them
         return Subject(path, config, build(path, config, content["network"]), Normalizer(**content["normalizer"]), classes)
     state = state_dict_of(content, path)
     given = {override.split("=")[0] for override in overrides}
-    if "model" not in given:
+    if not {"model", "dataset.normalization"} <= given:
         raise UserError(
             f"checkpoint {path} holds weights alone: say which network and how its pixels were normalised,"
             " as in model=resnet20 shortcut=A dataset.normalization=imagenet"

@@ -8,12 +8,13 @@ import torch
 
 from resnet_cli import summary
 from resnet_cli.console import Console, bold, duration, rows
+from resnet_cli.data.datasets import DatasetName
 from resnet_cli.errors import Failed, Stopped, UserError
 from resnet_cli.evaluation.weights import load_weights
 from resnet_cli.folder import RunFolder
 from resnet_cli.hardware import autocast
-from resnet_cli.parts import Parts, build
-from resnet_cli.schema import BOOKKEEPING, Config, differences, flatten, to_plain
+from resnet_cli.parts import Parts, build, load_dataset
+from resnet_cli.schema import Config, differences, to_plain, trained
 from resnet_cli.signals import stop_on_signal
 from resnet_cli.training import checkpoint
 from resnet_cli.training.step import TrainStep
@@ -28,6 +29,8 @@ def run(config: Config, folder: RunFolder, *, command: str, console: Console) ->
     finished = folder.read_result()
     folder.refuse_other(config)
     if finished is not None:
+        if config.dataset.name is DatasetName.imagenet and Path(config.dataset.root).expanduser().is_dir():  # maybe other data
+            folder.refuse_other_data(summary.data(load_dataset(config.dataset, console)))
         console.say(f"{folder} is finished: {summary.headline(finished)}")
         return finished
     parts = build(config, console)
@@ -44,7 +47,7 @@ def run(config: Config, folder: RunFolder, *, command: str, console: Console) ->
             every=Every(config.log_every, config.eval_every, config.checkpoint_every),
             folder=folder.path,
             identity={"config": to_plain(config), "command": command, "classes": list(parts.dataset.classes)},
-            hparams={key: value for key, value in flatten(to_plain(config)).items() if key not in BOOKKEEPING},
+            hparams=trained(to_plain(config)),
             console=console,
         )
         console.say(bold(f"{parts.network.architecture.name} on {config.dataset.name}, seed {config.seed}"))

@@ -187,6 +187,8 @@ def check_origin(destination: Path, origin: dict[str, Any]) -> None:
 def prepare(source: Path, destination: Path, *, reducer: Reducer, per_shard: int, workers: int) -> None:
     """Writes what is not there yet. Raises UserError, DataError, OSError."""
     folders = open_folders(source, say=lambda line: print(line, file=sys.stderr))
+    if not len(folders.train):
+        raise DataError(f"{source} has no training images, only those of val/: there is nothing to make shards for")
     for remark in folders.remarks:
         print(remark, file=sys.stderr)
     counts = {"classes": len(folders.classes), "train": len(folders.train), "val": len(folders.val)}

@@ -231,6 +231,12 @@ def test_what_does_not_fit_imagenet_is_one_clear_line(overrides: list[str], told
     assert told in str(refused.value)
 
 
+def test_a_scaled_plateau_is_looked_for_as_often() -> None:
+    run = composed("model=resnet18", "scale=0.05")
+    assert (run.schedule.iterations, run.eval_every, run.schedule.patience) == (30_000, 250, 10)
+    assert composed("scale=0.0625").eval_every == composed().eval_every  # milestones need no evaluations
+
+
 def test_one_wrong_run_stops_a_sweep_before_it_starts() -> None:
     with pytest.raises(UserError, match="resnet21"):
         jobs(["model=resnet20,resnet21"], multirun=True)

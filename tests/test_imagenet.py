@@ -162,7 +162,10 @@ def test_the_three_ways_of_testing(command: Command, trained: list[Path], tmp_pa
             assert one["top1_error"] == json.loads((run / "result.json").read_text())["final"]["val_error"]
     both = tmp_path / "both.npz"
     ensemble = last_line(command("resnet-eval", "--ckpt", *trained, "--views", views, *scales, "--predictions", both))
-    assert ensemble == last_line(command("resnet-eval", "--average", *kept))
+    about = tmp_path / "about.json"
+    assert ensemble == last_line(command("resnet-eval", "--average", *kept, "--json", about, "--predictions", tmp_path / "again.npz"))
+    told = json.loads(about.read_text())
+    assert (told["network"], told["views"], told["classes"], len(told["checkpoints"])) == ("resnet8-A + resnet8-A", views, 3, 2)
     with np.load(both) as file, np.load(kept[0]) as first, np.load(kept[1]) as second:
         assert file["scores"].dtype == np.float32 and file["scores"].shape == (4, 3)
         assert np.allclose(file["scores"], (first["scores"] + second["scores"]) / 2, atol=1e-6)
@@ -244,7 +247,11 @@ def test_validation_images_alone_are_enough_for_testing(command: Command, traine
 
 def test_a_bottleneck_must_say_where_its_stride_is(command: Command, tmp_path: Path) -> None:
     torch.save(ResNet(imagenet(50, shortcut=Shortcut.B, num_classes=3)).state_dict(), tmp_path / "x.pth")
-    check_refused(command("resnet-eval", "--ckpt", tmp_path / "x.pth", "model=resnet50"), 2, "say model.stride_in=3x3")
+    check_refused(
+        command("resnet-eval", "--ckpt", tmp_path / "x.pth", "model=resnet50", "dataset.normalization=imagenet"),
+        2,
+        "say model.stride_in=3x3",
+    )
 
 
 def test_what_cannot_be_tested_so_is_told(command: Command, trained: list[Path], tmp_path: Path) -> None:
@@ -257,12 +264,18 @@ def test_what_cannot_be_tested_so_is_told(command: Command, trained: list[Path],
     check_refused(command("resnet-eval", "--ckpt", trained[0], "--images", tmp_path), 3, "no picture")
     check_refused(command("resnet-eval", "--ckpt", trained[0], "--export", tmp_path / "x.onnx"), 2, ".onnx")
     check_refused(command("resnet-eval", "--ckpt", trained[0], "--bn-images", "5"), 2, "--bn population")
+    check_refused(command("resnet-eval", "--ckpt", *trained, "--export", tmp_path / "x.pth"), 2, "one network")
+    check_refused(
+        command("resnet-eval", "--ckpt", trained[0], "--images", tmp_path, "--views", "ten"), 2, "--views does not go with --images"
+    )
+    check_refused(command("resnet-eval", "--average", tmp_path / "a.npz", "--images", tmp_path), 2, "--images does not go with --average")
+    check_refused(command("resnet-eval", "--average", tmp_path / "a.npz", "--split", "val"), 2, "--split does not go with --average")
 
 
 def test_an_ensemble_tells_the_same_classes_apart(command: Command, trained: list[Path], tmp_path: Path) -> None:
     torch.save(ResNet(imagenet(18, shortcut=Shortcut.A, num_classes=5)).state_dict(), tmp_path / "five.pth")
     torch.save(ResNet(imagenet(18, shortcut=Shortcut.A, num_classes=3)).state_dict(), tmp_path / "three.pth")
-    words = ["model=resnet18", f"dataset.root={tmp_path}", "dataset.image_size=32"]
+    words = ["model=resnet18", f"dataset.root={tmp_path}", "dataset.image_size=32", "dataset.normalization=paper"]
     check_refused(
         command("resnet-eval", "--ckpt", tmp_path / "three.pth", tmp_path / "five.pth", *words), 2, "other classes apart (5)", "(3)"
     )
@@ -298,6 +311,31 @@ def test_counts_that_do_not_fit_are_one_line(command: Command, photographs: Path
         outcome = command(*words, override)
         assert outcome.code == 2 and part in outcome.err.splitlines()[-1], outcome.err
     assert not runs.exists()
+
+
+def test_a_folder_belongs_to_one_set_of_photographs(
+    command: Command, photographs: Path, tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = write_folders(tmp_path / "other")
+    for split in ("train", "val"):
+        (other / split / CLASSES[2]).rename(other / split / "n09999999")
+    words = ["resnet-train", *SMALL, f"runs={runs}", "dataset.workers=0"]
+    with monkeypatch.context() as patched:
+        kill_at(patched, 5)
+        command(*words, f"dataset.root={photographs}")
+    stopped = command(*words, f"dataset.root={other}")
+    assert stopped.code == 2 and "holds a run on other data (classes: 3 -> 3)" in stopped.err
+    assert command(*words, f"dataset.root={photographs}").code == 0
+    finished = command(*words, f"dataset.root={other}")
+    assert finished.code == 2 and "holds a run on other data" in finished.err
+    assert "is finished" in command(*words, f"dataset.root={photographs}").out
+
+
+def test_under_a_plateau_rule_the_evaluations_are_part_of_the_recipe(command: Command, photographs: Path, runs: Path) -> None:
+    words = [*SMALL, "schedule=imagenet", "schedule.iterations=8", "batch_size=4", f"dataset.root={photographs}", "dataset.workers=0"]
+    for every in (2, 4):
+        assert command("resnet-train", *words, f"eval_every={every}", f"runs={runs}").code == 0
+    assert len(list(runs.rglob("result.json"))) == 2
 
 
 def test_a_few_images_of_every_class(command: Command, photographs: Path, runs: Path) -> None:

@@ -22,6 +22,7 @@ ROOMS: dict[str, set[str]] = {
     "summary": {"models", "data", "training", "schema", "folder", "parts"},
     "worker": {"models", "data", "evaluation", "training", "schema", "folder", "parts", "summary"},
     "config": {"models", "data", "training", "schema"},
+    "bench": {"data", "evaluation", "parts", "subjects"},
     "subjects": {"models", "data", "evaluation", "training", "schema", "config"},
 }
 COMMANDS = {"train", "evaluate", "info", "report"}

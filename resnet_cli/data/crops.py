@@ -97,6 +97,7 @@ def between(limits: tuple[float, float], bits: int, *, lowest: int) -> float:
 def cut(photograph: Image, box: Box, *, size: int) -> NDArray[np.uint8]:
     """The pixels in `box`, resized to `size` x `size` (bilinear, antialiased): uint8 [size, size, 3].
 
-    The box is cut and resized in one step. Its pixels are those of resizing the whole photograph and cropping, without the work outside.
+    The box is cut and resized in one step: the pixels are those of resizing the whole photograph and cropping, without the work outside.
+    (torchvision's inception crop cuts first, so that its outermost pixels do not see what lies beyond the box.)
     """
     return np.asarray(photograph.resize((size, size), Resampling.BILINEAR, box=box))

@@ -9,10 +9,16 @@ from resnet_cli.errors import DataError
 
 
 def pictures(folder: Path) -> Samples:
-    """Every picture in `folder` and below, sorted by path; their labels mean nothing. Raises DataError where there are none."""
-    if not folder.is_dir():
-        raise DataError(f"--images {folder}: no such folder")
+    """Every picture in `folder` and below, sorted by path, or the one file it is. Their labels mean nothing.
+
+    Raises DataError where there are none.
+    """
     found = Gathering()
+    if folder.is_file():
+        found.add(folder.parent, [folder.name], labels=0)
+        return found.finish()
+    if not folder.is_dir():
+        raise DataError(f"--images {folder}: no such folder or file")
     for here, below, names in os.walk(folder):
         below.sort()
         found.add(Path(here), sorted(name for name in names if is_image(name)), labels=0)

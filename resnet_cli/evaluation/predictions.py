@@ -1,10 +1,12 @@
 """What a network said of every image, in a file: ensembles can be made later without the networks."""
 
 import io
+import json
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,16 +26,18 @@ class Predictions:
     scores: Tensor
     labels: Tensor
     paths: tuple[str, ...]
+    about: dict[str, Any] = field(default_factory=dict)  # which networks they are of, and how they were measured; plain values
 
 
 def write(predictions: Predictions, path: Path) -> None:
-    """Writes a NumPy .npz with `scores`, `labels` and `paths`, whole or not at all."""
+    """Writes a NumPy .npz with `scores`, `labels`, `paths` and `about` (as JSON), whole or not at all."""
     buffer = io.BytesIO()
     np.savez(
         buffer,
         scores=predictions.scores.float().cpu().numpy(),
         labels=predictions.labels.cpu().numpy(),
         paths=np.array(predictions.paths, dtype=np.str_),
+        about=np.array(json.dumps(predictions.about)),
     )
     write_whole(path, buffer.getvalue())
 
@@ -45,6 +49,7 @@ def read(path: Path) -> Predictions:
     try:
         with np.load(path, allow_pickle=False) as file:
             scores, labels, paths = file["scores"], file["labels"], file["paths"]
+            about = json.loads(str(file["about"])) if "about" in file else {}
     except KeyError as error:
         raise UserError(f"predictions {path}: holds no {error.args[0].split()[0]}; it should hold scores, labels and paths") from error
     except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:  # np.load on foreign or cut-off bytes
@@ -54,7 +59,7 @@ def read(path: Path) -> Predictions:
         raise UserError(f"predictions {path}: wants float32 scores [images, classes], int64 labels [images] and paths [images]")
     if not scores.size or labels.min() < 0 or labels.max() >= scores.shape[1]:
         raise UserError(f"predictions {path}: its {len(labels)} labels are not among its {scores.shape[1]} classes")
-    predictions = Predictions(torch.from_numpy(scores), torch.from_numpy(labels), tuple(paths.tolist()))
+    predictions = Predictions(torch.from_numpy(scores), torch.from_numpy(labels), tuple(paths.tolist()), about)
     if not all(((part.sum(dim=1) - 1).abs() < 1e-3).all() for part in predictions.scores.split(CHUNK)):
         raise UserError(f"predictions {path}: its scores are no probabilities (they do not add up to 1 for every image)")
     return predictions
@@ -64,12 +69,20 @@ def average(files: Sequence[Path]) -> Predictions:
     """An ensemble: the scores of several files averaged. Raises UserError where they are not of the same images and classes."""
     first, *others = files
     whole = read(first)
-    total = whole.scores.double()
+    total, abouts = whole.scores.double(), [whole.about]
     for path in others:
         other = read(path)
         check_same(whole, other, first=first, path=path)
         total += other.scores
-    return Predictions((total / len(files)).float(), whole.labels, whole.paths)
+        abouts.append(other.about)
+    return Predictions((total / len(files)).float(), whole.labels, whole.paths, joined(abouts))
+
+
+def joined(abouts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What is said of an ensemble: all networks and checkpoints, and what is alike for all."""
+    alike = {key: value for key, value in abouts[0].items() if all(about.get(key) == value for about in abouts)}
+    networks = " + ".join(str(about.get("network", "unknown")) for about in abouts)
+    return alike | {"network": networks, "checkpoints": [path for about in abouts for path in about.get("checkpoints", [])]}
 
 
 def check_same(one: Predictions, other: Predictions, *, first: Path, path: Path) -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d
 
+from resnet_cli.data.crops import resized
 from resnet_cli.hardware import autocast
 from resnet_cli.models.resnet import ResNet
 
@@ -29,12 +30,9 @@ class Views(StrEnum):
 
 def resize_shorter(image: Image.Image, side: int) -> Image.Image:
     """The image with its shorter side at `side` pixels, bilinear, the aspect kept; the longer side is rounded down."""
-    short, long = sorted(image.size)
-    if short == side:
+    if min(image.size) == side:
         return image
-    other = side * long // short
-    width, height = (side, other) if image.width <= image.height else (other, side)
-    return image.resize((width, height), Image.Resampling.BILINEAR)
+    return image.resize(resized(*image.size, side), Image.Resampling.BILINEAR)
 
 
 def whole(image: Image.Image) -> Tensor:

@@ -22,12 +22,12 @@ def show_on_board(pictures: Mapping[Path, str], runs: Sequence[Run]) -> list[Pat
     for run in runs:
         above = [folder for folder in run.folder.resolve().parents if folder.name == run.dataset.partition("-")[0]]
         if above and any(run.folder.glob(EVENTS)):
-            homes[above[0] / FOLDER] = run.dataset
+            homes[above[0] / FOLDER] = above[0].name
     for home, dataset in homes.items():
         for old in home.glob(EVENTS):
             old.unlink()
         board = FileWriter(str(home))
-        for path in (path for path, of in pictures.items() if of == dataset):
+        for path in (path for path, of in pictures.items() if of.partition("-")[0] == dataset):
             board.add_summary(Summary(value=[Summary.Value(tag=path.stem, image=encoded(path))]), 0)
         board.close()
     return list(homes)

@@ -31,6 +31,8 @@ def report(
         measured = [one for one in evaluations if one.dataset == dataset]
         blocks += [evaluations_table(measured), Text(MEASURED)] if measured else []
         blocks += sources(made)
+    for dataset in dict.fromkeys(one.dataset for one in evaluations if not any(run.dataset == one.dataset for run in runs)):
+        blocks += [Heading(title_of(dataset)), evaluations_table([one for one in evaluations if one.dataset == dataset]), Text(MEASURED)]
     for plot in by_name.values():
         blocks += [Heading(plot.title), *picture(plot)]
     for table in tables:
@@ -52,7 +54,11 @@ def table_page(table: Table) -> list[Block]:
     """A table with its title above, and what made ours beneath."""
     explained: list[Block] = [Text(DIFFERENCE), *([Text(TEST_SERVER)] if table.paper.ensemble else [])]
     number, views = table.paper.number, table.paper.views
-    measure = "" if views is None else f" Between them `resnet-eval --ckpt RUN --views {views} --json RUN/{views}.json` for each run."
+    measure = (
+        ""
+        if views is None
+        else f" Between them `resnet-eval --ckpt RUN --views {views} --bn population --json RUN/{views}.json` of each run."
+    )
     heading = Heading(f"Table {number}: {table.paper.title}")
     return [heading, table.grid(), *explained, *sources(table.sources), Text(redo(f"table{number}", table.paper.dataset) + measure)]
 

@@ -23,15 +23,22 @@ class Evaluation:
     scales: tuple[int, ...]  # shorter sides, where several were averaged
     errors: dict[str, float]  # top-1, top-5
     count: int
-    run: Run | None  # the one run it measured, where it is known
+    bn: str  # which BN statistics, where not the running averages
+    runs: tuple[Run, ...]  # those it measured, as far as they are known
+
+    @property
+    def run(self) -> Run | None:
+        """The one run it measured."""
+        return self.runs[0] if len(self.checkpoints) == len(self.runs) == 1 else None
 
     @property
     def told(self) -> str:
         """What was measured, in words."""
         scales = f" at {', '.join(map(str, self.scales))}" if self.scales else ""
+        statistics = f", BN {self.bn}" if self.bn else ""
         files = ", ".join(sorted({path.name for path in self.checkpoints} - {"last.pt"}))
         unfinished = f", of a run at {self.run.iteration:,} of {self.run.iterations:,}" if self.run and not self.run.result else ""
-        return f"{self.views}{scales}, {self.split}, {self.count:,} images" + (f", {files}" if files else "") + unfinished
+        return f"{self.views}{scales}, {self.split}, {self.count:,} images{statistics}" + (f", {files}" if files else "") + unfinished
 
 
 def find_evaluations(roots: Iterable[Path], runs: Sequence[Run]) -> tuple[list[Evaluation], list[str]]:
@@ -52,9 +59,13 @@ def find_evaluations(roots: Iterable[Path], runs: Sequence[Run]) -> tuple[list[E
 
 
 def read_evaluation(path: Path, content: dict[str, object], folders: dict[Path, Run]) -> Evaluation:
-    """One file. A single checkpoint belongs to the run whose folder it lies in, or to that in which the file itself lies."""
+    """One file. A checkpoint belongs to the run whose folder it lies in; a single one also to that in which the file itself lies."""
     checkpoints = tuple(Path(str(one)) for one in list(content["checkpoints"]))  # type: ignore[call-overload]
-    homes = [*checkpoints[0].resolve().parents, *path.resolve().parents] if len(checkpoints) == 1 else []
+    homes = [list(one.resolve().parents) for one in checkpoints]
+    if len(homes) == 1:
+        homes[0] += path.resolve().parents
+    measured = [next((folders[home] for home in above if home in folders), None) for above in homes]
+    bn = str(content.get("bn", ""))
     return Evaluation(
         path,
         str(content["network"]),
@@ -65,5 +76,6 @@ def read_evaluation(path: Path, content: dict[str, object], folders: dict[Path, 
         tuple(content.get("scales") or ()),  # type: ignore[arg-type]
         {"top-1": float(content["top1_error"]), "top-5": float(content["top5_error"])},  # type: ignore[arg-type]
         int(content["count"]),  # type: ignore[call-overload]
-        next((folders[home] for home in homes if home in folders), None),
+        "" if bn == "running averages" else bn,
+        tuple(run for run in measured if run),
     )

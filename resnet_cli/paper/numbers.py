@@ -10,8 +10,11 @@ RECIPE: dict[str, object] = {"optimizer.lr": 0.1, "optimizer.momentum": 0.9, "op
 RECIPE |= {"schedule.gamma": 0.1, "dataset.train_images": None, "dataset.test_images": None}
 RECIPES: dict[str, dict[str, object]] = {
     "cifar10": RECIPE | {"batch_size": 128, "schedule.milestones": [0.5, 0.75], "dataset.normalization": "paper"},
-    "imagenet": RECIPE | {"batch_size": 256, "dataset.image_size": 224, "dataset.augmentation": "paper"},
+    "imagenet": RECIPE
+    | {"batch_size": 256, "dataset.image_size": 224, "dataset.augmentation": "paper", "dataset.normalization": "paper"}
+    | {"schedule.rule": "plateau", "model.stride_in": "1x1", "model.stem": None, "model.num_classes": None},
 }
+WARMED_UP = (110, 1202)  # layers; section 4.2
 
 
 ENSEMBLE = "ensemble"  # what Table 5 calls a network: any of ours averaged

@@ -65,12 +65,13 @@ def running(run: Run) -> str:
 def fits(one: Evaluation, paper: PublishedTable, published: Published) -> bool:
     """Whether an evaluation belongs in a line: same data, same views, the paper's recipe, and an ensemble where one is asked for."""
     network = ENSEMBLE if len(one.checkpoints) > 1 else one.network
-    deviates = bool(one.run and one.run.deviations) or one.split == "train"
+    deviates = any(run.deviations for run in one.runs) or one.split == "train"
     return (one.dataset, one.views, network) == (paper.dataset, paper.views, published.network) and not deviates
 
 
 def of_evaluations(paper: PublishedTable, evaluations: Sequence[Evaluation]) -> list[Ours]:
-    """Evaluations of networks that differ by seed alone together; ensembles each for itself."""
+    """Evaluations of networks that differ by seed alone together; ensembles each for itself. A checkpoint counts once in each way."""
+    evaluations = list({(one.told, one.network, one.checkpoints): one for one in evaluations}.values())
 
     def kind(one: Evaluation) -> tuple[int, str, str]:
         longest_first, recipe = (-one.run.iterations, one.run.recipe) if one.run else (0, "")

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from resnet_cli.paper.numbers import FULL_ITERATIONS, RECIPES
-from resnet_cli.schema import BOOKKEEPING, architecture, flatten, from_plain, to_plain
+from resnet_cli.paper.numbers import FULL_ITERATIONS, RECIPES, WARMED_UP
+from resnet_cli.schema import architecture, flatten, from_plain, to_plain, trained
 from resnet_cli.training.logbook import METRICS, read_metrics
 
 TRAINING = "train/error"
@@ -69,7 +69,7 @@ class Run:
 
 def find(roots: Iterable[Path]) -> tuple[list[Run], list[str]]:
     """Every run below `roots`, plain before residual, shallow before deep; and what had to be passed over, in words."""
-    runs: dict[tuple[str, int], Run] = {}
+    runs: dict[tuple[str, str, int], Run] = {}
     notes: list[str] = []
     for folder in sorted({path.parent for root in roots for path in root.rglob(METRICS)}):
         try:
@@ -82,7 +82,7 @@ def find(roots: Iterable[Path]) -> tuple[list[Run], list[str]]:
             notes.append(f"{run.network}, seed {run.seed}: {' '.join(words)}")
         if broken:
             notes.append(f"{folder / METRICS}: {broken} line(s) could not be read and were passed over")
-        twin = runs.setdefault((run.recipe, run.seed), run)
+        twin = runs.setdefault((run.dataset, run.recipe, run.seed), run)
         if twin is not run:
             notes.append(f"{run.folder} is the same recipe and seed as {twin.folder}, and does not count again")
     return sorted(runs.values(), key=place), notes
@@ -102,10 +102,12 @@ def read_run(folder: Path) -> tuple[Run, int]:
     config = flatten(tree)
     dataset, iterations = data_name(config["dataset.name"], classes_of(folder, result)), config["schedule.iterations"]
     network = result["network"] if result else architecture(from_plain(tree), num_classes=10).name
-    every = flatten(to_plain(from_plain(tree)))  # keys that an older version did not have are as by default
-    recipe = json.dumps({key: value for key, value in every.items() if key not in BOOKKEEPING | {"seed"}}, sort_keys=True)
+    every = trained(to_plain(from_plain(tree)))  # keys that an older version did not have are as by default
+    recipe = json.dumps({key: value for key, value in every.items() if key != "seed"}, sort_keys=True)
     setting = folder.parent.name if folder.parent.name != network else ""
     papers = RECIPES.get(dataset, {})
+    if dataset == "cifar10":
+        papers = papers | {"schedule.warmup_lr": 0.01 if config["model.depth"] in WARMED_UP else None}
     deviations = tuple(f"{key}={config[key]}" for key, value in papers.items() if key in config and config[key] != value)
     return Run(folder, network, dataset, config["seed"], recipe, setting, deviations, iterations, metrics, result), broken
 

@@ -35,7 +35,7 @@ class Plateau:
 
     def look(self, seen: Watched, error: float) -> Watched:
         """What has been seen after one more evaluation, of `error` percent."""
-        if error <= seen.best - self.progress:
+        if seen.best - error >= self.progress - 1e-9:  # errors are counts over counts: 50.1 - 50.0 must be 0.1
             return Watched(error, 0, seen.fallen)
         if seen.waited + 1 < self.patience:
             return Watched(seen.best, seen.waited + 1, seen.fallen)

@@ -186,11 +186,11 @@ class Trainer:
         self.network.train()
         now.last |= values
         error = values[f"{self.chosen_on}/error"]
+        if self.schedule.plateau and not now.warming:  # before anything is saved
+            self.look_for_plateau(self.schedule.plateau, error)
         if now.best_error is None or error < now.best_error:
             now.best_error, now.best_iteration = error, now.iteration
             checkpoint.save(self.checkpoints / checkpoint.BEST, self.state())
-        if self.schedule.plateau and not now.warming:
-            self.look_for_plateau(self.schedule.plateau, error)
         return values
 
     def look_for_plateau(self, plateau: Plateau, error: float) -> None:

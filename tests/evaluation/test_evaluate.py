@@ -15,6 +15,7 @@ from resnet_cli.models.resnet import ResNet
 from tests.conftest import TINY, Command, Outcome, check_refused, spawn
 
 FOREIGN = ["model=resnet20", "shortcut=B", "dataset=synthetic", "dataset.test_images=200", "dataset.train_images=100", "device=cpu"]
+FOREIGN += ["dataset.normalization=paper"]
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +111,9 @@ def expected(network: ResNet) -> dict[str, Any]:
 
 def test_weights_alone_need_a_model(command: Command, network: ResNet, tmp_path: Path) -> None:
     torch.save(network.state_dict(), tmp_path / "x.th")
-    check_refused(command("resnet-eval", "--ckpt", tmp_path / "x.th"), 2, "say which network", "dataset.normalization=imagenet")
+    for given in ([], ["model=resnet20"], ["dataset.normalization=cifar"]):
+        refused = command("resnet-eval", "--ckpt", tmp_path / "x.th", *given)
+        check_refused(refused, 2, "say which network", "dataset.normalization=imagenet")
 
 
 def test_another_architecture_names_the_first_keys_and_shapes(command: Command, network: ResNet, tmp_path: Path) -> None:

@@ -60,6 +60,12 @@ def test_the_rate_falls_at_plateaus(errors: list[float], expected: list[int]) ->
     assert falls(errors) == expected
 
 
+def test_one_image_of_a_thousand_is_a_tenth_of_a_point() -> None:
+    rule = Plateau(patience=2, progress=0.1, drops=3)
+    for wrong in range(1, 1000):
+        assert rule.look(Watched(best=100 * (wrong + 1) / 1000), 100 * wrong / 1000).waited == 0, wrong
+
+
 def test_a_fall_divides_the_rate() -> None:
     schedule = Schedule(0.1, 600_000, 0.1, plateau=Plateau(10, 0.1, 3))
     assert [schedule.lr_at(1, fallen=fallen) for fallen in range(4)] == pytest.approx([0.1, 0.01, 0.001, 0.0001])

@@ -27,7 +27,7 @@ def recognise(root: Path) -> Layout:
 
 
 def look(root: Path) -> Layout | None:
-    for recognise_one in (folders.recognise, kaggle.recognise, shards.recognise, official.recognise):
+    for recognise_one in (folders.recognise, kaggle.recognise, shards.recognise, official.recognise, folders.recognise_val):
         layout = recognise_one(root)
         if layout is not None:
             return layout

@@ -12,14 +12,22 @@ BASES = (Path(), Path("ILSVRC/Data/CLS-LOC"))  # below the root; Kaggle's archiv
 
 
 def recognise(root: Path) -> Layout | None:
-    """The layout, where `train` and `val` have class folders; or `val` alone, which is enough for testing."""
+    """The layout, where both `train` and `val` have class folders."""
     for base in (root / below for below in BASES):
-        train, val = (list_folders(base / split) for split in ("train", "val"))
-        alone = not (base / "train").exists()
-        if val and (train or alone):
-            splits = [base / "val"] if alone else [base / "train", base / "val"]
-            folders = [base / "train" / name for name in train] + [base / "val" / name for name in val]
-            return Layout("class folders" + (", validation images alone" if alone else ""), (*splits, *folders), partial(scan, base))
+        classes = list_folders(base / "train")
+        if classes and (theirs := list_folders(base / "val")):
+            folders = [base / "train" / name for name in classes] + [base / "val" / name for name in theirs]
+            return Layout("class folders", (base / "train", base / "val", *folders), partial(scan, base))
+    return None
+
+
+def recognise_val(root: Path) -> Layout | None:
+    """The layout, where there is nothing but `val` with class folders: enough for testing."""
+    for base in (root / below for below in BASES):
+        classes = list_folders(base / "val")
+        if classes and not (base / "train").exists():
+            folders = [base / "val" / name for name in classes]
+            return Layout("class folders, validation images alone", (base / "val", *folders), partial(scan, base))
     return None
 
 
