@@ -96,7 +96,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[Path], list[st
     what.add_argument("--average", nargs="+", type=Path, metavar="NPZ", help="the ensemble of scores that --predictions kept")
     parser.add_argument("--split", choices=("test", "val", "train"), help="which images (default: test; for ImageNet val)")
     parser.add_argument("--views", choices=[str(one) for one in Views], help="of photographs (default: single, the centre crop)")
-    parser.add_argument("--scales", nargs="+", type=int, metavar="SIDE", help="shorter sides of --views dense (default: the paper's five)")
+    parser.add_argument("--scales", nargs="+", metavar="SIDE", help="shorter sides of --views dense (default: the paper's five)")
     parser.add_argument("--bn", choices=("running", "population"), help="which BN statistics (default: the running averages)")
     parser.add_argument("--bn-images", type=int, metavar="N", help="with --bn population: from so many training images (default: all)")
     parser.add_argument("--predictions", type=Path, metavar="NPZ", help="keep every image's scores in FILE.npz")
@@ -109,6 +109,9 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[Path], list[st
     is_override = {word: "=" in word and "/" not in word.split("=")[0] and not Path(word).exists() for word in words}
     paths = [Path(word).expanduser() for word in words if not is_override[word]]
     overrides = hydra_side.quote_paths([word for word in words if is_override[word]] + options.overrides)
+    if options.scales:  # it, too, swallows the overrides behind it
+        overrides += hydra_side.quote_paths([word for word in options.scales if "=" in word])
+        options.scales = [read_side(word) for word in options.scales if "=" not in word]
     if options.ckpt and not paths:
         raise UserError("--ckpt: name a run folder or a checkpoint file")
     instead = "--average" if options.average else "--images" if options.images else ""
@@ -129,6 +132,12 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[Path], list[st
         if len(paths) > 1:
             raise UserError(f"--export: one network goes into one file, here are {len(paths)}")
     return options, paths, overrides
+
+
+def read_side(word: str) -> int:
+    if not word.isdigit():
+        raise UserError(f"--scales {word}: expected pixels, as in --scales 224 256 384")
+    return int(word)
 
 
 def show_pictures(found: dict[str, list[tuple[str, float]]]) -> None:

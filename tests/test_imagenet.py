@@ -258,6 +258,9 @@ def test_what_cannot_be_tested_so_is_told(command: Command, trained: list[Path],
     check_refused(
         command("resnet-eval", "--ckpt", trained[0], "--views", "dense", "--scales", "16", "64"), 2, "--scales 16: must be at least 32"
     )
+    check_refused(command("resnet-eval", "--ckpt", trained[0], "--views", "dense", "--scales", "big"), 2, "--scales big: expected pixels")
+    few = command("resnet-eval", "--ckpt", trained[0], "--views", "dense", "--scales", "32", "dataset.test_images=2")
+    assert last_line(few)["count"] == 2
     check_refused(command("resnet-eval", "--ckpt", trained[0], "--scales", "64"), 2, "--scales belongs to --views dense")
     check_refused(command("resnet-eval", "--ckpt", trained[0], "--split", "test"), 2, "no public labels")
     check_refused(command("resnet-eval", "--ckpt", trained[0], "--images", tmp_path / "nowhere"), 3, "no such folder")
