@@ -88,9 +88,10 @@ def job(overrides: list[str]) -> Job:
     unchanged = to_config(compose(list(words)))
     chosen = {override.key_or_group: str(override.value()) for override in words.values()}
     recipe = [chosen[group] for group in ("experiment", "schedule") if chosen.get(group, config.dataset.name) != config.dataset.name]
-    without = to_config(compose([word for word, override in words.items() if override.key_or_group != "experiment"]))
-    if "experiment" in chosen and not differences(to_plain(without), to_plain(unchanged)):
-        recipe.remove(chosen["experiment"])  # it only says which networks to train, and shares their runs with other experiments
+    if "experiment" in chosen:
+        without = to_config(compose([word for word, override in words.items() if override.key_or_group != "experiment"]))
+        if not differences(to_plain(without), to_plain(unchanged)):
+            recipe.remove(chosen["experiment"])  # it only says which networks to train, and shares their runs with other experiments
     return Job(config, Path(config.runs).expanduser() / run_name(config, unchanged, recipe=recipe), overrides)
 
 
