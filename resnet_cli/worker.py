@@ -120,6 +120,7 @@ def rehearse(config: Config, folder: RunFolder, *, console: Console, steps: int 
             began = time.perf_counter()
         eager(*parts.loader.batch(iteration), lr=0.0)
     eager.read()
+    parts.loader.close()
     each = (time.perf_counter() - began) / steps
     size = parts.dataset.image_size
     images = torch.zeros(max(20, 500 * 32 * 32 // size**2), 3, size, size, device=parts.device)

@@ -21,6 +21,8 @@ class Loader(Protocol):
 
     def batch(self, iteration: int) -> tuple[Tensor, Tensor]: ...
 
+    def close(self) -> None: ...
+
 
 @dataclass
 class ResidentLoader:
@@ -43,6 +45,9 @@ class ResidentLoader:
         indices, epochs = _to(indices, device), _to(epochs, device)
         images = self.normalizer(self.split.images[indices])
         return crop_and_flip(images, *draw_crops_and_flips(indices, epochs, seed=self.seed)), self.split.labels[indices]
+
+    def close(self) -> None:
+        """Nothing runs beside this process."""
 
 
 def _to(tensor: Tensor, device: torch.device) -> Tensor:

@@ -5,9 +5,9 @@ Like the rest of `data`, a training batch is a pure function of the iteration: t
 
 import atexit
 import itertools
+import multiprocessing
 import signal
 import warnings
-import weakref
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -116,7 +116,7 @@ class StreamingLoader:
     bad: BadImages = field(default_factory=BadImages)
 
     def __post_init__(self) -> None:
-        self.ahead: Iterator[Crops] = iter(())
+        self.ahead: Generator[Crops] | None = None
         self.next_iteration = -1
 
     @property
@@ -129,7 +129,8 @@ class StreamingLoader:
 
         Raises DataError for an image that cannot be decoded, unless it is to be skipped.
         """
-        if iteration != self.next_iteration:
+        if self.ahead is None or iteration != self.next_iteration:
+            self.close()
             dataset = Cropping(self.samples, self.augmentation, self.image_size, self.batch_size, self.seed)
             self.ahead = fetch(dataset, itertools.count(iteration), workers=self.workers, device=self.device)
         crops = next(self.ahead)
@@ -137,10 +138,16 @@ class StreamingLoader:
         self.bad.tell(crops.failures)
         images, labels, indices, epochs = (part.to(self.device, non_blocking=True) for part in crops[:4])
         hashes = sample_hashes(indices, epochs, seed=self.seed)
-        pixels = self.normalizer(flip_some(images.permute(0, 3, 1, 2), hashes))
-        if self.augmentation is Augmentation.paper:
-            pixels += colour_noise(hashes) / self.normalizer.std
-        return pixels, labels
+        mean, std = self.normalizer.mean, self.normalizer.std
+        shift = colour_noise(hashes) - mean if self.augmentation is Augmentation.paper else -mean
+        pixels = flip_some(images.permute(0, 3, 1, 2), hashes).float()
+        return pixels.mul_(1 / (255 * std)).add_(shift / std), labels  # (x / 255 + noise - mean) / std
+
+    def close(self) -> None:
+        """Sends the workers home; `batch` would call others."""
+        if self.ahead is not None:
+            self.ahead.close()
+            self.ahead = None
 
     @property
     def device(self) -> torch.device:
@@ -200,27 +207,11 @@ class ViewStream:
                 yield views, seen.labels.to(self.device), seen.indices
 
 
-OPEN: "weakref.WeakSet[Generator[Any]]" = weakref.WeakSet()  # streams somebody may still read
-
-
-def fetch(dataset: Dataset[Any], numbers: Any, *, workers: int, device: torch.device) -> Iterator[Any]:
+def fetch(dataset: Dataset[Any], numbers: Any, *, workers: int, device: torch.device) -> Generator[Any]:
     """`dataset[number]` for each number, in order, made ahead by worker processes. Raises DataError where nothing can be decoded."""
-    stream = read_ahead(dataset, numbers, workers=workers, device=device)
-    OPEN.add(stream)
-    return stream
-
-
-@atexit.register
-def close_streams() -> None:
-    """Sends the workers home. At exit Python would only ask them by SIGTERM, which they leave to the parent, and wait for ever."""
-    for stream in list(OPEN):
-        stream.close()
-
-
-def read_ahead(dataset: Dataset[Any], numbers: Any, *, workers: int, device: torch.device) -> Generator[Any]:
     warnings.filterwarnings("ignore", message="This DataLoader will create")  # more workers than cores: the user's to choose
     loader = DataLoader(
-        dataset,
+        Telling(dataset),
         batch_size=None,
         sampler=numbers,
         num_workers=workers,
@@ -228,10 +219,23 @@ def read_ahead(dataset: Dataset[Any], numbers: Any, *, workers: int, device: tor
         pin_memory=device.type == "cuda",
         worker_init_fn=leave_signals_to_the_parent,
     )
-    try:
-        yield from loader
-    except DataError as error:  # from a worker it comes with its traceback in front
-        raise DataError(str(error).splitlines()[-1].rpartition("DataError: ")[2]) from error
+    for item in loader:
+        if isinstance(item, DataError):
+            raise item
+        yield item
+
+
+@dataclass(frozen=True)
+class Telling(Dataset[Any]):
+    """Hands a DataError over instead of raising it: PyTorch would pack its traceback into the message and keep the workers in a cycle."""
+
+    dataset: Dataset[Any]
+
+    def __getitem__(self, number: int) -> Any:
+        try:
+            return self.dataset[number]
+        except DataError as error:
+            return error.with_traceback(None)
 
 
 def as_it_is(value: Any) -> Any:
@@ -242,3 +246,12 @@ def leave_signals_to_the_parent(_: int) -> None:
     """A signal may reach the whole process group; the trainer decides what it means, and its end is theirs."""
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         signal.signal(signum, signal.SIG_IGN)
+
+
+@atexit.register
+def end_workers() -> None:
+    """Ends workers somebody still holds. Python would ask them by SIGTERM, which they leave to the parent, and wait for ever."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch would report their death as an error
+    for child in multiprocessing.active_children():
+        if child.daemon:
+            child.kill()

@@ -102,6 +102,7 @@ class Trainer:
                 self.console.advance(now.iteration)
                 self.look(end=now.iteration == last)
         finally:
+            self.loader.close()
             self.logbook.close()
             self.console.stop()
 

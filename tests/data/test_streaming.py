@@ -1,7 +1,9 @@
 """Batches from files against a loop over single photographs, whatever the number of workers; broken files stop the run or are told."""
 
+import multiprocessing
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -88,8 +90,8 @@ def break_one(samples: Samples, index: int) -> str:
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_corrupt_photograph_stops_the_run_with_its_path(samples: Samples, workers: int) -> None:
     path = break_one(samples, 5)
-    with pytest.raises(DataError) as told:
-        epoch(loader(samples, workers=workers))
+    with pytest.raises(DataError) as told, closing(loader(samples, workers=workers)) as batches:
+        epoch(batches)
     assert path in str(told.value) and "\n" not in str(told.value)
 
 
@@ -100,6 +102,7 @@ def test_a_skipped_photograph_is_counted_once_and_the_batch_is_full(samples: Sam
     for iteration in range(9):  # four epochs
         images, labels = batches.batch(iteration)
         assert len(images) == len(labels) == 4
+    batches.close()
     assert len(bad.found) == len(warned) == 1 and path in bad.found[0]
     assert batches.count == 9  # the order is as it was; the next photograph stands in
 
@@ -107,16 +110,18 @@ def test_a_skipped_photograph_is_counted_once_and_the_batch_is_full(samples: Sam
 def test_too_many_are_too_many(samples: Samples) -> None:
     for index in range(3):
         break_one(samples, index)
-    with pytest.raises(DataError, match=r"more than dataset\.max_skipped=2 images are broken"):
-        epoch(loader(samples, bad=BadImages(skip=True, cap=2)))
+    told = pytest.raises(DataError, match=r"more than dataset\.max_skipped=2 images are broken")
+    with told, closing(loader(samples, workers=1, bad=BadImages(skip=True, cap=2))) as batches:
+        epoch(batches)
 
 
 def test_nothing_but_broken_photographs_is_told_in_one_line(samples: Samples) -> None:
     for index in range(9):
         break_one(samples, index)
-    with pytest.raises(DataError) as told:
-        loader(samples, workers=1, bad=BadImages(skip=True, cap=100)).batch(0)
+    with pytest.raises(DataError) as told, closing(loader(samples, workers=1, bad=BadImages(skip=True, cap=100))) as batches:
+        batches.batch(0)
     assert "is no readable image" in str(told.value) and "\n" not in str(told.value)
+    assert told.value.__traceback__ and not multiprocessing.active_children()  # an error that is held holds no worker
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -133,6 +138,7 @@ def test_testing_sees_every_photograph_once_and_in_order(samples: Samples, worke
 
 LEAVES_IT_OPEN = """
 import sys
+from contextlib import closing
 from pathlib import Path
 from resnet_cli.data.imagenet import open_folders
 from tests.data.test_streaming import loader
@@ -141,8 +147,26 @@ batches.batch(0)
 sys.batches = batches  # beyond the reach of a garbage collection at exit
 """
 
+# A traceback holds every frame it went through, and so whatever reads there.
+KEEPS_THE_TRACEBACK = """
+import sys
+from contextlib import closing
+from pathlib import Path
+from resnet_cli.data.imagenet import open_folders
+from resnet_cli.errors import DataError
+from tests.data.test_streaming import break_one, loader
+samples = open_folders(Path(sys.argv[1])).train
+for index in range(len(samples)):
+    break_one(samples, index)
+try:
+    loader(samples, workers=2).batch(0)
+except DataError as error:
+    sys.error = error
+"""
 
-def test_a_process_ends_though_its_workers_ignore_sigterm(tmp_path: Path) -> None:
+
+@pytest.mark.parametrize("program", [LEAVES_IT_OPEN, KEEPS_THE_TRACEBACK])
+def test_a_process_ends_though_its_workers_ignore_sigterm(tmp_path: Path, program: str) -> None:
     root = write_folders(tmp_path / "folders")
-    done = subprocess.run([sys.executable, "-c", LEAVES_IT_OPEN, str(root)], timeout=60, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", program, str(root)], timeout=60, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
