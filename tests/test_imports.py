@@ -21,7 +21,8 @@ ROOMS: dict[str, set[str]] = {
     "parts": {"models", "data", "evaluation", "training", "schema"},
     "summary": {"models", "data", "training", "schema", "folder", "parts"},
     "worker": {"models", "data", "evaluation", "training", "schema", "folder", "parts", "summary"},
-    "config": {"models", "data", "training", "schema"},
+    "checks": {"data", "schema", "training"},
+    "config": {"checks", "models", "data", "training", "schema"},
     "bench": {"data", "evaluation", "parts", "subjects"},
     "subjects": {"models", "data", "evaluation", "training", "schema", "config"},
 }

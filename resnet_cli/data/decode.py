@@ -1,6 +1,7 @@
 """Bytes -> picture: the one place where images are decoded."""
 
 import io
+import struct
 import warnings
 
 import numpy as np
@@ -58,5 +59,5 @@ def orientation(image: Image.Image) -> int:
     """EXIF's orientation, 1..8; 1 (upright) where it is not told or cannot be read."""
     try:
         return int(image.getexif().get(ORIENTATION, 1))
-    except Exception:  # the block is malformed; the picture need not be
+    except (ValueError, TypeError, SyntaxError, LookupError, OSError, struct.error):  # the block is malformed; the picture need not be
         return 1

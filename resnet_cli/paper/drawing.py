@@ -1,6 +1,7 @@
 """Draws a `Plot` as PNG and SVG. No window system, no global state, the same bytes for the same data."""
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -13,7 +14,8 @@ from resnet_cli.paper.plots import Panel, Plot
 COLOURS = {18: "#E69F00", 20: "#E69F00", 32: "#0072B2", 34: "#D55E00", 44: "#009E73", 56: "#D55E00", 110: "#000000", 1202: "#CC79A7"}
 OTHERS = ("#56B4E9", "#999999", "#0072B2", "#009E73")
 GAP = 1 / 22  # between two names, of the axes' height
-THIN, BOLD = {"linestyle": "--", "linewidth": 0.9}, {"linestyle": "-", "linewidth": 2.2}
+THIN: dict[str, Any] = {"linestyle": "--", "linewidth": 0.9}
+BOLD: dict[str, Any] = {"linestyle": "-", "linewidth": 2.2}
 
 
 def draw(plot: Plot, folder: Path) -> list[Path]:
@@ -36,7 +38,7 @@ def draw(plot: Plot, folder: Path) -> list[Path]:
     for axes, panel in zip(grid, plot.panels, strict=True):
         name_ends(axes, panel, plot, shades)
     thin, bold = plot.styles
-    styles = [Line2D([], [], color="grey", label=thin, **THIN), Line2D([], [], color="grey", label=bold, **BOLD)]  # type: ignore[arg-type]
+    styles = [Line2D([], [], color="grey", label=thin, **THIN), Line2D([], [], color="grey", label=bold, **BOLD)]
     if any(panel.marks for panel in plot.panels):
         styles.append(Line2D([], [], color="grey", label=plot.marks_are, linestyle="", marker="D", markerfacecolor="white"))
     figure.legend(handles=styles, loc="outside lower center", ncols=3, frameon=False)
@@ -53,7 +55,7 @@ def draw_panel(axes: Axes, panel: Panel, plot: Plot, shades: dict[int, str]) -> 
     for curve in panel.curves:
         style = BOLD if curve.bold else THIN
         dot = "o" if len(curve.x) == 1 else None
-        axes.plot([x / plot.unit for x in curve.x], curve.y, color=shades[curve.depth], marker=dot, **style)  # type: ignore[arg-type]
+        axes.plot([x / plot.unit for x in curve.x], curve.y, color=shades[curve.depth], marker=dot, **style)
     for mark in panel.marks:
         x = (plot.x_end or 0) / plot.unit
         axes.plot([x], [mark.y], "D", color=shades[mark.depth], markerfacecolor="white", markersize=6, clip_on=False, zorder=5)

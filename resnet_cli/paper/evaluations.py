@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from resnet_cli.paper.runs import Run, data_name
 
@@ -58,9 +59,9 @@ def find_evaluations(roots: Iterable[Path], runs: Sequence[Run]) -> tuple[list[E
     return found, notes
 
 
-def read_evaluation(path: Path, content: dict[str, object], folders: dict[Path, Run]) -> Evaluation:
+def read_evaluation(path: Path, content: dict[str, Any], folders: dict[Path, Run]) -> Evaluation:
     """One file. A checkpoint belongs to the run whose folder it lies in; a single one also to that in which the file itself lies."""
-    checkpoints = tuple(Path(str(one)) for one in list(content["checkpoints"]))  # type: ignore[call-overload]
+    checkpoints = tuple(Path(str(one)) for one in content["checkpoints"])
     homes = [list(one.resolve().parents) for one in checkpoints]
     if len(homes) == 1:
         homes[0] += path.resolve().parents
@@ -70,12 +71,12 @@ def read_evaluation(path: Path, content: dict[str, object], folders: dict[Path, 
         path,
         str(content["network"]),
         checkpoints,
-        data_name(str(content["dataset"]), content.get("classes")),  # type: ignore[arg-type]
+        data_name(str(content["dataset"]), content.get("classes")),
         str(content["split"]),
         str(content.get("views", "single")),
-        tuple(content.get("scales") or ()),  # type: ignore[arg-type]
-        {"top-1": float(content["top1_error"]), "top-5": float(content["top5_error"])},  # type: ignore[arg-type]
-        int(content["count"]),  # type: ignore[call-overload]
+        tuple(content.get("scales") or ()),
+        {"top-1": float(content["top1_error"]), "top-5": float(content["top5_error"])},
+        int(content["count"]),
         "" if bn == "running averages" else bn,
         tuple(run for run in measured if run),
     )

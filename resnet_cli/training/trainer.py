@@ -1,9 +1,6 @@
 """The loop: step, count, log, evaluate, save. All of its state fits a checkpoint, so a stopped run goes on bit for bit."""
 
 import dataclasses
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +16,7 @@ from resnet_cli.evaluation.protocol import Test
 from resnet_cli.models.architecture import Shortcut
 from resnet_cli.signals import StopRequest
 from resnet_cli.training import checkpoint
+from resnet_cli.training.clock import Clock
 from resnet_cli.training.logbook import Logbook
 from resnet_cli.training.schedule import WARMUP_WINDOW, Plateau, Schedule, Watched
 from resnet_cli.training.step import TrainStep
@@ -238,28 +236,3 @@ class Trainer:
         self.step.totals.copy_(saved["totals"])
         if saved["scaler"]:
             self.step.scaler.load_state_dict(saved["scaler"])
-
-
-class Clock:
-    """Seconds of a run over all its starts, and steps per second of the training alone."""
-
-    def __init__(self, before: float, iteration: int) -> None:
-        self.began = time.perf_counter() - before
-        self.lap_began, self.lap_iteration = time.perf_counter(), iteration
-
-    def total(self) -> float:
-        return time.perf_counter() - self.began
-
-    def lap(self, iteration: int) -> float:
-        """Steps per second since the last lap, or since this start."""
-        now = time.perf_counter()
-        rate = (iteration - self.lap_iteration) / (now - self.lap_began)
-        self.lap_began, self.lap_iteration = now, iteration
-        return rate
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """While open, laps do not count."""
-        since = time.perf_counter()
-        yield
-        self.lap_began += time.perf_counter() - since
