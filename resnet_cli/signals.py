@@ -1,11 +1,14 @@
-"""SIGINT and SIGTERM ask a run to stop; the loop looks at its next step, saves, and leaves with 128 + signal."""
+"""SIGINT, SIGTERM and SIGUSR1 ask a run to stop; the loop looks at its next step, saves, and leaves with 128 + signal.
+
+SIGUSR1 is what SLURM is told to send a while before the time is up.
+"""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-STOPPING = (signal.SIGINT, signal.SIGTERM)
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class StopRequest:

@@ -1,6 +1,7 @@
 """One run in this process: builds the parts from a plain config, trains, and writes the result. Knows no Hydra."""
 
 import time
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,30 @@ from resnet_cli.folder import RunFolder
 from resnet_cli.hardware import autocast
 from resnet_cli.parts import Parts, build, load_dataset
 from resnet_cli.schema import Config, differences, to_plain, trained
-from resnet_cli.signals import stop_on_signal
+from resnet_cli.signals import StopRequest, stop_on_signal
 from resnet_cli.training import checkpoint
 from resnet_cli.training.step import TrainStep
 from resnet_cli.training.trainer import Every, Trainer
 
+Result = dict[str, Any]  # what result.json holds
 
-def run(config: Config, folder: RunFolder, *, command: str, console: Console) -> dict[str, Any]:
-    """Trains to the end and returns what result.json holds; a finished run is only read.
+
+def run(config: Config, folder: RunFolder, *, command: str, console: Console) -> Result:
+    """Trains to the end; a finished run is only read.
 
     Raises UserError (config, folder or checkpoint do not fit), DataError, Diverged, Failed, or Stopped after saving.
     """
+    with stop_on_signal() as request:
+        training = steps(config, folder, command=command, console=console, request=request)
+        while True:
+            try:
+                next(training)
+            except StopIteration as end:
+                return end.value
+
+
+def steps(config: Config, folder: RunFolder, *, command: str, console: Console, request: StopRequest) -> Generator[None, None, Result]:
+    """`run`, a training step at a time, so that several may take turns in one process. Returns the result, raises what `run` does."""
     finished = folder.read_result()
     folder.refuse_other(config)
     if finished is not None:
@@ -35,7 +49,7 @@ def run(config: Config, folder: RunFolder, *, command: str, console: Console) ->
         return finished
     parts = build(config, console)
     given = given_checkpoint(config, parts)
-    with folder.locked(), stop_on_signal() as request:
+    with folder.locked():
         folder.open(config, data=summary.data(parts.dataset))
         console.keep(folder.log)
         trainer = Trainer(
@@ -55,7 +69,7 @@ def run(config: Config, folder: RunFolder, *, command: str, console: Console) ->
         try:
             resume(trainer, config, folder, given)
             parts.bad.found = trainer.progress.skipped  # one list: what is found is saved
-            trainer.fit(request)
+            yield from trainer.steps(request)
         except (UserError, torch.OutOfMemoryError) as error:
             line = str(error).splitlines()[0]
             console.record(f"ended: {line}")

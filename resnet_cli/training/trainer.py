@@ -1,6 +1,7 @@
 """The loop: step, count, log, evaluate, save. All of its state fits a checkpoint, so a stopped run goes on bit for bit."""
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,8 +78,8 @@ class Trainer:
         self.progress = Progress(warming=schedule.warmup_lr is not None)
         self.network = step.network
 
-    def fit(self, request: StopRequest) -> None:
-        """Trains from where `progress` stands to the last iteration.
+    def steps(self, request: StopRequest) -> Iterator[None]:
+        """Trains from where `progress` stands to the last iteration, a step at a time: several runs may take turns.
 
         Raises Diverged when the loss is no longer finite, and Stopped, after saving, when a signal asked for it.
         """
@@ -99,6 +100,7 @@ class Trainer:
                 now.iteration += 1
                 self.console.advance(now.iteration)
                 self.look(end=now.iteration == last)
+                yield
         finally:
             self.loader.close()
             self.logbook.close()
