@@ -72,7 +72,8 @@ class Bench:
         if not len(self.dataset.train):
             raise DataError("--bn population: there are no training images to measure the statistics on")
         for one, (network, pixels) in zip(self.subjects, self.tested, strict=True):
-            loader = make_loader(one.config, self.dataset.train, pixels, device=self.device, bad=self.bad)
+            workers = choose_workers(one.config.dataset.workers, self.device)
+            loader = make_loader(one.config, self.dataset.train, pixels, device=self.device, bad=self.bad, workers=workers)
             batches = max(1, min(images or loader.count, loader.count) // loader.batch_size)
             bar = progress(range(batches), total=batches, unit="batch")
             population_statistics(network, (loader.batch(number)[0] for number in bar), dtype=self.dtype)

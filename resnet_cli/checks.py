@@ -17,16 +17,18 @@ def check(config: Config) -> None:
         raise UserError(str(error)) from error
     flat = flatten(to_plain(config))
     counts = ["batch_size", "log_every", "eval_every", "checkpoint_every", "schedule.iterations", "schedule.patience"]
-    counts += ["dataset.train_images", "dataset.test_images", "dataset.num_classes", "model.num_classes"]
+    counts += ["dataset.train_images", "dataset.test_images", "dataset.num_classes", "model.num_classes", "bn_batch"]
     for key in counts:
         if flat[key] is not None and flat[key] < 1:
             raise UserError(f"{key}={flat[key]}: must be at least 1")
     rates = ["optimizer.lr", "optimizer.momentum", "optimizer.weight_decay", "schedule.gamma", "schedule.warmup_lr", "schedule.progress"]
-    for key in (*rates, "schedule.drops", "dataset.validation", "dataset.workers", "dataset.max_skipped", "seed"):
+    for key in (*rates, "schedule.drops", "dataset.validation", "dataset.workers", "dataset.max_skipped", "max_restarts", "seed"):
         if flat[key] is not None and not 0 <= flat[key] < math.inf:
             raise UserError(f"{key}={flat[key]}: must be a number that is not negative")
     if not 0 < config.scale <= 1:
         raise UserError(f"scale={config.scale:g}: must be a fraction of the schedule, above 0 and at most 1")
+    if not 0 < config.timeout < math.inf:
+        raise UserError(f"timeout={config.timeout:g}: must be seconds, above 0")
     if config.seed >= 2**63:
         raise UserError(f"seed={config.seed}: must fit 63 bits")
     if config.optimizer.nesterov and not config.optimizer.momentum:

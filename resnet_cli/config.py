@@ -1,6 +1,5 @@
 """Hydra's side of the house: find conf/, compose a command line into a `schema.Config`, say clearly what does not fit."""
 
-import dataclasses
 import hashlib
 import re
 import shlex
@@ -23,8 +22,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from resnet_cli.checks import check
 from resnet_cli.errors import UserError, did_you_mean
+from resnet_cli.resolve import scaled, shared_out
 from resnet_cli.schema import Config, architecture, differences, to_plain, trained
-from resnet_cli.training.schedule import Rule
 
 PACKAGE = Path(__file__).resolve().parent
 CONF_DIR = next((path for path in (PACKAGE / "conf", PACKAGE.parent / "conf") if path.is_dir()), PACKAGE / "conf")
@@ -81,7 +80,7 @@ def job(overrides: list[str]) -> Job:
         check_choice(override)
     config = to_config(compose(overrides))
     check(config)
-    config = scaled(config)
+    config = shared_out(scaled(config))
     words = {word: override for word, override in zip(overrides, parsed, strict=True) if override.key_or_group in CHOICES}
     unchanged = to_config(compose(list(words)))
     chosen = {override.key_or_group: str(override.value()) for override in words.values()}
@@ -170,13 +169,6 @@ def to_config(composed: DictConfig) -> Config:
         raise UserError(str(error).splitlines()[0]) from error
     assert isinstance(config, Config)
     return config
-
-
-def scaled(config: Config) -> Config:
-    """The config with `scale` multiplied into its iterations; milestones are fractions and move along, a plateau's evaluations too."""
-    schedule = dataclasses.replace(config.schedule, iterations=max(1, round(config.scale * config.schedule.iterations)))
-    looks = config.scale if schedule.rule is Rule.plateau else 1  # patience counts evaluations
-    return dataclasses.replace(config, schedule=schedule, eval_every=max(1, round(looks * config.eval_every)))
 
 
 def run_name(config: Config, unchanged: Config, *, recipe: Sequence[str] = ()) -> Path:

@@ -37,8 +37,9 @@ def rows(pairs: Sequence[tuple[str, str]]) -> str:
 class Console:
     """Prints, and keeps what it printed in `log` once `keep` has named a file."""
 
-    def __init__(self, command: str = "resnet-train") -> None:
+    def __init__(self, command: str = "resnet-train", *, silent: bool = False) -> None:
         self.command = command  # who speaks on stderr
+        self.silent = silent  # one of several processes, of which another speaks
         self.log: Path | None = None
         self.bar: tqdm[Any] | None = None
         self.shown: dict[str, float] = {}
@@ -52,7 +53,8 @@ class Console:
         """Text for the person, above the bar if there is one."""
         if self.bar is not None:
             self.bar.clear()
-        print(text, flush=True)
+        if not self.silent:
+            print(text, flush=True)
         self.record(text)
 
     def warn(self, text: str) -> None:
@@ -70,7 +72,7 @@ class Console:
         self.name, self.first, self.iteration, self.iterations = name, iteration, iteration, iterations
         self.shown = {}
         self.last_line = self.started = time.monotonic()
-        if sys.stdout.isatty():
+        if sys.stdout.isatty() and not self.silent:
             colour = None if os.environ.get("NO_COLOR") else "green"
             form = "{desc} {percentage:3.0f}%|{bar}| {n:,}/{total:,} [{elapsed}<{remaining}]{postfix}"
             self.bar = tqdm(

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterable
 
 FAILED, BAD_USAGE, BAD_DATA, DIVERGED = 1, 2, 3, 4
+LOST = 75  # between the processes of one run: BSD's "try again"
 
 # Full, read-only or forbidden disks: the user's to mend, whichever file they hit first.
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
@@ -35,6 +36,20 @@ class Failed(UserError):
     """Anything else the user can mend: a full disk, too little memory."""
 
     exit_code = FAILED
+
+
+class Lost(UserError):
+    """Another process of the same run is gone or silent; started anew, the run goes on from its last checkpoint."""
+
+    exit_code = LOST
+
+
+class Told(UserError):
+    """What another process of ours ended with."""
+
+    def __init__(self, message: str, *, code: int) -> None:
+        super().__init__(message)
+        self.exit_code = code
 
 
 class Stopped(UserError):

@@ -41,12 +41,22 @@ DTYPES = {Precision.fp32: torch.float32, Precision.bf16: torch.bfloat16, Precisi
 COMPILE_PAYS_AFTER = 2000
 
 
-def choose_device(choice: DeviceChoice) -> torch.device:
-    """The device to train on. Raises UserError for `cuda` on a machine without."""
+def choose_device(choice: DeviceChoice, number: int = 0) -> torch.device:
+    """The device to train on, of GPUs that with this number. Raises UserError for `cuda` on a machine without."""
     cuda = torch.cuda.is_available()
     if choice is DeviceChoice.cuda and not cuda:
         raise UserError("device=cuda: PyTorch sees no CUDA device here; use device=auto or device=cpu")
-    return torch.device("cuda" if cuda and choice is not DeviceChoice.cpu else "cpu")
+    return torch.device("cuda", number) if cuda and choice is not DeviceChoice.cpu else torch.device("cpu")
+
+
+def cores() -> int:
+    """CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def count_devices(device: torch.device) -> int:
+    """How many processes can train side by side: GPUs, or on a CPU its cores."""
+    return torch.cuda.device_count() if device.type == "cuda" else cores()
 
 
 def make_exact() -> None:

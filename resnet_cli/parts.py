@@ -1,10 +1,10 @@
 """The parts of a run, built from its config: data, network, recipe, on their device."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from resnet_cli.console import Console
 from resnet_cli.data import datasets
@@ -13,11 +13,14 @@ from resnet_cli.data.datasets import DatasetName, OnError
 from resnet_cli.data.images import Dataset, Normalizer, Split, fit_normalizer
 from resnet_cli.data.loader import Loader, ResidentLoader
 from resnet_cli.data.samples import Samples
+from resnet_cli.data.sampling import ALL, Part
 from resnet_cli.data.streaming import BadImages, StreamingLoader
+from resnet_cli.distributed.context import Context
 from resnet_cli.errors import DataError, UserError
 from resnet_cli.evaluation.protocol import ImageTest, PhotographTest, Protocol, Test
 from resnet_cli.evaluation.views import Views
-from resnet_cli.hardware import choose_compile, choose_device, choose_dtype, make_exact
+from resnet_cli.hardware import choose_compile, choose_dtype, cores, make_exact
+from resnet_cli.models.batchnorm import normalise_in_groups
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.schema import Config, DatasetConfig, architecture
 from resnet_cli.training.optimizer import make_optimizer
@@ -66,10 +69,9 @@ def load_dataset(config: DatasetConfig, console: Console) -> Dataset:
     )
 
 
-def build(config: Config, console: Console) -> Parts:
+def build(config: Config, console: Console, context: Context, *, device: torch.device) -> Parts:
     """Data, network and recipe on their device. Raises UserError and DataError; writes nothing (but a download and an index)."""
     make_exact()
-    device = choose_device(config.device)
     dtype = choose_dtype(config.precision, device)
     dataset = load_dataset(config.dataset, console)
     if not len(dataset.train):
@@ -80,16 +82,27 @@ def build(config: Config, console: Console) -> Parts:
     torch.manual_seed(config.seed)  # the initial weights; everything else is a function of the seed (data/sampling.py)
     network = ResNet(architecture(config, num_classes=choose_classes(config, len(dataset.classes))))
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    share_statistics(network, config, context)
     sgd = config.optimizer
     optimizer = make_optimizer(network, lr=sgd.lr, momentum=sgd.momentum, weight_decay=sgd.weight_decay, nesterov=sgd.nesterov)
     compiled, why = choose_compile(config.compile, device, iterations=config.schedule.iterations)
-    step = TrainStep(network, optimizer, dtype=dtype, compiled=compiled)
+    step = TrainStep(network, optimizer, dtype=dtype, compiled=compiled, context=context)
     bad = BadImages(config.dataset.on_error is OnError.skip, config.dataset.max_skipped, console.warn)
-    loader = make_loader(config, dataset.train, normalizer, device=device, bad=bad)
+    workers = choose_workers(config.dataset.workers, device, processes=context.local_world)
+    loader = make_loader(config, dataset.train, normalizer, device=device, bad=bad, workers=workers, part=context.part)
     single = Protocol(Views.single, dataset.image_size)
-    held_out = {name: make_test(split, single, config=config, device=device, bad=bad) for name, split in dataset.held_out.items()}
+    held_out = {name: make_test(split, single, workers=workers, device=device, bad=bad) for name, split in dataset.held_out.items()}
     compiling = f"{'yes' if compiled else 'no'} ({why})"
     return Parts(dataset, normalizer, network, make_schedule(config), step, loader, device, compiling, held_out, bad)
+
+
+def share_statistics(network: ResNet, config: Config, context: Context) -> None:
+    """Whose images BN normalises together: every `bn_batch` of the batch, on one device or over several."""
+    together = config.bn_batch or config.batch_size
+    if together <= config.batch_size // context.world:
+        normalise_in_groups(network, together)
+    else:
+        nn.SyncBatchNorm.convert_sync_batchnorm(network)
 
 
 def choose_classes(config: Config, there: int) -> int:
@@ -107,27 +120,38 @@ def make_schedule(config: Config) -> Schedule:
     return Schedule(config.optimizer.lr, recipe.iterations, recipe.gamma, milestones, plateau, recipe.warmup_lr, recipe.warmup_until_error)
 
 
-def choose_workers(asked: int | None, device: torch.device) -> int:
-    """Processes that decode. Beside training on a CPU one is enough, and more would take its cores; a GPU wants all of them."""
+def choose_workers(asked: int | None, device: torch.device, *, processes: int = 1) -> int:
+    """Processes that decode. Beside training on a CPU one is enough, and more would take its cores; a GPU wants its share of all.
+
+    `processes`: how many share the machine.
+    """
     if asked is not None:
         return asked
-    return 1 if device.type == "cpu" else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 1 if device.type == "cpu" else max(1, cores() // processes)
 
 
-def make_loader(config: Config, train: Split | Samples, normalizer: Normalizer, *, device: torch.device, bad: BadImages) -> Loader:
+def make_loader(
+    config: Config,
+    train: Split | Samples,
+    normalizer: Normalizer,
+    *,
+    device: torch.device,
+    bad: BadImages,
+    workers: int,
+    part: Part = ALL,
+) -> Loader:
     """Training batches: from images on the device, or from files."""
     if isinstance(train, Split):
-        return ResidentLoader(train.to(device), normalizer, config.batch_size, config.seed)
+        return ResidentLoader(train.to(device), normalizer, config.batch_size, config.seed, part)
     data = config.dataset
     assert data.image_size is not None
-    workers = choose_workers(data.workers, device)
     return StreamingLoader(
-        train, Augmentation(data.augmentation), normalizer, config.batch_size, config.seed, data.image_size, workers, bad
+        train, Augmentation(data.augmentation), normalizer, config.batch_size, config.seed, data.image_size, workers, bad, part
     )
 
 
-def make_test(split: Split | Samples, protocol: Protocol, *, config: Config, device: torch.device, bad: BadImages) -> Test:
+def make_test(split: Split | Samples, protocol: Protocol, *, workers: int, device: torch.device, bad: BadImages) -> Test:
     """A split ready to be measured: on the device as it is, or read from files as the `protocol` says."""
     if isinstance(split, Split):
         return ImageTest(split.to(device))
-    return PhotographTest(split, protocol, choose_workers(config.dataset.workers, device), device, bad)
+    return PhotographTest(split, protocol, workers, device, bad)

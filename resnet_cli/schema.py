@@ -84,7 +84,12 @@ class Config:
     scale: float = 1.0  # shortens the schedule; composing multiplies it into schedule.iterations, which is what a run goes by
     seed: int = 0
     batch_size: int = 128
+    bn_batch: int | None = None  # BN's statistics are of every so many images; null: of a device's share of the batch
+    sync_bn: bool = False  # ... of the whole batch, over all devices
     device: DeviceChoice = DeviceChoice.auto
+    devices: int | str = 1  # processes that share each batch: a number, or auto: all GPUs
+    max_restarts: int = 3  # of several devices: how often they start anew from the last checkpoint when one is lost
+    timeout: float = 600.0  # seconds a device waits for the others before it gives them up
     precision: Precision = Precision.auto
     compile: Compile = Compile.auto
     resume: str = "auto"  # auto | never | a checkpoint file or run folder
@@ -99,6 +104,7 @@ class Config:
 BOOKKEEPING = {"dataset.root", "dataset.download", "dataset.mirror", "device", "resume", "runs", "dry_run"}
 BOOKKEEPING |= {"log_every", "eval_every", "checkpoint_every"}
 BOOKKEEPING |= {f"dataset.{key}" for key in ("num_classes", "workers", "on_error", "max_skipped", "reindex")}
+BOOKKEEPING |= {"devices", "sync_bn", "max_restarts", "timeout"}  # what several devices mean for BN, bn_batch says
 BOOKKEEPING |= {"scale"}  # a way to say schedule.iterations: 0.0625 of 64,000 is the same run as schedule.iterations=4000
 
 

@@ -33,6 +33,7 @@ def plan(config: Config, parts: Parts, folder: RunFolder) -> str:
     cost = complexity.multiply_adds(net, image_size=data.image_size)
     counts = [("training", data.train), ("validation", data.validation), ("test", data.test)]
     there = ", ".join(f"{len(split):,} {name}" for name, split in counts if split is not None)
+    times = f"{config.devices} x " if config.devices != 1 else ""
     epochs = recipe.iterations * config.batch_size / len(data.train)
     return rows(
         [
@@ -42,8 +43,9 @@ def plan(config: Config, parts: Parts, folder: RunFolder) -> str:
             ("pixels", f"{config.dataset.normalization} normalization; {augmentation(config)}"),
             ("recipe", f"SGD, batch {config.batch_size}, lr {rates(recipe)}"),
             ("", f"momentum {sgd.momentum:g}, weight decay {sgd.weight_decay:g}{', Nesterov' if sgd.nesterov else ''}"),
+            *([("", f"BN over every {config.bn_batch} images")] if config.bn_batch else []),
             ("length", f"{recipe.iterations:,} iterations ({epochs:.1f} epochs)"),
-            ("device", f"{describe(parts.device)}; {precision_name(parts.step.dtype)}; compiled: {parts.compiling}"),
+            ("device", f"{times}{describe(parts.device)}; {precision_name(parts.step.dtype)}; compiled: {parts.compiling}"),
             ("folder", str(folder)),
         ]
     )
@@ -91,6 +93,7 @@ def make_result(config: Config, parts: Parts, trainer: Trainer, command: str) ->
         "seed": config.seed,
         "parameters": complexity.parameters(parts.network.architecture),
         "iterations": now.iteration,
+        "devices": config.devices,
         "final": {
             "iteration": now.iteration,
             "train_error": now.last["train/error"],  # running, over augmented mini-batches

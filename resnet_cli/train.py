@@ -5,11 +5,14 @@ import time
 
 import hydra
 
-from resnet_cli import config, worker
+from resnet_cli import config, rank, worker
 from resnet_cli.config import CONF_DIR, Job
 from resnet_cli.console import Console, bold, duration
+from resnet_cli.distributed.environment import place
+from resnet_cli.distributed.launch import launch
 from resnet_cli.errors import Stopped, UserError, explain, run_command
 from resnet_cli.folder import RunFolder
+from resnet_cli.schema import to_plain
 from resnet_cli.summary import headline
 
 HELP = """\
@@ -56,10 +59,17 @@ def help_text() -> str:
 def train_one(job: Job) -> int:
     """One run, or its rehearsal. Returns the exit code 0."""
     folder, console = RunFolder(job.folder), Console()
+    command = config.command("resnet-train", job.overrides)
     if job.config.dry_run:
         worker.rehearse(job.config, folder, console=console)
+    elif place() is not None:  # torchrun or srun started this process as one of several
+        rank.train(job.config, folder, command=command)
+    elif job.config.devices == 1 or folder.read_result() is not None:
+        worker.run(job.config, folder, command=command, console=console)
     else:
-        worker.run(job.config, folder, command=config.command("resnet-train", job.overrides), console=console)
+        assert isinstance(job.config.devices, int)
+        plan = {"config": to_plain(job.config), "folder": str(job.folder), "command": command}
+        launch(plan, devices=job.config.devices, max_restarts=job.config.max_restarts, console=console)
     return 0
 
 
@@ -102,6 +112,8 @@ def main_checked(arguments: list[str]) -> int:
         return 0
     overrides = [word for word in arguments if not word.startswith("-")]
     jobs, is_sweep = config.jobs(overrides, multirun=bool(flags & SWEEP_FLAGS))
+    if is_sweep and place() is not None:
+        raise UserError("torchrun and srun start the processes of one run; for a sweep call resnet-train itself, with devices=N")
     return sweep(jobs) if is_sweep else train_one(jobs[0])
 
 

@@ -1,7 +1,9 @@
 """One run in this process: builds the parts from a plain config, trains, and writes the result. Knows no Hydra."""
 
+import dataclasses
 import time
 from collections.abc import Generator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,11 @@ import torch
 from resnet_cli import summary
 from resnet_cli.console import Console, bold, duration, rows
 from resnet_cli.data.datasets import DatasetName
+from resnet_cli.distributed.context import Context
 from resnet_cli.errors import Failed, Stopped, UserError
 from resnet_cli.evaluation.weights import load_weights
 from resnet_cli.folder import RunFolder
-from resnet_cli.hardware import autocast
+from resnet_cli.hardware import autocast, choose_device
 from resnet_cli.parts import Parts, build, load_dataset
 from resnet_cli.schema import Config, differences, to_plain, trained
 from resnet_cli.signals import StopRequest, stop_on_signal
@@ -21,6 +24,7 @@ from resnet_cli.training import checkpoint
 from resnet_cli.training.step import TrainStep
 from resnet_cli.training.trainer import Every, Trainer
 
+ALONE = Context()
 Result = dict[str, Any]  # what result.json holds
 
 
@@ -38,20 +42,24 @@ def run(config: Config, folder: RunFolder, *, command: str, console: Console) ->
                 return end.value
 
 
-def steps(config: Config, folder: RunFolder, *, command: str, console: Console, request: StopRequest) -> Generator[None, None, Result]:
+def steps(
+    config: Config, folder: RunFolder, *, command: str, console: Console, request: StopRequest, context: Context = ALONE
+) -> Generator[None, None, Result]:
     """`run`, a training step at a time, so that several may take turns in one process. Returns the result, raises what `run` does."""
     finished = folder.read_result()
     folder.refuse_other(config)
+    device = choose_device(config.device, context.local_rank)
     if finished is not None:
         if config.dataset.name is DatasetName.imagenet and Path(config.dataset.root).expanduser().is_dir():  # maybe other data
             folder.refuse_other_data(summary.data(load_dataset(config.dataset, console)))
         console.say(f"{folder} is finished: {summary.headline(finished)}")
         return finished
-    parts = build(config, console)
+    parts = build(config, console, context, device=device)
     given = given_checkpoint(config, parts)
-    with folder.locked():
-        folder.open(config, data=summary.data(parts.dataset))
-        console.keep(folder.log)
+    with folder.locked() if context.leads else nullcontext():
+        if context.leads:
+            folder.open(config, data=summary.data(parts.dataset))
+            console.keep(folder.log)
         trainer = Trainer(
             parts.step,
             parts.loader,
@@ -63,6 +71,7 @@ def steps(config: Config, folder: RunFolder, *, command: str, console: Console, 
             identity={"config": to_plain(config), "command": command, "classes": list(parts.dataset.classes)},
             hparams=trained(to_plain(config)),
             console=console,
+            context=context,
         )
         console.say(bold(f"{parts.network.architecture.name} on {config.dataset.name}, seed {config.seed}"))
         console.say(summary.plan(config, parts, folder))
@@ -77,8 +86,9 @@ def steps(config: Config, folder: RunFolder, *, command: str, console: Console, 
                 raise
             raise Failed(f"out of memory with batch_size={config.batch_size}: {line}; try a smaller batch_size") from error
         result = summary.make_result(config, parts, trainer, command)
-        folder.write_result(result)
-        console.say(summary.closing(result, folder))
+        if context.leads:
+            folder.write_result(result)
+            console.say(summary.closing(result, folder))
         if request.signum is not None:  # during the last evaluation
             raise Stopped("stopped; this run is finished", signum=request.signum)
     return result
@@ -102,7 +112,8 @@ def given_checkpoint(config: Config, parts: Parts) -> Saved | None:
 
 def resume(trainer: Trainer, config: Config, folder: RunFolder, given: Saved | None) -> None:
     """Goes on from the folder's own checkpoint, else from the `given` one, if there is any. Raises UserError where it does not fit."""
-    own = None if config.resume == "never" else checkpoint.newest(folder.checkpoints, warn=trainer.console.warn)
+    leads = trainer.context.leads and config.resume != "never"
+    own = trainer.context.share(checkpoint.newest(folder.checkpoints, warn=trainer.console.warn) if leads else None)
     found = own or given
     if found is None:
         return
@@ -123,7 +134,10 @@ def resume(trainer: Trainer, config: Config, folder: RunFolder, given: Saved | N
 def rehearse(config: Config, folder: RunFolder, *, console: Console, steps: int = 12) -> None:
     """`dry_run=true`: the plan, and how long it would take after timing a few steps. Writes nothing."""
     folder.refuse_other(config)
-    parts = build(config, console)
+    assert isinstance(config.devices, int)
+    share = config.batch_size // config.devices
+    one = dataclasses.replace(config, batch_size=share, bn_batch=min(share, config.bn_batch or share))  # what each of several does
+    parts = build(one, console, ALONE, device=choose_device(config.device))
     console.say(bold(f"{parts.network.architecture.name} on {config.dataset.name}, seed {config.seed} (dry run)"))
     console.say(summary.plan(config, parts, folder))
     eager = TrainStep(parts.network, parts.step.optimizer, dtype=parts.step.dtype, compiled=False)
@@ -152,5 +166,6 @@ def rehearse(config: Config, folder: RunFolder, *, console: Console, steps: int 
     )
     total = config.schedule.iterations * each + tests
     note = "; compiling will shorten it" if parts.compiling.startswith("yes") else ""
+    note += "; the exchange of gradients not counted" if config.devices > 1 else ""
     console.say(rows([("expect", f"about {duration(total)} ({config.batch_size / each:,.0f} images/s over {steps} steps{note})")]))
     console.say("dry run: nothing was written")

@@ -8,11 +8,14 @@ from torch import Tensor
 
 from resnet_cli.data.augment import crop_and_flip, draw_crops_and_flips
 from resnet_cli.data.images import Normalizer, Split
-from resnet_cli.data.sampling import batch_indices
+from resnet_cli.data.sampling import ALL, Part, batch_indices
 
 
 class Loader(Protocol):
-    """Where training batches come from: a pure function of the iteration."""
+    """Where training batches come from: a pure function of the iteration.
+
+    Of several processes each takes its `part` of the same batch of `batch_size` images.
+    """
 
     batch_size: int
 
@@ -32,6 +35,7 @@ class ResidentLoader:
     normalizer: Normalizer
     batch_size: int
     seed: int
+    part: Part = ALL
 
     @property
     def count(self) -> int:
@@ -39,9 +43,9 @@ class ResidentLoader:
         return len(self.split)
 
     def batch(self, iteration: int) -> tuple[Tensor, Tensor]:
-        """Augmented images float32 [batch_size, 3, H, W] in channels_last memory, and labels int64 [batch_size]."""
+        """Augmented images float32 [N, 3, H, W] in channels_last memory, and labels int64 [N], of this process's `part` of a batch."""
         device = self.split.labels.device
-        indices, epochs = batch_indices(iteration, batch_size=self.batch_size, count=len(self.split), seed=self.seed)
+        indices, epochs = batch_indices(iteration, batch_size=self.batch_size, count=len(self.split), seed=self.seed, part=self.part)
         indices, epochs = _to(indices, device), _to(epochs, device)
         images = self.normalizer(self.split.images[indices])
         return crop_and_flip(images, *draw_crops_and_flips(indices, epochs, seed=self.seed)), self.split.labels[indices]

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 TWO_64 = 1 << 64
+Part = tuple[int, int]  # the how-manieth of how many processes that share the work
+ALL: Part = (0, 1)
 
 
 @lru_cache(maxsize=2)  # a batch touches at most two epochs, unless the set is tiny
@@ -19,15 +21,17 @@ def epoch_order(count: int, *, seed: int, epoch: int) -> Tensor:
     return torch.randperm(count, generator=generator)
 
 
-def batch_indices(iteration: int, *, batch_size: int, count: int, seed: int) -> tuple[Tensor, Tensor]:
-    """The images of one batch and the epoch each belongs to: two int64 [batch_size], on the CPU."""
+def batch_indices(iteration: int, *, batch_size: int, count: int, seed: int, part: Part = ALL) -> tuple[Tensor, Tensor]:
+    """The images of one batch, or one process's equal part of it, and the epoch each belongs to: two int64 [N], on the CPU."""
     position = torch.arange(iteration * batch_size, (iteration + 1) * batch_size)
     epochs, places = position // count, position % count
     indices = torch.empty_like(places)
     for epoch in range(int(epochs[0]), int(epochs[-1]) + 1):
         now = epochs == epoch
         indices[now] = epoch_order(count, seed=seed, epoch=epoch)[places[now]]
-    return indices, epochs
+    share = batch_size // part[1]
+    mine = slice(part[0] * share, (part[0] + 1) * share)
+    return indices[mine], epochs[mine]
 
 
 def sample_hashes(indices: Tensor, epochs: Tensor, *, seed: int) -> Tensor:

@@ -23,7 +23,7 @@ from resnet_cli.data.crops import Augmentation, box, cut, draws
 from resnet_cli.data.decode import decode
 from resnet_cli.data.images import Normalizer
 from resnet_cli.data.samples import Samples
-from resnet_cli.data.sampling import batch_indices, sample_hashes
+from resnet_cli.data.sampling import ALL, Part, batch_indices, sample_hashes
 from resnet_cli.errors import DataError
 
 PATIENCE = 1000  # broken images in a row
@@ -72,9 +72,10 @@ class Cropping(Dataset[Crops]):
     image_size: int
     batch_size: int
     seed: int
+    part: Part = ALL
 
     def __getitem__(self, iteration: int) -> Crops:
-        indices, epochs = batch_indices(iteration, batch_size=self.batch_size, count=len(self.samples), seed=self.seed)
+        indices, epochs = batch_indices(iteration, batch_size=self.batch_size, count=len(self.samples), seed=self.seed, part=self.part)
         bits = draws(sample_hashes(indices, epochs, seed=self.seed), self.augmentation)
         images = np.empty((len(indices), self.image_size, self.image_size, 3), np.uint8)
         failures: list[str] = []
@@ -114,6 +115,7 @@ class StreamingLoader:
     image_size: int
     workers: int
     bad: BadImages = field(default_factory=BadImages)
+    part: Part = ALL
 
     def __post_init__(self) -> None:
         self.ahead: Generator[Crops] | None = None
@@ -125,13 +127,13 @@ class StreamingLoader:
         return len(self.samples)
 
     def batch(self, iteration: int) -> tuple[Tensor, Tensor]:
-        """Augmented images float32 [batch_size, 3, S, S] in channels_last memory, and labels int64 [batch_size].
+        """Augmented images float32 [N, 3, S, S] in channels_last memory, and labels int64 [N], of this process's `part` of a batch.
 
         Raises DataError for an image that cannot be decoded, unless it is to be skipped.
         """
         if self.ahead is None or iteration != self.next_iteration:
             self.close()
-            dataset = Cropping(self.samples, self.augmentation, self.image_size, self.batch_size, self.seed)
+            dataset = Cropping(self.samples, self.augmentation, self.image_size, self.batch_size, self.seed, self.part)
             self.ahead = fetch(dataset, itertools.count(iteration), workers=self.workers, device=self.device)
         crops = next(self.ahead)
         self.next_iteration = iteration + 1
@@ -195,11 +197,13 @@ class ViewStream:
     workers: int
     device: torch.device
     bad: BadImages = field(default_factory=BadImages)
+    part: Part = ALL  # processes take turns, a batch at a time
 
     def __iter__(self) -> Iterator[tuple[Any, Tensor, Tensor]]:
         """Views and labels on the device, and the images' indices. Raises DataError as training does."""
         dataset = Viewing(self.samples, self.view, self.batch_size)
-        chunks = range((len(self.samples) + self.batch_size - 1) // self.batch_size)
+        number, every = self.part
+        chunks = range(number, (len(self.samples) + self.batch_size - 1) // self.batch_size, every)
         for seen in fetch(dataset, chunks, workers=self.workers, device=self.device):
             self.bad.tell(seen.failures)
             if len(seen.indices):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from resnet_cli.distributed.context import Context
 from resnet_cli.evaluation.protocol import Subject, Test
 
 
@@ -45,9 +46,14 @@ class ErrorCount:
         return Errors(100 * top1 / count, 100 * top5 / count, loss / count, int(count))
 
 
-def measure(subjects: Sequence[Subject], test: Test, *, dtype: torch.dtype) -> Errors:
-    """The errors of one network or, several of them, of their ensemble. The networks must be in eval mode."""
+def measure(subjects: Sequence[Subject], test: Test, *, dtype: torch.dtype, context: Context | None = None) -> Errors:
+    """The errors of one network or, several of them, of their ensemble. The networks must be in eval mode.
+
+    The ranks of a `context` each take their share of the batches, and count every image once.
+    """
+    context = context or Context()
     count = ErrorCount(subjects[0][1].mean.device)
-    for scores, labels, _ in test.scores(subjects, dtype=dtype):
+    for scores, labels, _ in test.scores(subjects, dtype=dtype, context=context):
         count.add(scores, labels)
+    count.totals = context.gather(count.totals).sum(dim=0)
     return count.errors()

@@ -3,6 +3,7 @@
 import typing
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from resnet_cli.data.images import Normalizer, Split
 from resnet_cli.data.samples import Samples
 from resnet_cli.data.streaming import BadImages, ViewStream
+from resnet_cli.distributed.context import Context
 from resnet_cli.evaluation.views import (
     Views,
     centre,
@@ -27,6 +29,7 @@ from resnet_cli.models.resnet import ResNet
 
 # Photographs at a time; dense views differ in size, so they come one by one.
 BATCH = {Views.single: 100, Views.ten: 10, Views.dense: 1}
+ALONE = Context()
 SCALES = (224, 256, 384, 480, 640)  # shorter sides of the dense test (section 3.4), for networks trained on 224
 
 
@@ -68,8 +71,11 @@ class Test(typing.Protocol):
 
     def __len__(self) -> int: ...
 
-    def scores(self, subjects: Sequence[Subject], *, dtype: torch.dtype) -> Iterator[Scored]:
-        """Every image once, batch by batch; of several networks, an ensemble, the softmax scores are averaged."""
+    def scores(self, subjects: Sequence[Subject], *, dtype: torch.dtype, context: Context = ALONE) -> Iterator[Scored]:
+        """Every image once, batch by batch; of several networks, an ensemble, the softmax scores are averaged.
+
+        Each rank of a `context` sees its share of the batches, which are the same whatever their number.
+        """
 
 
 @dataclass(frozen=True)
@@ -82,11 +88,10 @@ class ImageTest:
     def __len__(self) -> int:
         return len(self.split)
 
-    def scores(self, subjects: Sequence[Subject], *, dtype: torch.dtype) -> Iterator[Scored]:
+    def scores(self, subjects: Sequence[Subject], *, dtype: torch.dtype, context: Context = ALONE) -> Iterator[Scored]:
         every = torch.arange(len(self.split))
-        for images, labels, indices in zip(
-            *(part.split(self.batch_size) for part in (self.split.images, self.split.labels, every)), strict=True
-        ):
+        batches = zip(*(part.split(self.batch_size) for part in (self.split.images, self.split.labels, every)), strict=True)
+        for images, labels, indices in islice(batches, context.rank, None, context.world):
             yield ensemble([scores_of(network, pixels(images), dtype=dtype) for network, pixels in subjects]), labels, indices
 
 
@@ -103,10 +108,10 @@ class PhotographTest:
     def __len__(self) -> int:
         return len(self.samples)
 
-    def scores(self, subjects: Sequence[Subject], *, dtype: torch.dtype) -> Iterator[Scored]:
+    def scores(self, subjects: Sequence[Subject], *, dtype: torch.dtype, context: Context = ALONE) -> Iterator[Scored]:
         """Raises DataError at a photograph that cannot be decoded, unless it is to be left out."""
         protocol = self.protocol
-        stream = ViewStream(self.samples, protocol.show, BATCH[protocol.views], self.workers, self.device, self.bad)
+        stream = ViewStream(self.samples, protocol.show, BATCH[protocol.views], self.workers, self.device, self.bad, context.part)
         for shown, labels, indices in stream:
             yield ensemble([protocol.score(network, pixels, shown, dtype=dtype) for network, pixels in subjects]), labels, indices
 

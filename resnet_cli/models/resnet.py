@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad, relu
 
 from resnet_cli.models.architecture import EXPANSION, Architecture, Block, Shortcut, Stem, StrideIn
+from resnet_cli.models.batchnorm import BatchNorm
 
 
 def conv(inputs: int, outputs: int, *, size: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
@@ -31,7 +32,7 @@ class ZeroPadIdentity(nn.Module):
 
 def projection(inputs: int, outputs: int, *, stride: int) -> nn.Sequential:
     """W_s of Eq. 2: a 1x1 convolution and BN."""
-    return nn.Sequential(conv(inputs, outputs, size=1, stride=stride), nn.BatchNorm2d(outputs))
+    return nn.Sequential(conv(inputs, outputs, size=1, stride=stride), BatchNorm(outputs))
 
 
 def make_shortcut(option: Shortcut, inputs: int, outputs: int, *, stride: int) -> nn.Module | None:
@@ -52,8 +53,8 @@ class BasicBlock(nn.Module):
 
     def __init__(self, net: Architecture, inputs: int, width: int, *, stride: int) -> None:
         super().__init__()
-        self.conv1, self.bn1 = conv(inputs, width, size=3, stride=stride), nn.BatchNorm2d(width)
-        self.conv2, self.bn2 = conv(width, width, size=3), nn.BatchNorm2d(width)
+        self.conv1, self.bn1 = conv(inputs, width, size=3, stride=stride), BatchNorm(width)
+        self.conv2, self.bn2 = conv(width, width, size=3), BatchNorm(width)
         self.downsample = make_shortcut(net.shortcut, inputs, width, stride=stride)
 
     def residual(self, x: Tensor) -> Tensor:
@@ -73,9 +74,9 @@ class Bottleneck(BasicBlock):
         nn.Module.__init__(self)
         inner, outputs = net.inner_width(width), EXPANSION[Block.bottleneck] * width
         first, middle = (stride, 1) if net.stride_in is StrideIn.first else (1, stride)
-        self.conv1, self.bn1 = conv(inputs, inner, size=1, stride=first), nn.BatchNorm2d(inner)
-        self.conv2, self.bn2 = conv(inner, inner, size=3, stride=middle, groups=net.groups), nn.BatchNorm2d(inner)
-        self.conv3, self.bn3 = conv(inner, outputs, size=1), nn.BatchNorm2d(outputs)
+        self.conv1, self.bn1 = conv(inputs, inner, size=1, stride=first), BatchNorm(inner)
+        self.conv2, self.bn2 = conv(inner, inner, size=3, stride=middle, groups=net.groups), BatchNorm(inner)
+        self.conv3, self.bn3 = conv(inner, outputs, size=1), BatchNorm(outputs)
         self.downsample = make_shortcut(net.shortcut, inputs, outputs, stride=stride)
 
     def residual(self, x: Tensor) -> Tensor:
@@ -95,7 +96,7 @@ class ResNet(nn.Module):
         cifar = architecture.stem is Stem.cifar
         stem = architecture.widths[0]
         self.conv1 = conv(3, stem, size=3) if cifar else conv(3, stem, size=7, stride=2)
-        self.bn1 = nn.BatchNorm2d(stem)
+        self.bn1 = BatchNorm(stem)
         self.maxpool = nn.Identity() if cifar else nn.MaxPool2d(3, stride=2, padding=1)
         expansion = EXPANSION[architecture.block]
         outputs = [expansion * width for width in architecture.widths]

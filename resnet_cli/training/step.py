@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from resnet_cli.distributed.context import Context
 from resnet_cli.hardware import autocast, compile_network
 from resnet_cli.models.resnet import ResNet
 
@@ -17,28 +18,53 @@ class TrainStep:
     (`found_inf`), and `read` tells at which step, the next time the host asks. In fp16 the loss scaler skips the bad step alone.
     """
 
-    def __init__(self, network: ResNet, optimizer: torch.optim.SGD, *, dtype: torch.dtype, compiled: bool) -> None:
+    def __init__(
+        self, network: ResNet, optimizer: torch.optim.SGD, *, dtype: torch.dtype, compiled: bool, context: Context | None = None
+    ) -> None:
         self.network, self.optimizer, self.dtype = network, optimizer, dtype
-        self.forward: Callable[[Tensor], Tensor] = compile_network(network) if compiled else network
+        self.context = context or Context()
+        replica = self.context.replicate(network)
+        self.forward: Callable[[Tensor], Tensor] = compile_network(replica) if compiled else replica
+        self.warm = self.context.world == 1
         self.device = next(network.parameters()).device
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=dtype is torch.float16)
         self.totals = torch.zeros(3, dtype=torch.float64, device=self.device)  # loss, wrong images, good steps
         self.broken = torch.zeros((), device=self.device)  # 1.0 after the first loss that is not finite
 
     def __call__(self, images: Tensor, labels: Tensor, *, lr: float) -> None:
-        """One step on images [N, 3, H, W] float32 and labels [N] int64."""
+        """One step on this rank's images [N, 3, H, W] float32 and labels [N] int64."""
+        if not self.warm:
+            self.warm_up(images, labels)
         self.optimizer.param_groups[0]["lr"].fill_(lr)
-        with autocast(self.device, self.dtype):
-            logits = self.forward(images)
-        loss = cross_entropy(logits.float(), labels)
+        logits, loss = self.loss(images, labels)
         with torch.no_grad():
             self.broken.copy_(torch.maximum(self.broken, (~loss.isfinite()).float()))
+            self.context.largest(self.broken)  # one rank's loss is in every rank's gradients
         self.optimizer.found_inf = self.broken  # type: ignore[attr-defined]  # read by the fused kernel
         self.scaler.scale(loss).backward()
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad()
         self.count(loss.detach(), logits.detach(), labels)
+
+    def loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits [N, classes], and the mean cross-entropy in nats."""
+        with autocast(self.device, self.dtype):
+            logits = self.forward(images)
+        return logits, cross_entropy(logits.float(), labels)
+
+    def warm_up(self, images: Tensor, labels: Tensor) -> None:
+        """Two passes that leave no trace. DDP orders the gradients anew after its first, and with it their sums' roundings:
+
+        without these a resumed run would take one step in another order than the run that was never stopped.
+        """
+        buffers = [buffer.clone() for buffer in self.network.buffers()]
+        for _ in range(2):
+            self.loss(images, labels)[1].backward()
+            self.optimizer.zero_grad()
+        for buffer, before in zip(self.network.buffers(), buffers, strict=True):
+            buffer.copy_(before)
+        self.warm = True
 
     @torch.no_grad()
     def count(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
@@ -48,6 +74,17 @@ class TrainStep:
         self.totals += torch.where(self.broken > 0, torch.zeros_like(now), now)
 
     def read(self) -> tuple[float, int, int | None]:
-        """Waits for the device: loss summed over images, wrong images, and how many steps went well before the first bad loss, if any."""
-        loss, wrong, good, broken = torch.cat([self.totals, self.broken.double()[None]]).tolist()
-        return loss, int(wrong), int(good) if broken else None
+        """Waits for the device: loss summed over images, wrong images, and how many steps went well before the first bad loss, if any.
+
+        Over all ranks, whose totals stay in `every_total` [world, 3].
+        """
+        self.every_total = self.context.gather(self.totals)
+        loss, wrong, good, broken = torch.cat([self.every_total.sum(dim=0), self.broken.double()[None]]).tolist()
+        return loss, int(wrong), round(good / self.context.world) if broken else None
+
+    def restore_totals(self, every: Tensor) -> None:
+        """Takes up the totals of a checkpoint, each rank its own; of another number of ranks, the first takes all."""
+        every = every.reshape(-1, 3)
+        if len(every) != self.context.world:
+            every = torch.cat([every.sum(dim=0, keepdim=True), torch.zeros(self.context.world - 1, 3, dtype=every.dtype)])
+        self.totals.copy_(every[self.context.rank])

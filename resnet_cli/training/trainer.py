@@ -11,6 +11,7 @@ import torch
 from resnet_cli.console import Console
 from resnet_cli.data.images import Normalizer
 from resnet_cli.data.loader import Loader
+from resnet_cli.distributed.context import STOP_LOOK, Context
 from resnet_cli.errors import Diverged, Stopped
 from resnet_cli.evaluation.evaluator import measure
 from resnet_cli.evaluation.protocol import Test
@@ -67,6 +68,7 @@ class Trainer:
         identity: dict[str, Any],
         hparams: dict[str, Any],
         console: Console,
+        context: Context,
     ) -> None:
         """`held_out`: what to measure, under `val` and `test`. `identity`: what a checkpoint says of its run.
 
@@ -74,7 +76,7 @@ class Trainer:
         """
         self.step, self.loader, self.schedule, self.normalizer = step, loader, schedule, normalizer
         self.held_out, self.every, self.identity, self.hparams, self.console = held_out, every, identity, hparams, console
-        self.folder, self.checkpoints = folder, folder / "checkpoints"
+        self.folder, self.checkpoints, self.context = folder, folder / "checkpoints", context
         self.progress = Progress(warming=schedule.warmup_lr is not None)
         self.network = step.network
 
@@ -85,16 +87,13 @@ class Trainer:
         """
         now, last = self.progress, self.schedule.iterations
         family = "plain" if self.network.architecture.shortcut is Shortcut.none else "residual"
-        self.logbook = Logbook(self.folder, iteration=now.iteration, family=family, hparams=self.hparams)
+        self.logbook = Logbook(self.folder, iteration=now.iteration, family=family, hparams=self.hparams) if self.context.leads else None
         self.console.start(self.network.architecture.name, iteration=now.iteration, iterations=last)
         self.clock = Clock(now.seconds, now.iteration)
         try:
             self.network.train()
             while now.iteration < last:
-                if request.signum is not None:
-                    self.read()
-                    self.save()
-                    raise Stopped(f"stopped at iteration {now.iteration:,} of {last:,}; the same command continues", signum=request.signum)
+                self.stop_if_asked(request)
                 images, labels = self.loader.batch(now.iteration)
                 self.step(images, labels, lr=self.lr_at(now.iteration))
                 now.iteration += 1
@@ -103,8 +102,21 @@ class Trainer:
                 yield
         finally:
             self.loader.close()
-            self.logbook.close()
+            if self.logbook:
+                self.logbook.close()
             self.console.stop()
+
+    def stop_if_asked(self, request: StopRequest) -> None:
+        """Saves and raises Stopped at the step that all ranks agree on, when a signal has reached one of them."""
+        now = self.progress
+        if now.iteration % STOP_LOOK[self.step.device.type]:
+            return
+        signum = self.context.anywhere(request.signum)
+        if signum is not None:
+            self.read()
+            self.save()
+            last = self.schedule.iterations
+            raise Stopped(f"stopped at iteration {now.iteration:,} of {last:,}; the same command continues", signum=signum)
 
     def look(self, *, end: bool) -> None:
         """Between two steps: whatever is due."""
@@ -125,7 +137,7 @@ class Trainer:
         with self.clock.paused():
             if evaluate:
                 values |= self.held_out_errors()
-            if values:
+            if values and self.logbook:
                 self.logbook.write(now.iteration, values)
                 self.console.show(values)
             if save:
@@ -178,9 +190,10 @@ class Trainer:
     def held_out_errors(self) -> dict[str, float]:
         """Errors in percent of the validation and test images; keeps the best network, which validation decides where it is there."""
         now, values = self.progress, {}
+        self.context.send(self.network.buffers())
         self.network.eval()
         for name, split in self.held_out.items():
-            errors = measure([(self.network, self.normalizer)], split, dtype=self.step.dtype)
+            errors = measure([(self.network, self.normalizer)], split, dtype=self.step.dtype, context=self.context)
             values[f"{name}/error"] = errors.top1_error
             if self.network.architecture.num_classes > 10:  # CIFAR-10's top-5 error says little
                 values[f"{name}/top5_error"] = errors.top5_error
@@ -191,7 +204,7 @@ class Trainer:
             self.look_for_plateau(self.schedule.plateau, error)
         if now.best_error is None or error < now.best_error:
             now.best_error, now.best_iteration = error, now.iteration
-            checkpoint.save(self.checkpoints / checkpoint.BEST, self.state())
+            self.write(checkpoint.BEST)
         return values
 
     def look_for_plateau(self, plateau: Plateau, error: float) -> None:
@@ -209,7 +222,16 @@ class Trainer:
 
     def save(self) -> None:
         """Writes last.pt; the one before becomes previous.pt."""
-        checkpoint.save(self.checkpoints / checkpoint.LAST, self.state(), keep=self.checkpoints / checkpoint.PREVIOUS)
+        self.write(checkpoint.LAST, keep=self.checkpoints / checkpoint.PREVIOUS)
+
+    def write(self, name: str, *, keep: Path | None = None) -> None:
+        """Writes a checkpoint; all ranks bring what it needs, the first writes it."""
+        now = self.progress
+        now.skipped[:] = self.context.union(now.skipped)
+        self.context.send(self.network.buffers())
+        state = self.state()
+        if self.context.leads:
+            checkpoint.save(self.checkpoints / name, state, keep=keep)
 
     def state(self) -> dict[str, Any]:
         """All that a checkpoint holds: tensors and plain values. Raises Diverged rather than hand out broken weights."""
@@ -222,7 +244,7 @@ class Trainer:
             "progress": dataclasses.asdict(now),
             "network": self.network.state_dict(),
             "momentum": self.step.optimizer.state_dict()["state"],
-            "totals": self.step.totals,
+            "totals": self.step.every_total,
             "scaler": self.step.scaler.state_dict(),
             "normalizer": {"mean": self.normalizer.mean, "std": self.normalizer.std},
         }
@@ -235,6 +257,6 @@ class Trainer:
         self.network.load_state_dict(saved["network"])
         optimizer = self.step.optimizer
         optimizer.load_state_dict(optimizer.state_dict() | {"state": saved["momentum"]})
-        self.step.totals.copy_(saved["totals"])
+        self.step.restore_totals(saved["totals"])
         if saved["scaler"]:
             self.step.scaler.load_state_dict(saved["scaler"])
