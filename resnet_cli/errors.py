@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable
 
 FAILED, BAD_USAGE, BAD_DATA, DIVERGED = 1, 2, 3, 4
-LOST = 75  # between the processes of one run: BSD's "try again"
+LOST, SILENT = 75, 76  # between the processes of one run: another one is gone, or does not answer
 
 # Full, read-only or forbidden disks: the user's to mend, whichever file they hit first.
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
@@ -41,7 +41,9 @@ class Failed(UserError):
 class Lost(UserError):
     """Another process of the same run is gone or silent; started anew, the run goes on from its last checkpoint."""
 
-    exit_code = LOST
+    def __init__(self, message: str, *, silent: bool) -> None:
+        super().__init__(message)
+        self.exit_code = SILENT if silent else LOST
 
 
 class Told(UserError):

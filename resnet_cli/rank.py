@@ -29,16 +29,17 @@ def train(config: Config, folder: RunFolder, *, command: str) -> None:
     with stop_on_signal() as request:
         try:
             with joined(choose_device(config.device), timeout=config.timeout) as context:
-                torch.set_num_threads(max(1, cores() // context.local_world))
+                if "OMP_NUM_THREADS" not in os.environ:
+                    torch.set_num_threads(max(1, cores() // context.local_world))
                 console = Console(silent=not context.leads)
                 for _ in worker.steps(config, folder, command=command, console=console, request=request, context=context):
                     pass
         except RuntimeError as error:
             if not any(word in str(error) for word in SILENCE):
                 raise
-            what = f"did not answer for timeout={config.timeout:g} s" if "Timed out" in str(error) else "is gone"
-            why = str(error).splitlines()[0]
-            raise Lost(f"rank {os.environ['RANK']}: another one {what} ({why})") from error
+            silent = "Timed out" in str(error)
+            what = f"did not answer for timeout={config.timeout:g} s" if silent else "is gone"
+            raise Lost(f"rank {os.environ['RANK']}: another one {what} ({str(error).splitlines()[0]})", silent=silent) from error
 
 
 def end_with(parent: int) -> None:

@@ -15,7 +15,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from resnet_cli.console import Console
-from resnet_cli.errors import LOST, Failed, Stopped, Told
+from resnet_cli.errors import LOST, SILENT, Failed, Stopped, Told
 from resnet_cli.signals import STOPPING
 
 RANK = "resnet_cli.rank"  # what each process runs
@@ -76,8 +76,11 @@ def told(folder: Path) -> list[tuple[str, int]]:
 def reason(failed: ChildFailedError, lines: list[tuple[str, int]]) -> str:
     """Why a process was lost, in words. Raises Told where one ended for a reason of its own."""
     for line, code in lines:
-        if code != LOST:
+        if code not in (LOST, SILENT):
             raise Told(line, code=code) from failed
+    silent = [line for line, code in lines if code == SILENT]
+    if silent:  # elastic has killed the one that hangs
+        return silent[0]
     killed = [failure for failure in failed.failures.values() if failure.exitcode < 0]
     if killed:
         return f"rank {killed[0].local_rank} was killed by {signal.Signals(-killed[0].exitcode).name}"
