@@ -49,6 +49,11 @@ def choose_device(choice: DeviceChoice) -> torch.device:
     return torch.device("cuda" if cuda and choice is not DeviceChoice.cpu else "cpu")
 
 
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def make_exact() -> None:
     """On CUDA: the same convolution algorithm every time, so that a resumed run is bit-equal, and fp32 that is not TF32."""
     torch.backends.cudnn.deterministic = True

@@ -1,6 +1,5 @@
 """The parts of a run, built from its config: data, network, recipe, on their device."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from resnet_cli.data.streaming import BadImages, StreamingLoader
 from resnet_cli.errors import DataError, UserError
 from resnet_cli.evaluation.protocol import ImageTest, PhotographTest, Protocol, Test
 from resnet_cli.evaluation.views import Views
-from resnet_cli.hardware import choose_compile, choose_device, choose_dtype, make_exact
+from resnet_cli.hardware import choose_compile, choose_device, choose_dtype, cores, make_exact
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.schema import Config, DatasetConfig, architecture
 from resnet_cli.training.optimizer import make_optimizer
@@ -111,7 +110,7 @@ def choose_workers(asked: int | None, device: torch.device) -> int:
     """Processes that decode. Beside training on a CPU one is enough, and more would take its cores; a GPU wants all of them."""
     if asked is not None:
         return asked
-    return 1 if device.type == "cpu" else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 1 if device.type == "cpu" else cores()
 
 
 def make_loader(config: Config, train: Split | Samples, normalizer: Normalizer, *, device: torch.device, bad: BadImages) -> Loader:

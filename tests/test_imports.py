@@ -21,13 +21,15 @@ ROOMS: dict[str, set[str]] = {
     "parts": {"models", "data", "evaluation", "training", "schema"},
     "summary": {"models", "data", "training", "schema", "folder", "parts"},
     "worker": {"models", "data", "evaluation", "training", "schema", "folder", "parts", "summary"},
+    "sweeps": {"data", "training", "schema", "folder", "summary", "worker"},
     "checks": {"data", "schema", "training"},
-    "config": {"checks", "models", "data", "training", "schema"},
+    "launchers": set(),
+    "config": {"checks", "launchers", "models", "data", "training", "schema"},
     "bench": {"data", "evaluation", "parts", "subjects"},
     "subjects": {"models", "data", "evaluation", "training", "schema", "config"},
 }
 COMMANDS = {"train", "evaluate", "info", "report"}
-KNOW_HYDRA = {"config", "train"}
+KNOW_HYDRA = {"config", "launchers", "train"}
 
 
 def imports(path: Path) -> set[str]:
