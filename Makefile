@@ -46,9 +46,10 @@ cifar10: install ## plain and residual networks of 20 and 56 layers on the real 
 	$(BIN)/resnet-train -m model=plain20,plain56,resnet20,resnet56 schedule.iterations=4000
 	$(BIN)/resnet-report runs/cifar10 --out report
 
-benchmark: install ## training speed beside the usual script, then photographs: loader, steps at 224, views, index
+benchmark: install ## training speed beside the usual script, then photographs, then several processes and many runs
 	$(BIN)/python scripts/benchmark.py
 	$(BIN)/python scripts/benchmark.py --imagenet
+	$(BIN)/python scripts/benchmark.py --scale
 
 clean: ## remove .venv and caches; runs/ and report/ stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist

@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from resnet_cli.checks import check
 from resnet_cli.errors import UserError, did_you_mean
+from resnet_cli.launchers import GROUP, Launcher, check_launching, is_launchers, launcher
 from resnet_cli.resolve import scaled, shared_out
 from resnet_cli.schema import Config, architecture, differences, to_plain, trained
 
@@ -49,27 +50,33 @@ def options(group: str) -> list[str]:
     return sorted(names, key=lambda name: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)])
 
 
-def jobs(overrides: list[str], *, multirun: bool) -> tuple[list[Job], bool]:
-    """Every run a command line asks for, and whether it is a sweep. Raises UserError before anything has started."""
+def jobs(overrides: list[str], *, multirun: bool) -> tuple[list[Job], Launcher | None]:
+    """Every run a command line asks for, and for a sweep, what launches it. Raises UserError before anything has started."""
     with hydra_ready():
         parsed = parse(overrides)
         for override in parsed:
             check_key(override)
             if not override.is_sweep_override():
                 check_choice(override)
+        check_launching(parsed)
         root = compose([o for o, p in zip(overrides, parsed, strict=True) if not p.is_sweep_override()], with_hydra=True)
         sweep = multirun or str(root.hydra.mode) == "RunMode.MULTIRUN"
+        launched = launcher(root, is_sweep=sweep)
         if not sweep:
             for override in parsed:
                 if override.is_sweep_override():
                     raise UserError(f"{override.input_line}: several values make a sweep; add -m to run them all")
-            return [job(overrides)], False
+            return [job(overrides)], None
         params = [f"{key}={value}" for key, value in (root.hydra.sweeper.params or {}).items()]
+        of_runs = [o for o, p in zip(overrides, parsed, strict=True) if not is_launchers(p)]
         try:
-            (batch,) = BasicSweeper.split_arguments(parse(params + overrides), max_batch_size=None)
+            (batch,) = BasicSweeper.split_arguments(parse(params + of_runs), max_batch_size=None)
         except HydraException as error:
             raise UserError(f"cannot sweep this: {error}; list the values, as in seed=0,1,2") from error
-        return [job(one) for one in batch], True
+        found: dict[Path, Job] = {}
+        for one in map(job, batch):
+            found.setdefault(one.folder, one)  # seed=0,0 is one run
+        return list(found.values()), launched
 
 
 def job(overrides: list[str]) -> Job:
@@ -94,7 +101,7 @@ def job(overrides: list[str]) -> Job:
 
 @contextmanager
 def hydra_ready() -> Iterator[None]:
-    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3", job_name="resnet-train"):
         yield
 
 
@@ -124,7 +131,7 @@ def command(name: str, overrides: list[str]) -> str:
 
 def known_keys() -> list[str]:
     """What may stand before the `=`: groups, then the keys of the schema."""
-    keys = [*GROUPS, *leaves(OmegaConf.structured(Config))]
+    keys = [*GROUPS, GROUP, *leaves(OmegaConf.structured(Config))]
     keys.remove("dataset.name")  # follows from dataset=
     return keys
 

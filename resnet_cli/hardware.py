@@ -3,9 +3,12 @@
 import logging
 import os
 import platform
+import re
+import resource
 import shutil
 import sysconfig
 from collections.abc import Callable
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 
@@ -52,6 +55,13 @@ def choose_device(choice: DeviceChoice, number: int = 0) -> torch.device:
 def cores() -> int:
     """CPU cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def peak_memory() -> float:
+    """The most this process ever held, in GiB."""
+    with suppress(OSError):  # Linux; what getrusage tells there counts the parent's memory in, from before the exec
+        return int(re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[0]) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**30  # bytes, on a Mac
 
 
 def count_devices(device: torch.device) -> int:

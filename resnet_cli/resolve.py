@@ -24,8 +24,6 @@ def shared_out(config: Config) -> Config:
     share = config.batch_size // devices
     if config.sync_bn and config.bn_batch:
         raise UserError(f"sync_bn=true normalises the whole batch together: leave bn_batch={config.bn_batch} out")
-    if config.sync_bn and devices > 1 and choose_device(config.device).type == "cpu":
-        raise UserError("sync_bn=true needs GPUs: PyTorch's SyncBatchNorm refuses the CPU; devices=1 normalises the whole batch, too")
     together = config.batch_size if config.sync_bn else config.bn_batch or share
     if not config.sync_bn and share % together:
         raise UserError(f"bn_batch={config.bn_batch}: a device has {share} images of each batch, which must be a multiple of it")
@@ -39,12 +37,20 @@ def count_ranks(config: Config) -> int:
         if config.devices not in (1, "auto", here.world):
             raise UserError(f"devices={config.devices}, but {here.world} processes were started: leave devices out")
         return here.world
-    there = count_devices(device)
     asked = config.devices
     if asked == "auto":
-        asked = there if device.type == "cuda" else 1  # on one CPU more processes gain nothing
+        asked = count_devices(device) if device.type == "cuda" else 1  # on one CPU more processes gain nothing
     if not isinstance(asked, int) or asked < 1:
         raise UserError(f"devices={asked}: must be a number above 0, or auto")
-    if asked > there:
-        raise UserError(f"devices={asked}: there {'is' if there == 1 else 'are'} {there} here")
     return asked
+
+
+def refuse_missing(config: Config) -> None:
+    """What a run needs of the machine it is to run on. Raises UserError where it is not there."""
+    device = choose_device(config.device)
+    there = count_devices(device)
+    assert isinstance(config.devices, int)
+    if place() is None and config.devices > there:
+        raise UserError(f"devices={config.devices}: there {'is' if there == 1 else 'are'} {there} here")
+    if config.sync_bn and config.devices > 1 and device.type == "cpu":
+        raise UserError("sync_bn=true needs GPUs: PyTorch's SyncBatchNorm refuses the CPU; devices=1 normalises the whole batch, too")

@@ -98,10 +98,11 @@ class Config:
     eval_every: int = 500  # iterations
     checkpoint_every: int = 1000  # iterations
     dry_run: bool = False
+    jobs_per_device: int | None = None  # of a sweep with hydra/launcher=local
 
 
 # Keys that say where and how a run happens, not what is trained: they may change from one start of a run to the next.
-BOOKKEEPING = {"dataset.root", "dataset.download", "dataset.mirror", "device", "resume", "runs", "dry_run"}
+BOOKKEEPING = {"dataset.root", "dataset.download", "dataset.mirror", "device", "resume", "runs", "dry_run", "jobs_per_device"}
 BOOKKEEPING |= {"log_every", "eval_every", "checkpoint_every"}
 BOOKKEEPING |= {f"dataset.{key}" for key in ("num_classes", "workers", "on_error", "max_skipped", "reindex")}
 BOOKKEEPING |= {"devices", "sync_bn", "max_restarts", "timeout"}  # what several devices mean for BN, bn_batch says

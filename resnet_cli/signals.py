@@ -1,6 +1,6 @@
-"""SIGINT, SIGTERM and SIGUSR1 ask a run to stop; the loop looks at its next step, saves, and leaves with 128 + signal.
+"""SIGINT, SIGTERM, SIGUSR1 and SIGUSR2 ask a run to stop; the loop looks at its next step, saves, and leaves with 128 + signal.
 
-SIGUSR1 is what SLURM is told to send a while before the time is up.
+SIGUSR1 is what SLURM is told to send a while before the time is up; SIGUSR2 is submitit's word for it.
 """
 
 import signal
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class StopRequest:

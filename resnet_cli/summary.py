@@ -1,10 +1,8 @@
 """What a run says of itself: the plan before, the table after, and result.json."""
 
 import platform
-import resource
 import shlex
 import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from resnet_cli.console import duration, rows
 from resnet_cli.data.crops import Augmentation, sides
 from resnet_cli.data.images import Dataset
 from resnet_cli.folder import RunFolder
-from resnet_cli.hardware import describe, precision_name
+from resnet_cli.hardware import describe, peak_memory, precision_name
 from resnet_cli.models import complexity
 from resnet_cli.parts import Parts
 from resnet_cli.schema import Config, to_plain
@@ -110,7 +108,7 @@ def make_result(config: Config, parts: Parts, trainer: Trainer, command: str) ->
         "skipped_images": now.skipped,
         "seconds": round(now.seconds, 1),
         "images_per_second": round(now.iteration * config.batch_size / now.seconds, 1),  # evaluation and saving included
-        "peak_memory_gib": peak_memory(),  # of this process so far, earlier runs of a sweep included
+        "peak_memory_gib": round(peak_memory(), 2),  # of this process so far, earlier runs of a sweep included
         "device": describe(parts.device),
         "precision": precision_name(parts.step.dtype),
         "compiled": parts.compiling,
@@ -125,12 +123,6 @@ def make_result(config: Config, parts: Parts, trainer: Trainer, command: str) ->
         "finished": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         "config": to_plain(config),
     }
-
-
-def peak_memory() -> float:
-    """The most this process ever held, in GiB."""
-    unit = 2**30 if sys.platform == "darwin" else 2**20  # bytes there, KiB elsewhere
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 2)
 
 
 def commit() -> str | None:

@@ -5,15 +5,14 @@ import time
 
 import hydra
 
-from resnet_cli import config, rank, worker
-from resnet_cli.config import CONF_DIR, Job
-from resnet_cli.console import Console, bold, duration
+from resnet_cli import config
+from resnet_cli.config import CONF_DIR
 from resnet_cli.distributed.environment import place
-from resnet_cli.distributed.launch import launch
-from resnet_cli.errors import Stopped, UserError, explain, run_command
+from resnet_cli.errors import UserError, run_command
 from resnet_cli.folder import RunFolder
-from resnet_cli.schema import to_plain
-from resnet_cli.summary import headline
+from resnet_cli.launchers import GROUP, LAUNCHERS, Launcher
+from resnet_cli.sweeps import cluster, local, sequential
+from resnet_cli.sweeps.outcomes import Run, close
 
 HELP = """\
 resnet-train: train the plain and residual networks of "Deep Residual Learning" as the paper did
@@ -27,6 +26,8 @@ examples:
   resnet-train dataset.validation=5000                  the paper's 45k/5k split; validation picks best.pt
   resnet-train dataset=synthetic schedule.iterations=500   no data set needed
   resnet-train -m model=plain20,plain56,resnet20,resnet56 seed=0,1,2    a sweep; finished runs are skipped
+  resnet-train -m seed=0,1,2,3 hydra/launcher=local     the runs side by side, on every GPU or sharing the CPU's cores
+  resnet-train -m seed=0,1,2,3 hydra/launcher=submitit_slurm hydra.launcher.partition=gpu    each run a job of the cluster
   resnet-train model=resnet34 shortcut=B dataset.root=/data/imagenet    ImageNet, or any folder of classes
   resnet-train experiment=quickstart                    the degradation problem in minutes
   resnet-train experiment=figure6 scale=0.0625          all networks of Fig. 6, a sixteenth of the schedule
@@ -52,50 +53,21 @@ HYDRA_FLAGS = {"--cfg", "-c", "--info", "-i", "--resolve", "--package", "-p", "-
 
 def help_text() -> str:
     groups = "\n".join(f"  {group:<11} {', '.join(config.options(group))}" for group in config.GROUPS if group != "tweak")
-    keys = "\n".join(f"  {key}" for key in config.known_keys() if key not in config.GROUPS)
+    groups += f"\n  {GROUP} (of sweeps)  {', '.join(LAUNCHERS)}"
+    keys = "\n".join(f"  {key}" for key in config.known_keys() if key not in (*config.GROUPS, GROUP))
     return HELP.format(groups=groups, keys=keys)
 
 
-def train_one(job: Job) -> int:
-    """One run, or its rehearsal. Returns the exit code 0."""
-    folder, console = RunFolder(job.folder), Console()
-    command = config.command("resnet-train", job.overrides)
-    if job.config.dry_run:
-        worker.rehearse(job.config, folder, console=console)
-    elif place() is not None:  # torchrun or srun started this process as one of several
-        rank.train(job.config, folder, command=command)
-    elif job.config.devices == 1 or folder.read_result() is not None:
-        worker.run(job.config, folder, command=command, console=console)
+def sweep(runs: list[Run], launcher: Launcher) -> int:
+    """Every run, where the launcher trains them; then a table of how each ended. Returns the first failure's exit code."""
+    began = time.monotonic()
+    if launcher.name == "basic" or runs[0].config.dry_run:  # rehearsals would only disturb each other's timing
+        outcomes = sequential.sweep(runs)
+    elif launcher.name == "local":
+        outcomes = local.sweep(runs, launcher.jobs_per_device)
     else:
-        assert isinstance(job.config.devices, int)
-        plan = {"config": to_plain(job.config), "folder": str(job.folder), "command": command}
-        launch(plan, devices=job.config.devices, max_restarts=job.config.max_restarts, console=console)
-    return 0
-
-
-def sweep(jobs: list[Job]) -> int:
-    """Every run in turn; a broken one is told at once and again in the closing table, and the rest goes on.
-
-    Returns the first failure's exit code. A signal ends the sweep.
-    """
-    began, outcomes = time.monotonic(), []
-    for number, job in enumerate(jobs, 1):
-        print(bold(f"[{number}/{len(jobs)}] {config.command('resnet-train', job.overrides)}"), flush=True)
-        line, code = "planned" if job.config.dry_run else "done", 0
-        try:
-            train_one(job)
-        except (Stopped, KeyboardInterrupt):
-            print(f"resnet-train: the sweep stops at run {number} of {len(jobs)}", file=sys.stderr)
-            raise
-        except (UserError, OSError, RuntimeError) as error:
-            line, code = explain(error)
-            print(f"resnet-train: {line}", file=sys.stderr, flush=True)
-        outcomes.append((job, line, code))
-    print(bold(f"{len(jobs)} run{'s' * (len(jobs) > 1)} in {duration(time.monotonic() - began)}"))
-    for job, line, code in outcomes:
-        result = None if code or job.config.dry_run else RunFolder(job.folder).read_result()
-        print(f"  {job.folder!s:<50} {headline(result) if result else line}")
-    return next((code for _, _, code in outcomes if code), 0)
+        outcomes = cluster.sweep(runs, launcher.name.removeprefix("submitit_"), launcher.settings)
+    return close(runs, outcomes, seconds=time.monotonic() - began)
 
 
 def main_checked(arguments: list[str]) -> int:
@@ -111,10 +83,11 @@ def main_checked(arguments: list[str]) -> int:
         hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="train")(lambda _: None)()
         return 0
     overrides = [word for word in arguments if not word.startswith("-")]
-    jobs, is_sweep = config.jobs(overrides, multirun=bool(flags & SWEEP_FLAGS))
-    if is_sweep and place() is not None:
+    jobs, launcher = config.jobs(overrides, multirun=bool(flags & SWEEP_FLAGS))
+    if launcher and place() is not None:
         raise UserError("torchrun and srun start the processes of one run; for a sweep call resnet-train itself, with devices=N")
-    return sweep(jobs) if is_sweep else train_one(jobs[0])
+    runs = [Run(job.config, RunFolder(job.folder), config.command("resnet-train", job.overrides)) for job in jobs]
+    return sweep(runs, launcher) if launcher else sequential.train(runs[0]).code
 
 
 def main() -> int:

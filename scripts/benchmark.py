@@ -3,6 +3,7 @@
     python scripts/benchmark.py                      ResNet-20, batch 128: the usual script, ours, ours compiled
     python scripts/benchmark.py --depth 56 --rounds 7 --json speed.json
     python scripts/benchmark.py --imagenet           photographs: loader, ResNet-18 and 50 at 224, the three views, the index
+    python scripts/benchmark.py --scale              several processes and many runs: two ranks, a sweep's start, saving, packing
 
 The usual script: torchvision's block in the same network, PIL transforms, a DataLoader with workers, fp32, `.item()` each
 step. Ours: what resnet-train runs (resident uint8 images, batched augmentation, channels_last, precision=auto), without
@@ -160,6 +161,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=60, help="steps of each contestant in a round")
     parser.add_argument("--workers", type=int, default=2, help="of the usual script's DataLoader")
     parser.add_argument("--imagenet", action="store_true", help="photographs instead: loader, steps at 224, views, index")
+    parser.add_argument("--scale", action="store_true", help="several processes and many runs instead")
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
     make_exact()
@@ -170,6 +172,10 @@ def main() -> int:
         import benchmark_imagenet
 
         report = machine | benchmark_imagenet.measure(device, dtype=dtype, rounds=options.rounds)
+    elif options.scale:
+        import benchmark_scale
+
+        report = machine | benchmark_scale.measure(device, rounds=options.rounds)
     else:
         split = Split(*synthetic.draw(50_000, seed=0))  # as many as CIFAR-10 has
         size, depth = options.batch_size, options.depth

@@ -8,8 +8,6 @@ import io
 import itertools
 import multiprocessing
 import os
-import resource
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -29,10 +27,10 @@ from resnet_cli.data.crops import Augmentation
 from resnet_cli.data.imagenet import open_folders
 from resnet_cli.data.images import Normalization, Normalizer, fit_normalizer
 from resnet_cli.data.samples import Samples
-from resnet_cli.data.streaming import BadImages, Cropping, StreamingLoader
-from resnet_cli.evaluation.protocol import BATCH, PhotographTest, Protocol
+from resnet_cli.data.streaming import Cropping, StreamingLoader
+from resnet_cli.evaluation.protocol import BATCH, Protocol
 from resnet_cli.evaluation.views import Views, scores_of, ten_crop_scores
-from resnet_cli.hardware import describe, precision_name
+from resnet_cli.hardware import describe, peak_memory, precision_name
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.models.zoo import NETWORKS
 from resnet_cli.training.optimizer import make_optimizer
@@ -139,8 +137,8 @@ def batch(size: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(size, 3, 224, 224, device=device), torch.randint(0, 1000, (size,), device=device)
 
 
-def views(samples: Samples, normalizer: Normalizer, *, dtype: torch.dtype, device: torch.device) -> dict[str, Rounds]:
-    """Images/s of the network alone, for the single view and for ten crops, and of resnet-eval's whole way from the files."""
+def views(normalizer: Normalizer, *, dtype: torch.dtype, device: torch.device) -> dict[str, Rounds]:
+    """Images/s of the network, for the single view and for ten crops."""
     network = ResNet(NETWORKS["resnet18"]).eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     crops = torch.randint(0, 256, (BATCH[Views.ten], 5, 3, 224, 224), dtype=torch.uint8, device=device)
 
@@ -158,19 +156,7 @@ def views(samples: Samples, normalizer: Normalizer, *, dtype: torch.dtype, devic
 
         return run
 
-    def whole(views: Views) -> Rounds:
-        test = PhotographTest(samples.take(np.arange(100)), Protocol(views, 224), 1, device, BadImages())
-
-        def run(steps: int) -> float:
-            began, images = time.perf_counter(), 0
-            for scores, _, _ in test.scores([(network, normalizer)], dtype=dtype):
-                images += len(scores)
-            return images / (time.perf_counter() - began)
-
-        return run
-
-    runs = {"single view, network alone": alone(False), "ten crops, network alone": alone(True)}
-    return runs | {"single view, from files": whole(Views.single), "ten crops, from files": whole(Views.ten)}
+    return {"single view": alone(False), "ten crops": alone(True)}
 
 
 def dense_memory(name: str) -> float:
@@ -184,7 +170,7 @@ def dense_once(name: str) -> float:
     protocol = Protocol(Views.dense, 224, (DENSE_SIDE,))
     shown = [view[None] for view in protocol.show(Image.new("RGB", (500, 375)))]
     protocol.score(network, Normalizer(torch.zeros(3, 1, 1), torch.ones(3, 1, 1)), shown, dtype=torch.float32)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
+    return peak_memory()
 
 
 def measure(device: torch.device, *, dtype: torch.dtype, rounds: int) -> dict[str, Any]:
@@ -212,7 +198,7 @@ def measure(device: torch.device, *, dtype: torch.dtype, rounds: int) -> dict[st
             contestants[f"ours, {precision_name(dtype)}"] = our_step(name, batch_size=size, dtype=dtype, device=device)
             report[f"step {name}"] = compare(interleave(contestants, rounds=rounds, steps=steps))
         print("\nTesting, resnet18; the ratio of ten crops to the single view would be 0.10 if ten views cost ten times one\n")
-        contestants = views(samples, normalizer.to(device), dtype=dtype, device=device)
+        contestants = views(normalizer.to(device), dtype=dtype, device=device)
         report["views"] = compare(interleave(contestants, rounds=rounds, steps=2))
     report["dense GiB"] = {name: dense_memory(name) for name in ("resnet50", "resnet152")}
     print("\nDense test at 640: " + ", ".join(f"{name} {gib:.2f} GiB" for name, gib in report["dense GiB"].items()))

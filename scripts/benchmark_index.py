@@ -11,7 +11,6 @@ takes longer. Where the tree is smaller than ImageNet, `imagenet_seconds` is the
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ import time
 from pathlib import Path
 
 from resnet_cli.data.imagenet import open_folders
+from resnet_cli.hardware import peak_memory
 
 CLASSES, TRAIN, VAL = 1000, 1281, 50  # 1,281,000 + 50,000 files; ImageNet has 1,281,167 + 50,000
 Figures = dict[str, float]
@@ -37,16 +37,11 @@ def make_tree(root: Path, *, classes: int, per_class: int, val_per_class: int) -
 
 def measure_here(root: Path) -> Figures:
     """Opens `root` in this process: seconds, peak MiB above the imports', files."""
-    before = peak_mib()
+    before = peak_memory()
     start = time.perf_counter()
     folders = open_folders(root)
     seconds = time.perf_counter() - start
-    return {"seconds": seconds, "mib": peak_mib() - before, "files": len(folders.train) + len(folders.val)}
-
-
-def peak_mib() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1024 if sys.platform != "darwin" else peak / 1024**2  # KiB, but bytes on macOS
+    return {"seconds": seconds, "mib": 1024 * (peak_memory() - before), "files": len(folders.train) + len(folders.val)}
 
 
 def measure(folder: Path | None = None, *, classes: int = CLASSES, per_class: int = TRAIN, val_per_class: int = VAL) -> dict[str, Figures]:

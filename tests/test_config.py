@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
 
 from resnet_cli import config
 from resnet_cli.config import jobs, options
@@ -153,6 +155,55 @@ def test_a_sweep_is_every_combination() -> None:
     ]
 
 
+def test_an_experiment_is_launched_like_any_sweep() -> None:
+    """The launcher's keys are the sweep's: each run is what it would be alone, and its command says so."""
+    words = ["experiment=figure6", "hydra/launcher=local", "jobs_per_device=4"]
+    (planned, launched), (alone, basic) = jobs(words, multirun=False), jobs(words[:1], multirun=False)
+    assert launched and basic
+    assert (launched.name, launched.jobs_per_device, basic.name) == ("local", 4, "basic")
+    assert planned == alone
+    assert planned[0].overrides == ["model=plain20", "experiment=figure6"]
+
+
+def test_the_clusters_settings_come_from_the_command_line() -> None:
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    words = ["seed=0,1", "runs=shared", "hydra/launcher=submitit_slurm", "hydra.launcher.partition=gpu", "hydra.launcher.timeout_min=30"]
+    _, launched = jobs(words, multirun=True)
+    assert launched
+    wanted = {"partition": "gpu", "timeout_min": 30, "name": "resnet-train", "submitit_folder": "shared/.submitit/%j"}
+    assert launched.settings.items() >= wanted.items()
+
+
+LAUNCHED_WRONG = {
+    "jobs_per_device=0 hydra/launcher=local": "jobs_per_device=0: must be at least 1",
+    "jobs_per_device=2": "only sweeps share a device",
+    "jobs_per_device=1,2 hydra/launcher=local": "jobs_per_device=1,2: a sweep is launched in one way; give one value",
+    "hydra/launcher=basic,local": "hydra/launcher=basic,local: a sweep is launched in one way; give one value",
+    "hydra/launcher=local hydra.launcher.partition=gpu": "partition",
+}
+
+
+@pytest.mark.parametrize("words", LAUNCHED_WRONG)
+def test_a_launcher_that_does_not_fit_is_one_clear_line(words: str) -> None:
+    with pytest.raises(UserError) as refused:
+        jobs(["seed=0,1", *words.split()], multirun=True)
+    assert LAUNCHED_WRONG[words] in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_without_submitit_its_launchers_say_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    Plugins.instance()  # finds what is installed
+    there = ConfigStore.instance().repo["hydra"]["launcher"]
+    monkeypatch.delitem(there, "submitit_slurm.yaml", raising=False)
+    with pytest.raises(UserError, match=r"needs submitit, which is not installed: pip install 'resnet-cli\[slurm\]'"):
+        jobs(["seed=0,1", "hydra/launcher=submitit_slurm"], multirun=True)
+
+
+def test_the_same_run_twice_is_one_run() -> None:
+    planned, _ = jobs(["seed=0,1,0"], multirun=True)
+    assert [job.config.seed for job in planned] == [0, 1]
+
+
 def test_a_sweep_may_glob() -> None:
     planned, _ = jobs(["model=glob(plain?4)"], multirun=True)
     assert [job.config.model.depth for job in planned] == [34, 44]
@@ -196,7 +247,11 @@ WRONG = {
     "optimizer.lr=inf": "must be a number",
     "schedule.gamma=-1": "not negative",
     "schedule.warmup_lr=nan": "must be a number",
-    "hydra/launcher=joblib": "unknown key 'hydra/launcher'",
+    "hydra/launcher=joblib": "unknown launcher 'joblib': there is basic, local, submitit_local, submitit_slurm",
+    "hydra/launcher=locl": "unknown launcher 'locl': did you mean 'local'?",
+    "hydra/launcher=local": "hydra/launcher=local is for sweeps, be it of one run; add -m",
+    "hydra/lancher=local": "did you mean 'hydra/launcher'?",
+    "jobs_per_device=2": "jobs_per_device=2: only sweeps share a device; add -m hydra/launcher=local",
     "~hydra.foo": "hydra.foo",
     "seed=9223372036854775808": "must fit 63 bits",
     "model.depth=21": "6n+2 layers (20, 32, 44, 56, 110, 1202, ...); nearest: 20 or 26",

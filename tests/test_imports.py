@@ -22,15 +22,17 @@ ROOMS: dict[str, set[str]] = {
     "parts": {"models", "data", "distributed", "evaluation", "training", "schema"},
     "summary": {"models", "data", "training", "schema", "folder", "parts"},
     "worker": {"models", "data", "distributed", "evaluation", "training", "schema", "folder", "parts", "summary"},
-    "checks": {"data", "schema", "training"},
     "rank": {"distributed", "schema", "folder", "worker"},
+    "sweeps": {"data", "distributed", "training", "schema", "folder", "summary", "worker", "rank", "resolve"},
+    "checks": {"data", "schema", "training"},
+    "launchers": set(),
     "resolve": {"distributed", "schema", "training"},
-    "config": {"checks", "resolve", "models", "data", "training", "schema"},
+    "config": {"checks", "launchers", "resolve", "models", "data", "training", "schema"},
     "bench": {"data", "evaluation", "parts", "subjects"},
     "subjects": {"models", "data", "evaluation", "training", "schema", "config"},
 }
 COMMANDS = {"train", "evaluate", "info", "report"}
-KNOW_HYDRA = {"config", "train"}
+KNOW_HYDRA = {"config", "launchers", "train"}
 
 
 def imports(path: Path) -> set[str]:
