@@ -98,7 +98,7 @@ def test_torchrun_starts_the_same_run(two_ranks: Path, runs: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        (["devices=500"], ["devices=500", "there"]),
+        (["devices=300", "batch_size=300"], ["devices=300", "there"]),
         (["devices=none"], ["devices=none", "number above 0"]),
         (["devices=2", "batch_size=33"], ["batch_size=33", "devices=2"]),
         (["devices=2", "sync_bn=true"], ["sync_bn=true", "CPU"]),
