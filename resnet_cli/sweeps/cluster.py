@@ -95,7 +95,7 @@ def look(number: int, job: Any, outcomes: dict[int, Outcome], running: set[int],
 def outcome_of(job: Any) -> Outcome:
     """A job that ended without one (killed, out of time or memory) is a failed run."""
     try:
-        line, code = job.result()
+        line, code = job.results()[0]  # of several ranks the first one's
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         return Outcome(f"job {job.job_id} ended without a result ({reason}); see {job.paths.stderr}; the same command continues", FAILED)
