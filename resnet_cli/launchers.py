@@ -54,6 +54,8 @@ def launcher(root: DictConfig, *, is_sweep: bool) -> Launcher:
     name, jobs_per_device = str(root.hydra.runtime.choices[GROUP]), root.jobs_per_device
     if name != "basic" and not is_sweep:
         raise UserError(f"{GROUP}={name} is for sweeps, be it of one run; add -m")
+    if root.devices == "auto" and name.startswith("submitit"):
+        raise UserError("devices=auto: the machine that submits need not be like those that train; say a number")
     if jobs_per_device is not None and name != "local":
         raise UserError(f"jobs_per_device={jobs_per_device}: only sweeps share a device; add -m {GROUP}=local")
     if jobs_per_device is not None and jobs_per_device < 1:
