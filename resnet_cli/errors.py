@@ -77,6 +77,8 @@ def explain(error: BaseException) -> tuple[str, int]:
         return str(error), error.exit_code
     if isinstance(error, KeyboardInterrupt):
         return "stopped", 128 + signal.SIGINT
+    if isinstance(error, BrokenPipeError):
+        return "nobody reads stdout any more", 128 + signal.SIGPIPE
     if isinstance(error, OSError) and error.errno in DISK_ERRORS:
         where = f" ({error.filename})" if error.filename else ""
         return f"cannot read or write: {error.strerror}{where}", FAILED

@@ -45,11 +45,16 @@ COMPILE_PAYS_AFTER = 2000
 
 
 def choose_device(choice: DeviceChoice, number: int = 0) -> torch.device:
-    """The device to train on, of GPUs that with this number. Raises UserError for `cuda` on a machine without."""
+    """The device to train on, of GPUs that with this number. Raises UserError where it is not there."""
     cuda = torch.cuda.is_available()
     if choice is DeviceChoice.cuda and not cuda:
         raise UserError("device=cuda: PyTorch sees no CUDA device here; use device=auto or device=cpu")
-    return torch.device("cuda", number) if cuda and choice is not DeviceChoice.cpu else torch.device("cpu")
+    if not cuda or choice is DeviceChoice.cpu:
+        return torch.device("cpu")
+    there = torch.cuda.device_count()
+    if 1 < there <= number:
+        raise UserError(f"process {number + 1} of this machine has no GPU: there are {there}")
+    return torch.device("cuda", number if there > 1 else 0)  # srun may show each process its own GPU alone
 
 
 def cores() -> int:

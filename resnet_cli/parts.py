@@ -88,7 +88,7 @@ def build(config: Config, console: Console, context: Context, *, device: torch.d
     compiled, why = choose_compile(config.compile, device, iterations=config.schedule.iterations)
     step = TrainStep(network, optimizer, dtype=dtype, compiled=compiled, context=context)
     bad = BadImages(config.dataset.on_error is OnError.skip, config.dataset.max_skipped, console.warn)
-    workers = choose_workers(config.dataset.workers, device, processes=context.local_world)
+    workers = choose_workers(config.dataset.workers, device, processes=context.sharing)
     loader = make_loader(config, dataset.train, normalizer, device=device, bad=bad, workers=workers, part=context.part)
     single = Protocol(Views.single, dataset.image_size)
     held_out = {name: make_test(split, single, workers=workers, device=device, bad=bad) for name, split in dataset.held_out.items()}
@@ -102,6 +102,7 @@ def share_statistics(network: ResNet, config: Config, context: Context) -> None:
     if together <= config.batch_size // context.world:
         normalise_in_groups(network, together)
     else:
+        assert together == config.batch_size, "resolve.shared_out lets no other groups cross devices"
         nn.SyncBatchNorm.convert_sync_batchnorm(network)
 
 

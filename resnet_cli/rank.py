@@ -1,4 +1,7 @@
-"""One of the processes of a run on several devices: `python -m resnet_cli.rank PLAN.json`, as distributed/launch.py starts it."""
+"""One of the processes of a run on several devices: started by torchrun or srun, where train.py calls `train`, or
+
+as `python -m resnet_cli.rank PLAN.json` by distributed/launch.py.
+"""
 
 import dataclasses
 import json
@@ -9,35 +12,42 @@ import time
 from pathlib import Path
 
 import torch
+from torch import distributed
 
 from resnet_cli import worker
 from resnet_cli.console import Console
 from resnet_cli.distributed.context import joined
-from resnet_cli.errors import Lost, UserError, explain
+from resnet_cli.errors import Failed, Lost, UserError, explain
 from resnet_cli.files import write_whole
 from resnet_cli.folder import RunFolder
 from resnet_cli.hardware import choose_device, cores
 from resnet_cli.schema import Config, from_plain
 from resnet_cli.signals import stop_on_signal
 
-# What PyTorch says, in a RuntimeError, when another process does not answer.
-SILENCE = ("gloo", "NCCL", "Timed out", "Connection closed", "Connection reset", "Broken pipe", "Socket")
+# What PyTorch says, in a RuntimeError, when another process does not answer, or no longer.
+SILENT = ("Timed out", "timed out")
+GONE = ("Connection closed", "Connection reset", "Broken pipe", "remote process exited", *SILENT)
 
 
 def train(config: Config, folder: RunFolder, *, command: str) -> None:
     """This rank's part of a run. Raises what `worker.run` does, and Lost where the others do not answer."""
-    with stop_on_signal() as request:
+    if config.resume == "never" and os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0":
+        config = dataclasses.replace(config, resume="auto")  # what there is now is this run's own
+    with stop_on_signal(patient=True) as request:
         try:
             with joined(choose_device(config.device), timeout=config.timeout) as context:
                 if "OMP_NUM_THREADS" not in os.environ:
-                    torch.set_num_threads(max(1, cores() // context.local_world))
+                    torch.set_num_threads(max(1, cores() // context.sharing))
                 console = Console(silent=not context.leads)
                 for _ in worker.steps(config, folder, command=command, console=console, request=request, context=context):
                     pass
         except RuntimeError as error:
-            if not any(word in str(error) for word in SILENCE):
+            text = str(error)
+            if not any(word in text for word in GONE):
+                if isinstance(error, distributed.DistBackendError):  # NCCL's reason stands last
+                    raise Failed(f"rank {os.environ['RANK']}: {text.rpartition('Last error:')[2].strip().splitlines()[0]}") from error
                 raise
-            silent = "Timed out" in str(error)
+            silent = any(word in text for word in SILENT)
             what = f"did not answer for timeout={config.timeout:g} s" if silent else "is gone"
             raise Lost(f"rank {os.environ['RANK']}: another one {what} ({str(error).splitlines()[0]})", silent=silent) from error
 

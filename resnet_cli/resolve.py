@@ -32,13 +32,14 @@ def shared_out(config: Config) -> Config:
 
 def count_ranks(config: Config) -> int:
     """How many processes share a batch: as many as were started, or as `devices` asks for. Raises UserError."""
-    device, here = choose_device(config.device), place()
+    here = place()
     if here is not None:
         if config.devices not in (1, "auto", here.world):
             raise UserError(f"devices={config.devices}, but {here.world} processes were started: leave devices out")
         return here.world
     asked = config.devices
     if asked == "auto":
+        device = choose_device(config.device)
         asked = count_devices(device) if device.type == "cuda" else 1  # on one CPU more processes gain nothing
     if not isinstance(asked, int) or asked < 1:
         raise UserError(f"devices={asked}: must be a number above 0, or auto")
@@ -47,10 +48,14 @@ def count_ranks(config: Config) -> int:
 
 def refuse_missing(config: Config) -> None:
     """What a run needs of the machine it is to run on. Raises UserError where it is not there."""
-    device = choose_device(config.device)
+    device, here = choose_device(config.device), place()
     there = count_devices(device)
     assert isinstance(config.devices, int)
-    if place() is None and config.devices > there:
+    if here is not None and here.world != config.devices:
+        raise UserError(f"devices={config.devices}, but {here.world} processes were started for this run")
+    if here is not None and config.dry_run:
+        raise UserError("dry_run=true times one process: call resnet-train itself, with devices=N")
+    if here is None and config.devices > there:
         raise UserError(f"devices={config.devices}: there {'is' if there == 1 else 'are'} {there} here")
     if config.sync_bn and config.devices > 1 and device.type == "cpu":
         raise UserError("sync_bn=true needs GPUs: PyTorch's SyncBatchNorm refuses the CPU; devices=1 normalises the whole batch, too")

@@ -43,7 +43,7 @@ class DatasetConfig:
     test_images: int | None = None
     workers: int | None = None  # processes that decode; null: as the device needs
     on_error: OnError = OnError.stop  # at an image that cannot be decoded
-    max_skipped: int = 100  # with on_error=skip: at most so many
+    max_skipped: int = 100  # with on_error=skip: at most so many, of each of several processes
     reindex: bool = False  # look at every file anew
 
 

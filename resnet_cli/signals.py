@@ -14,19 +14,22 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 class StopRequest:
     """The signal that asked, or None."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, patient: bool = False) -> None:
+        """`patient`: one of several processes, which may hear of one signal twice: from a scheduler, and from the parent."""
         self.signum: int | None = None
+        self.patient = patient
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
-        if self.signum is not None:
+        if self.signum is None:
+            self.signum = signum
+        elif not self.patient:
             raise KeyboardInterrupt  # asked twice: leave at once, the last checkpoint stands
-        self.signum = signum
 
 
 @contextmanager
-def stop_on_signal() -> Iterator[StopRequest]:
+def stop_on_signal(*, patient: bool = False) -> Iterator[StopRequest]:
     """While open, signals only set the request."""
-    request = StopRequest()
+    request = StopRequest(patient=patient)
     before = {signum: signal.signal(signum, request) for signum in STOPPING}
     try:
         yield request

@@ -28,17 +28,19 @@ ALONE = Context()
 Result = dict[str, Any]  # what result.json holds
 
 
-def run(config: Config, folder: RunFolder, *, command: str, console: Console) -> Result:
+def run(config: Config, folder: RunFolder, *, command: str, console: Console, patient: bool = False) -> Result:
     """Trains to the end; a finished run is only read.
 
     Raises UserError (config, folder or checkpoint do not fit), DataError, Diverged, Failed, or Stopped after saving.
     """
-    with stop_on_signal() as request:
+    with stop_on_signal(patient=patient) as request:
         training = steps(config, folder, command=command, console=console, request=request)
         while True:
             try:
                 next(training)
             except StopIteration as end:
+                if request.signum is not None:  # during the last evaluation
+                    raise Stopped("stopped; this run is finished", signum=request.signum) from None
                 return end.value
 
 
@@ -46,8 +48,9 @@ def steps(
     config: Config, folder: RunFolder, *, command: str, console: Console, request: StopRequest, context: Context = ALONE
 ) -> Generator[None, None, Result]:
     """`run`, a training step at a time, so that several may take turns in one process. Returns the result, raises what `run` does."""
-    finished = folder.read_result()
-    folder.refuse_other(config)
+    finished = context.share(folder.read_result() if context.leads else None)  # the others' disk may show it later
+    if context.leads:
+        folder.refuse_other(config)
     device = choose_device(config.device, context.local_rank)
     if finished is not None:
         if config.dataset.name is DatasetName.imagenet and Path(config.dataset.root).expanduser().is_dir():  # maybe other data
@@ -89,8 +92,6 @@ def steps(
         if context.leads:
             folder.write_result(result)
             console.say(summary.closing(result, folder))
-        if request.signum is not None:  # during the last evaluation
-            raise Stopped("stopped; this run is finished", signum=request.signum)
     return result
 
 
@@ -126,7 +127,8 @@ def resume(trainer: Trainer, config: Config, folder: RunFolder, given: Saved | N
         raise UserError(f"{path} is of another config ({'; '.join(changed)}); move {folder} away or choose another runs=")
     trainer.restore(saved)
     if changed:
-        trainer.console.warn(f"{path} was trained with another config ({'; '.join(changed)})")
+        if trainer.context.leads:
+            trainer.console.warn(f"{path} was trained with another config ({'; '.join(changed)})")
         trainer.progress.best_error = trainer.progress.best_iteration = None  # measured on another run's terms
     trainer.console.say(f"resuming at iteration {trainer.progress.iteration:,} from {path}")
 

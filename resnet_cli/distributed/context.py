@@ -3,6 +3,8 @@
 Rank r of a world of n trains on the r-th of n equal parts of every batch; gradients are averaged, so all hold the same weights.
 """
 
+import os
+import platform
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -15,8 +17,9 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from resnet_cli.distributed.environment import Place, place
-from resnet_cli.errors import UserError
+from resnet_cli.errors import Stopped, UserError
 
+GRACE = 60  # seconds that NCCL waits longer than gloo: its watchdog kills the process, gloo tells what is the matter
 STOP_LOOK = {"cpu": 1, "cuda": 10}  # steps between two looks for a signal: on a GPU the host runs ahead and looks less often
 
 
@@ -27,7 +30,8 @@ class Context:
     rank: int = 0
     world: int = 1
     local_rank: int = 0
-    local_world: int = 1
+    sharing: int = 1  # ranks that share this one's CPU cores, itself among them
+    control: distributed.ProcessGroup | None = None  # gloo, for what the hosts agree on
 
     @property
     def leads(self) -> bool:
@@ -90,7 +94,7 @@ class Context:
         if self.world == 1:
             return number
         said = torch.tensor(-1 if number is None else number)  # on the CPU: over gloo, past the device's queue
-        distributed.all_reduce(said, distributed.ReduceOp.MAX)
+        distributed.all_reduce(said, distributed.ReduceOp.MAX, group=self.control)
         return None if said < 0 else int(said)
 
 
@@ -106,9 +110,24 @@ def joined(device: torch.device, *, timeout: float) -> Iterator[Context]:
         return
     if device.type == "cuda":
         torch.cuda.set_device(here.local_rank)
-    meet(here, device, timeout=timeout)
-    yield Context(here.rank, here.world, here.local_rank, here.local_world)
-    distributed.destroy_process_group()  # only after all went well: else the others may not come, and the process ends anyway
+    meet(here, device, timeout=timeout + GRACE)
+    control = distributed.new_group(backend="gloo", timeout=timedelta(seconds=timeout))
+    assert isinstance(control, distributed.ProcessGroup)
+    cores: list[Any] = [None] * here.world
+    distributed.all_gather_object(cores, own_cores())
+    stopped = None
+    try:
+        yield Context(here.rank, here.world, here.local_rank, cores.count(cores[here.rank]), control)
+    except Stopped as agreed:
+        stopped = agreed
+    distributed.destroy_process_group()  # not after an error: the others may not come, and the process ends anyway
+    if stopped:
+        raise stopped
+
+
+def own_cores() -> tuple[str, list[int]]:
+    """This machine, and which of its cores this process may use: srun may give each rank its own, torchrun gives all to all."""
+    return platform.node(), sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
 def meet(here: Place, device: torch.device, *, timeout: float) -> None:

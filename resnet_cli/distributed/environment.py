@@ -17,7 +17,6 @@ class Place:
     rank: int
     world: int
     local_rank: int
-    local_world: int
     address: str
     port: int
 
@@ -31,39 +30,29 @@ def place(environment: MutableMapping[str, str] = os.environ) -> Place | None:
         environment.update(from_slurm(environment))
     if "RANK" not in environment:
         return None
-    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_PORT")
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_PORT")
     if missing := [name for name in (*names, "MASTER_ADDR") if name not in environment]:
         raise UserError(f"RANK is set, but {', '.join(missing)} not: start the processes with torchrun or srun, or unset RANK")
     try:
-        rank, world, local_rank, local_world, port = (int(environment[name]) for name in names)
+        rank, world, local_rank, port = (int(environment[name]) for name in names)
     except ValueError as error:
         raise UserError(f"{', '.join(names)} must be numbers: {error}") from error
-    return Place(rank, world, local_rank, local_world, environment["MASTER_ADDR"], port)
+    return Place(rank, world, local_rank, environment["MASTER_ADDR"], port)
 
 
 def from_slurm(environment: MutableMapping[str, str]) -> dict[str, str]:
     """torchrun's variables from those of a SLURM step; the ranks meet on its first node."""
     nodes = environment.get("SLURM_STEP_NODELIST", "localhost")
-    tasks = environment.get("SLURM_STEP_TASKS_PER_NODE", environment["SLURM_STEP_NUM_TASKS"])  # `4(x2)`: four on each of two
+    job = int(environment.get("SLURM_JOB_ID", "0"))  # two jobs on one node must not meet each other
     return {
         "RANK": environment["SLURM_PROCID"],
         "WORLD_SIZE": environment["SLURM_STEP_NUM_TASKS"],
         "LOCAL_RANK": environment["SLURM_LOCALID"],
-        "LOCAL_WORLD_SIZE": str(tasks_here(tasks, node=int(environment.get("SLURM_NODEID", "0")))),
         "MASTER_ADDR": environment.get("MASTER_ADDR", first_node(nodes)),
-        "MASTER_PORT": environment.get("MASTER_PORT", str(PORT)),
+        "MASTER_PORT": environment.get("MASTER_PORT", str(PORT + job % 10_000)),
     }
 
 
 def first_node(nodes: str) -> str:
     """`gpu[07-09,12],big1` -> `gpu07`."""
     return re.sub(r"\[([^],-]+)[^]]*\]", r"\1", re.split(r",(?![^[]*\])", nodes)[0])
-
-
-def tasks_here(tasks: str, *, node: int) -> int:
-    """`4(x2),1` -> 4 on nodes 0 and 1, 1 on node 2."""
-    each: list[int] = []
-    for part in tasks.split(","):
-        count, _, times = part.partition("(x")
-        each += [int(count)] * int(times.rstrip(")") or 1)
-    return each[node]

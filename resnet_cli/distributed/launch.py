@@ -19,6 +19,7 @@ from resnet_cli.errors import LOST, SILENT, Failed, Stopped, Told
 from resnet_cli.signals import STOPPING
 
 RANK = "resnet_cli.rank"  # what each process runs
+SAVING = 300  # seconds that ranks have to save after a signal: they look for it between two steps, not while they test
 
 
 def launch(plan: dict[str, Any], *, devices: int, max_restarts: int, console: Console) -> None:
@@ -38,6 +39,7 @@ def launch(plan: dict[str, Any], *, devices: int, max_restarts: int, console: Co
 def start(plan: dict[str, Any], *, devices: int) -> str | None:
     """Runs the ranks to their end. Returns why processes were lost, if they were; raises Told, or Stopped after a signal."""
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # what a person needs to know, we say
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(SAVING))
     handlers = {signum: signal.getsignal(signum) for signum in STOPPING}
     with tempfile.TemporaryDirectory(prefix="resnet-train-") as name:
         folder = Path(name)
@@ -52,13 +54,15 @@ def start(plan: dict[str, Any], *, devices: int) -> str | None:
             rdzv_endpoint="localhost:0",  # any free port
             max_restarts=0,  # `launch` starts anew itself: elastic would do so after a wrong config, too
             signals_to_handle=",".join(signum.name for signum in STOPPING),
+            local_addr="localhost",  # this machine's name need not lead to it
             logs_specs=DefaultLogsSpecs(log_dir=str(folder)),
         )
         try:
             elastic_launch(config, sys.executable)("-m", RANK, str(file))
         except SignalException as stop:  # elastic has handed it on and waited
             lines = [line for line, code in told(folder) if code == 128 + stop.sigval]
-            raise Stopped(lines[0] if lines else "stopped; the same command continues", signum=stop.sigval) from stop
+            late = "killed while stopping; the same command continues from the last checkpoint"
+            raise Stopped(lines[0] if lines else late, signum=stop.sigval) from stop
         except ChildFailedError as failed:
             return reason(failed, told(folder))
         finally:
@@ -83,5 +87,9 @@ def reason(failed: ChildFailedError, lines: list[tuple[str, int]]) -> str:
         return silent[0]
     killed = [failure for failure in failed.failures.values() if failure.exitcode < 0]
     if killed:
-        return f"rank {killed[0].local_rank} was killed by {signal.Signals(-killed[0].exitcode).name}"
-    return lines[0][0] if lines else f"rank {failed.get_first_failure()[0]} failed, see above"
+        name = signal.Signals(-killed[0].exitcode).name
+        how = "gave the others up (SIGABRT)" if name == "SIGABRT" else f"was killed by {name}"  # as NCCL's watchdog does
+        return f"rank {killed[0].local_rank} {how}"
+    if lines:
+        return lines[0][0]
+    raise Failed(f"rank {failed.get_first_failure()[0]} failed, see above") from failed

@@ -25,7 +25,7 @@ class Task:
     def __call__(self, run: dict[str, Any]) -> tuple[str, int]:
         """Trains a plain `Run` on the machine it finds itself on. Returns an Outcome's parts."""
         try:
-            outcome = train(run_from_plain(run))
+            outcome = train(run_from_plain(run), patient=True)
         except Stopped as stopped:
             signum = stopped.exit_code - 128
             if signum in (signal.SIGUSR1, signal.SIGUSR2) and callable(signal.getsignal(signum)):
@@ -73,6 +73,11 @@ def submit(runs: Sequence[Run], where: str, settings: Mapping[str, Any]) -> list
     import submitit
 
     rest = dict(settings)
+    for key in ("nodes", "tasks_per_node"):
+        if rest.get(key) not in (None, 1):
+            raise UserError(
+                f"hydra.launcher.{key}={rest[key]}: a job starts the processes of its run itself; say devices=N, and gpus_per_node=N"
+            )
     folder, retries = rest.pop("submitit_folder"), rest.pop("max_num_timeout", None)
     try:
         executor = submitit.AutoExecutor(folder, cluster=where, **({} if retries is None else {f"{where}_max_num_timeout": retries}))

@@ -89,9 +89,9 @@ class Sweep:
     def run(self) -> list[Outcome]:
         """Raises Stopped when a signal asked for it, and every run in flight has saved."""
         try:
-            with stop_on_signal() as request:
+            with stop_on_signal() as self.request:
                 while self.waiting or self.workers:
-                    if request.signum is not None and not self.stopping:
+                    if self.request.signum is not None and not self.stopping:
                         self.stopping = True
                         self.waiting.clear()
                         self.display.warn("stopping; the runs save first")
@@ -102,7 +102,7 @@ class Sweep:
         finally:
             for worker in self.workers:
                 worker.bury()
-        if (signum := request.signum) is not None and len(self.outcomes) < len(self.runs):
+        if (signum := self.request.signum) is not None and len(self.outcomes) < len(self.runs):
             ended = f"{len(self.outcomes)} of {len(self.runs)} runs had ended"
             raise Stopped(f"the sweep stops, {ended}; the same command continues", signum=signum)
         return [self.outcomes[number] for number in range(len(self.runs))]
@@ -139,7 +139,7 @@ class Sweep:
 
     def end(self, number: int, outcome: Outcome, worker: Worker) -> None:
         """Notes how a run ended. Stopped together with the sweep it has not: the same command continues it."""
-        if self.stopping and outcome.code:
+        if self.request.signum is not None and outcome.code:
             return
         if outcome.code > 128:  # somebody stopped this one process; a new one takes its place
             outcome = dataclasses.replace(outcome, code=FAILED)

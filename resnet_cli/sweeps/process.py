@@ -43,8 +43,9 @@ def listen(request: StopRequest) -> SimpleQueue[str]:
     inbox: SimpleQueue[str] = SimpleQueue()
 
     def read() -> None:
-        for line in sys.stdin:
-            inbox.put(line)
+        with open(0, closefd=False) as lines:  # not sys.stdin: forked loader workers close that, and would wait for its lock for ever
+            for line in lines:
+                inbox.put(line)
         if request.signum is None:
             request.signum = signal.SIGTERM
 

@@ -7,27 +7,36 @@ from resnet_cli import rank, worker
 from resnet_cli.console import Console, bold
 from resnet_cli.distributed.environment import place
 from resnet_cli.distributed.launch import launch
-from resnet_cli.errors import Stopped, UserError, explain
+from resnet_cli.errors import Failed, Lost, Stopped, UserError, explain
 from resnet_cli.resolve import refuse_missing
 from resnet_cli.summary import headline
 from resnet_cli.sweeps.outcomes import Outcome, Run
 
 
-def train(run: Run) -> Outcome:
-    """One run, in as many processes as it has devices, or its rehearsal. Raises what `worker.run` does."""
-    refuse_missing(run.config)
-    if run.config.dry_run:
-        worker.rehearse(run.config, run.folder, console=Console())
+def train(run: Run, *, patient: bool = False) -> Outcome:
+    """One run, in as many processes as it has devices, or its rehearsal. Raises what `worker.run` does.
+
+    `patient`: a second signal is only the first one's echo.
+    """
+    config, folder = run.config, run.folder
+    if config.devices == 1 or folder.read_result() is None:  # a finished run of several devices can be read anywhere
+        refuse_missing(config)
+    if config.dry_run:
+        worker.rehearse(config, folder, console=Console())
         return Outcome("planned")
     if place() is not None:  # torchrun or srun has started this process as one of several
-        rank.train(run.config, run.folder, command=run.command)
+        try:
+            rank.train(config, folder, command=run.command)
+        except Lost as lost:
+            raise Failed(f"{lost}; the same command continues") from lost
         return Outcome("done")
-    finished = run.folder.read_result() is not None
-    if run.config.devices == 1 or finished:
-        return Outcome(headline(worker.run(run.config, run.folder, command=run.command, console=Console())))
-    assert isinstance(run.config.devices, int)
-    launch(run.plain(), devices=run.config.devices, max_restarts=run.config.max_restarts, console=Console())
-    return Outcome(headline(run.folder.read_result() or {}))
+    if config.devices == 1 or folder.read_result() is not None:
+        return Outcome(headline(worker.run(config, folder, command=run.command, console=Console(), patient=patient)))
+    assert isinstance(config.devices, int)
+    launch(run.plain(), devices=config.devices, max_restarts=config.max_restarts, console=Console())
+    result = folder.read_result()
+    assert result is not None
+    return Outcome(headline(result))
 
 
 def sweep(runs: Sequence[Run]) -> list[Outcome]:

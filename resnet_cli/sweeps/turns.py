@@ -33,6 +33,8 @@ class Turns:
             except Stopped as stopped:
                 outcome = Outcome(str(stopped), stopped.exit_code)
             except Exception as error:
+                if "CUDA error" in str(error):  # the device is lost to this process, and all its runs with it: a new one takes over
+                    raise
                 outcome = ended_by(error)
             del self.flying[number]
             yield number, outcome

@@ -84,7 +84,9 @@ class TrainStep:
 
     def restore_totals(self, every: Tensor) -> None:
         """Takes up the totals of a checkpoint, each rank its own; of another number of ranks, the first takes all."""
-        every = every.reshape(-1, 3)
-        if len(every) != self.context.world:
-            every = torch.cat([every.sum(dim=0, keepdim=True), torch.zeros(self.context.world - 1, 3, dtype=every.dtype)])
+        every, world = every.reshape(-1, 3), self.context.world
+        if len(every) != world:
+            first = every.sum(dim=0)
+            first[2] *= world / len(every)  # each rank counts its good steps
+            every = torch.cat([first[None], torch.zeros(world - 1, 3, dtype=every.dtype)])
         self.totals.copy_(every[self.context.rank])

@@ -115,6 +115,7 @@ class Trainer:
         if signum is not None:
             self.read()
             self.save()
+            self.context.anywhere(None)  # the others wait for the first, which writes: the end of one would be the end of all
             last = self.schedule.iterations
             raise Stopped(f"stopped at iteration {now.iteration:,} of {last:,}; the same command continues", signum=signum)
 

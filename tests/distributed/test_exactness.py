@@ -13,10 +13,13 @@ from resnet_cli.data.loader import ResidentLoader
 from resnet_cli.data.sampling import batch_indices
 from resnet_cli.distributed.context import Context
 from resnet_cli.evaluation.protocol import ImageTest
+from resnet_cli.hardware import cores
 from resnet_cli.models.batchnorm import BatchNorm
 from tests.conftest import Command, check_refused
+from tests.data.trees import write_folders
 from tests.distributed.ranks import RUN, check_same, figures, finish, folder_of, spawn, weights
 
+TOO_MANY = cores() + 1
 PICTURES = Normalizer(torch.zeros(3, 1, 1), torch.ones(3, 1, 1))
 
 
@@ -48,7 +51,7 @@ def test_every_image_is_tested_once(world: int) -> None:
         for one in contexts
         for batch in test.scores([(network, PICTURES)], dtype=torch.float32, context=one)
         for index in batch[2].tolist()
-    ]  # type: ignore[list-item]
+    ]
     assert sorted(seen) == list(range(47))
 
 
@@ -86,11 +89,71 @@ def test_two_ranks_are_one_process_that_normalises_each_half(two_ranks: Path, ru
         assert one == pytest.approx(other, rel=1e-5)  # the same images wrong, too
 
 
-def test_torchrun_starts_the_same_run(two_ranks: Path, runs: Path) -> None:
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"]
-    words = [*torchrun, "-m", "resnet_cli.train", *RUN, "schedule.iterations=50", f"runs={runs}"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+def torchrun(ranks: int, *words: object) -> "subprocess.CompletedProcess[str]":
+    start = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        f"--nproc-per-node={ranks}",
+        "--rdzv-backend=c10d",
+        "--rdzv-endpoint=localhost:0",
+    ]
+    done = subprocess.run([*start, "-m", *map(str, words)], capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_three_ranks_measure_what_one_process_does() -> None:
+    """An odd-sized set in batches that three do not share evenly; gathered over gloo."""
+    alone = subprocess.run([sys.executable, "-m", "tests.distributed.measured"], capture_output=True, text=True, check=True).stdout
+    assert "Errors(" in alone
+    assert torchrun(3, "tests.distributed.measured").stdout == alone * 3
+
+
+@pytest.mark.slow
+def test_three_ranks_resume_bit_for_bit(runs: Path, tmp_path: Path) -> None:
+    """Of three summands the order counts: a resumed run's first step must add up as every other does."""
+    words = ["resnet_cli.train", *RUN, "batch_size=33", "schedule.iterations=30"]
+    torchrun(3, *words, f"runs={tmp_path / 'whole'}")
+    torchrun(3, *words, f"runs={runs}")
+    folder = folder_of(runs)
+    (folder / "result.json").unlink()
+    (folder / "checkpoints" / "last.pt").unlink()  # the one before is of iteration 20
+    torchrun(3, *words, f"runs={runs}")
+    check_same(runs, tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_compiled_ranks_are_one_compiled_process(runs: Path, tmp_path: Path) -> None:
+    words = [*RUN, "schedule.iterations=20", "compile=on"]
+    assert finish(spawn(*words, "devices=2", f"runs={runs}"), seconds=200)[0] == 0
+    assert finish(spawn(*words, "bn_batch=16", f"runs={tmp_path / 'one'}"), seconds=200)[0] == 0
+    for one, other in zip(figures(runs), figures(tmp_path / "one"), strict=True):
+        assert one == pytest.approx(other, rel=1e-4)
+
+
+def test_photographs_come_to_ranks_and_to_runs_side_by_side(tmp_path: Path, runs: Path) -> None:
+    """Loader processes are forked under ranks and under workers of a sweep, whose stdin another thread reads."""
+    root = write_folders(tmp_path / "folders")
+    words = ["model=resnet18", "model.stem=cifar", f"dataset.root={root}", "dataset.image_size=32", "dataset.workers=1", "batch_size=4"]
+    words += [
+        "schedule=imagenet_steps",
+        "schedule.iterations=4",
+        "log_every=2",
+        "eval_every=4",
+        "device=cpu",
+        "precision=fp32",
+        "optimizer.lr=0.001",
+    ]
+    for where in (["devices=2"], ["-m", "bn_batch=2", "hydra/launcher=local"]):
+        code, _, err = finish(spawn(*words, *where, f"runs={runs / where[0]}"))
+        assert code == 0, err
+    for one, other in zip(figures(runs / "devices=2"), figures(runs / "-m"), strict=True):
+        assert one == pytest.approx(other, rel=1e-3)
+
+
+def test_torchrun_starts_the_same_run(two_ranks: Path, runs: Path) -> None:
+    done = torchrun(2, "resnet_cli.train", *RUN, "schedule.iterations=50", f"runs={runs}")
     assert done.stdout.count("last iteration") == 1  # only the first rank speaks
     check_same(runs, two_ranks)
 
@@ -98,7 +161,7 @@ def test_torchrun_starts_the_same_run(two_ranks: Path, runs: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        (["devices=300", "batch_size=300"], ["devices=300", "there"]),
+        ([f"devices={TOO_MANY}", f"batch_size={TOO_MANY}"], [f"devices={TOO_MANY}", "there"]),
         (["devices=none"], ["devices=none", "number above 0"]),
         (["devices=2", "batch_size=33"], ["batch_size=33", "devices=2"]),
         (["devices=2", "sync_bn=true"], ["sync_bn=true", "CPU"]),

@@ -6,8 +6,9 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
-from tests.distributed.ranks import RUN, alive, check_same, finish, folder_of, has_logged, ranks_of, spawn, start, wait_for
+from tests.distributed.ranks import RUN, alive, check_same, finish, folder_of, has_logged, spawn, start, wait_for
 
 LONG = "schedule.iterations=100"
 
@@ -70,11 +71,15 @@ def test_a_signal_to_the_parent_saves_and_ends_all(runs: Path, undisturbed: Path
 
 
 @pytest.mark.slow
-def test_a_signal_to_one_rank_stops_all_at_one_step(runs: Path, undisturbed: Path) -> None:
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_signal_to_one_rank_stops_all_at_one_step(runs: Path, undisturbed: Path, rank: int) -> None:
     process, ranks = start(runs, LONG, until=40)
-    os.kill(ranks[1], signal.SIGTERM)  # as SLURM does: to whichever it reaches first
+    for _ in range(3):  # as SLURM does: to whichever it reaches first, and again through the parent
+        os.kill(ranks[rank], signal.SIGUSR1)
     code, _, err = finish(process)
-    assert code == 128 + signal.SIGTERM and "stopped at iteration" in err and err.count("\n") == 1, err
+    assert code == 128 + signal.SIGUSR1 and "stopped at iteration" in err and err.count("\n") == 1, err
+    saved = torch.load(folder_of(runs) / "checkpoints" / "last.pt", weights_only=True)["progress"]["iteration"]
+    assert f"stopped at iteration {saved} of" in err  # what is said is what was saved
     go_on(runs, undisturbed)
 
 
@@ -124,7 +129,3 @@ def test_other_counts_of_devices_take_over(runs: Path) -> None:
     code, out, err = finish(spawn(*RUN, LONG, "bn_batch=16", f"runs={runs}"))
     assert (code, err) == (0, "") and "resuming at iteration" in out
     assert has_logged(runs, 100)
-
-
-def test_no_rank_is_left_after_all_this(runs: Path) -> None:
-    assert not ranks_of(1)
