@@ -16,7 +16,7 @@ from resnet_cli.paper.drawing import draw
 from resnet_cli.paper.evaluations import find_evaluations
 from resnet_cli.paper.frames import FRAMES
 from resnet_cli.paper.numbers import TABLES
-from resnet_cli.paper.plots import Plot, degradation, papers_figure
+from resnet_cli.paper.plots import Plot, degradation, papers_figure, whole_schedule
 from resnet_cli.paper.runs import Run, find
 from resnet_cli.paper.tables import make_table
 from resnet_cli.training.logbook import METRICS
@@ -71,7 +71,7 @@ def main_checked(arguments: list[str]) -> int:
         notes.append(f"{' and '.join(datasets)} are different data: no figure and no row of a table mixes them")
     seventh, unmeasured = responses_of(runs)
     figures = [degradation([run for run in runs if run.dataset == dataset]) for dataset in datasets]
-    figures += [papers_figure(frame, runs) for frame in FRAMES] + [seventh]
+    figures += [draw_from(frame, runs) for frame in FRAMES for draw_from in (whole_schedule, papers_figure)] + [seventh]
     plots = [plot for plot in figures if plot]
     tables = [make_table(paper, runs, evaluations) for paper in TABLES]
     notes += more + unmeasured

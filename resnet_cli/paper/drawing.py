@@ -20,7 +20,7 @@ BOLD: dict[str, Any] = {"linestyle": "-", "linewidth": 2.2}
 
 def draw(plot: Plot, folder: Path) -> list[Path]:
     """Writes NAME.png and NAME.svg into `folder`; returns them."""
-    figure = Figure(figsize=(9, 7.5) if plot.stacked else (1 + 4.5 * len(plot.panels), 4.4), layout="constrained")
+    figure = Figure(figsize=(9, 7.5) if plot.stacked else (max(7.5, 1 + 4.5 * len(plot.panels)), 4.4), layout="constrained")
     shape = (len(plot.panels), 1) if plot.stacked else (1, len(plot.panels))
     grid = figure.subplots(*shape, sharex=True, sharey=True, squeeze=False).flatten()
     depths = sorted({curve.depth for panel in plot.panels for curve in panel.curves})

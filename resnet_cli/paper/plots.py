@@ -58,12 +58,18 @@ def together(runs: Sequence[Run], networks: Sequence[str], dataset: str) -> list
 
     That is the longest at which two of its networks were trained, so that there is something to compare; else the longest.
     """
+    lengths = by_length(runs, networks, dataset)
+    ordered = [lengths[iterations] for iterations in sorted(lengths, reverse=True)]
+    return next((drawn for drawn in ordered if len(drawn) > 1), ordered[0] if ordered else [])
+
+
+def by_length(runs: Sequence[Run], networks: Sequence[str], dataset: str) -> dict[int, list[Run]]:
+    """The runs of the paper's recipe at each number of iterations, of every network the first."""
     lengths: dict[int, dict[str, Run]] = {}
     for run in runs:
         if run.dataset == dataset and run.network in networks and not run.deviations and run.metrics:
             lengths.setdefault(run.iterations, {}).setdefault(run.network, run)
-    ordered = [list(lengths[iterations].values()) for iterations in sorted(lengths, reverse=True)]
-    return next((drawn for drawn in ordered if len(drawn) > 1), ordered[0] if ordered else [])
+    return {iterations: list(of.values()) for iterations, of in lengths.items()}
 
 
 def comparable(runs: Sequence[Run]) -> list[Run]:
@@ -78,8 +84,17 @@ def comparable(runs: Sequence[Run]) -> list[Run]:
 def papers_figure(frame: Frame, runs: Sequence[Run]) -> Plot | None:
     """A figure of the paper from our runs, or None where nothing of it was run."""
     drawn = together(runs, frame.networks, frame.dataset)
-    if not drawn:
-        return None
+    return fill(frame, drawn, name=frame.name) if drawn else None
+
+
+def whole_schedule(frame: Frame, runs: Sequence[Run]) -> Plot | None:
+    """What was run of the paper's whole schedule, where that is too little for `papers_figure`, which then compares shorter runs."""
+    full = by_length(runs, frame.networks, frame.dataset).get(FULL_ITERATIONS[frame.dataset], [])
+    return fill(frame, full, name=f"{frame.name}-full") if full and full[0] not in together(runs, frame.networks, frame.dataset) else None
+
+
+def fill(frame: Frame, drawn: Sequence[Run], *, name: str) -> Plot:
+    """The frame with these runs, all of one length, in it."""
     panels = []
     for title, names in frame.panels:
         of = [run for run in drawn if run.network in names]
@@ -103,9 +118,9 @@ def papers_figure(frame: Frame, runs: Sequence[Run]) -> Plot | None:
     ]
     axis = "iterations (1e4)" + ("" if whole else f"; shortened to {fraction(frame.dataset, iterations)}")
     return Plot(
-        frame.name,
+        name,
         frame.dataset,
-        frame.title + ("" if whole else f", {iterations:,} of {full:,} iterations"),
+        frame.title + (f", {iterations:,} of {full:,} iterations" if not whole else "" if name == frame.name else ", what was run in full"),
         " ".join(filter(None, caption)),
         tuple(panels),
         axis,

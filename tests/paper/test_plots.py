@@ -7,7 +7,7 @@ import pytest
 from resnet_cli.paper import figure7
 from resnet_cli.paper.drawing import draw
 from resnet_cli.paper.frames import FRAMES, Frame
-from resnet_cli.paper.plots import Plot, comparable, degradation, papers_figure
+from resnet_cli.paper.plots import Plot, comparable, degradation, papers_figure, whole_schedule
 from resnet_cli.paper.runs import find
 from tests.paper.made_up import make_run
 
@@ -85,8 +85,13 @@ def test_a_figure_never_mixes_lengths_or_recipes(tmp_path: Path) -> None:
     for name in ("plain20", "resnet20-A"):
         make_run(tmp_path, name, iterations=4000)
     assert plot(FIGURE["figure6"], tmp_path).x_end == 4000
+    alone = whole_schedule(FIGURE["figure6"], find([tmp_path])[0])  # by itself then
+    assert alone is not None and alone.name == "figure6-full" and "what was run in full" in alone.title
+    assert {name for _, name, _ in contents(alone)} == {"resnet20-A"}
+    assert whole_schedule(FIGURE["figure1"], find([tmp_path])[0]) is None
     make_run(tmp_path, "plain20", iterations=64_000)
     assert plot(FIGURE["figure6"], tmp_path).x_end == 64_000
+    assert whole_schedule(FIGURE["figure6"], find([tmp_path])[0]) is None
 
 
 def test_what_ends_above_the_axis_is_named(tmp_path: Path) -> None:
