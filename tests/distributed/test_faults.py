@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -112,6 +114,46 @@ def test_a_users_mistake_is_told_once_and_starts_nothing_anew(runs: Path) -> Non
     code, _, err = finish(spawn(*RUN, LONG, "devices=2", f"runs={runs}", "resume=/nowhere.pt"))
     assert code == 2 and err.count("/nowhere.pt") == 1 and "restart" not in err, err
     assert time.monotonic() - began < 30
+
+
+@pytest.mark.slow
+def test_a_rank_killed_while_saving_leaves_the_checkpoint_before(runs: Path, undisturbed: Path, tmp_path: Path) -> None:
+    once = tmp_path / "once"
+    once.touch()
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, pathlib\n"
+        f"saves, once, original = 3, pathlib.Path({str(once)!r}), os.fsync\n"
+        "def fsync(fd):\n"
+        "    global saves\n"
+        "    if os.readlink(f'/proc/self/fd/{fd}').endswith('last.pt.part') and once.exists():\n"
+        "        saves -= 1\n"
+        "        if not saves:\n"
+        "            once.unlink()\n"
+        "            os.ftruncate(fd, 1000)\n"
+        "            os.kill(os.getpid(), 9)\n"
+        "    original(fd)\n"
+        "os.fsync = fsync\n"
+    )
+    code, out, err = finish(
+        spawn(*RUN, LONG, "devices=2", f"runs={runs}", env={"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"})
+    )
+    assert code == 0 and "rank 0 was killed by SIGKILL" in err and not once.exists()
+    assert "resuming at iteration 20" in out
+    check_same(runs, undisturbed)
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_one_line_and_loses_nothing(runs: Path, undisturbed: Path) -> None:
+    """The kernel refuses files over 100 kB, as a full disk would: checkpoints are larger."""
+    process, _ = start(runs, LONG, until=40)
+    process.send_signal(signal.SIGTERM)
+    finish(process)
+    small = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))"
+    program = f"{small}; import sys; from resnet_cli.train import main; sys.exit(main())"
+    words = [sys.executable, "-c", program, *RUN, LONG, "devices=2", f"runs={runs}"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1 and "what was saved before stands" in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    go_on(runs, undisturbed)
 
 
 @pytest.mark.slow
