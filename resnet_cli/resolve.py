@@ -20,7 +20,8 @@ def shared_out(config: Config) -> Config:
     """The config with `devices` a number, and `bn_batch` null where BN sees the whole batch. Raises UserError where shares do not fit."""
     devices = count_ranks(config)
     if config.batch_size % devices:
-        raise UserError(f"batch_size={config.batch_size} does not divide among devices={devices}")
+        fewer = next(number for number in range(devices - 1, 0, -1) if config.batch_size % number == 0)
+        raise UserError(f"batch_size={config.batch_size} does not divide among devices={devices}; devices={fewer} would do")
     share = config.batch_size // devices
     if config.sync_bn and config.bn_batch:
         raise UserError(f"sync_bn=true normalises the whole batch together: leave bn_batch={config.bn_batch} out")

@@ -16,7 +16,7 @@ from resnet_cli.distributed.context import Context
 from resnet_cli.errors import Failed, Stopped, UserError
 from resnet_cli.evaluation.weights import load_weights
 from resnet_cli.folder import RunFolder
-from resnet_cli.hardware import autocast, choose_device
+from resnet_cli.hardware import autocast, choose_device, cores
 from resnet_cli.parts import Parts, build, load_dataset
 from resnet_cli.schema import Config, differences, to_plain, trained
 from resnet_cli.signals import StopRequest, stop_on_signal
@@ -139,7 +139,10 @@ def rehearse(config: Config, folder: RunFolder, *, console: Console, steps: int 
     assert isinstance(config.devices, int)
     share = config.batch_size // config.devices
     one = dataclasses.replace(config, batch_size=share, bn_batch=min(share, config.bn_batch or share))  # what each of several does
-    parts = build(one, console, ALONE, device=choose_device(config.device))
+    device = choose_device(config.device)
+    if device.type == "cpu" and config.devices > 1:
+        torch.set_num_threads(max(1, cores() // config.devices))  # as each of several has
+    parts = build(one, console, ALONE, device=device)
     console.say(bold(f"{parts.network.architecture.name} on {config.dataset.name}, seed {config.seed} (dry run)"))
     console.say(summary.plan(config, parts, folder))
     eager = TrainStep(parts.network, parts.step.optimizer, dtype=parts.step.dtype, compiled=False)

@@ -109,6 +109,8 @@ def read_run(folder: Path) -> tuple[Run, int]:
     if dataset == "cifar10":
         papers = papers | {"schedule.warmup_lr": 0.01 if config["model.depth"] in WARMED_UP else None}
     deviations = tuple(f"{key}={config[key]}" for key, value in papers.items() if key in config and config[key] != value)
+    if dataset == "cifar10" and config.get("bn_batch") not in (None, 64):  # the paper's two GPUs normalised 64 images each
+        deviations += (f"bn_batch={config['bn_batch']}",)
     return Run(folder, network, dataset, config["seed"], recipe, setting, deviations, iterations, metrics, result), broken
 
 

@@ -94,6 +94,12 @@ def test_a_figure_never_mixes_lengths_or_recipes(tmp_path: Path) -> None:
     assert whole_schedule(FIGURE["figure6"], find([tmp_path])[0]) is None
 
 
+def test_the_papers_two_gpus_are_the_papers_recipe(tmp_path: Path) -> None:
+    make_run(tmp_path, "plain20", iterations=64_000, bn_batch=64)
+    make_run(tmp_path, "plain32", iterations=64_000, bn_batch=4)
+    assert {name for _, name, _ in contents(plot(FIGURE["figure6"], tmp_path))} == {"plain20"}
+
+
 def test_what_ends_above_the_axis_is_named(tmp_path: Path) -> None:
     make_run(tmp_path, "plain20", errors=(9.0,), iterations=64_000)
     make_run(tmp_path, "plain110", errors=(61.5,), iterations=64_000)
