@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,27 +20,9 @@ from resnet_cli.signals import StopRequest
 from resnet_cli.training import checkpoint
 from resnet_cli.training.clock import Clock
 from resnet_cli.training.logbook import Logbook
+from resnet_cli.training.progress import Mark, Progress
 from resnet_cli.training.schedule import WARMUP_WINDOW, Plateau, Schedule, Watched
 from resnet_cli.training.step import TrainStep
-
-Mark = tuple[int, float, int]  # where the counters stand: iteration, loss sum, wrong images
-
-
-@dataclass
-class Progress:
-    """What changes while a run trains, besides weights and momentum. Plain values."""
-
-    iteration: int = 0
-    seconds: float = 0.0  # of training, evaluation and saving, over all starts
-    warming: bool = False
-    warmup_ended_at: int | None = None
-    logged: Mark = (0, 0.0, 0)  # at the last log point
-    warmed: Mark = (0, 0.0, 0)  # at the warm-up's last look
-    last: dict[str, float] = field(default_factory=dict)  # the newest figure under each name
-    best_error: float | None = None  # percent, on the validation images, or on the test images where there are none
-    best_iteration: int | None = None
-    watched: Watched = field(default_factory=Watched)  # what a plateau rule has seen
-    skipped: list[str] = field(default_factory=list)  # images that could not be decoded, in words
 
 
 @dataclass(frozen=True)

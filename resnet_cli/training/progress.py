@@ -1,0 +1,24 @@
+"""How far a run is."""
+
+from dataclasses import dataclass, field
+
+from resnet_cli.training.schedule import Watched
+
+Mark = tuple[int, float, int]  # where the counters stand: iteration, loss sum, wrong images
+
+
+@dataclass
+class Progress:
+    """What changes while a run trains, besides weights and momentum. Plain values."""
+
+    iteration: int = 0
+    seconds: float = 0.0  # of training, evaluation and saving, over all starts
+    warming: bool = False
+    warmup_ended_at: int | None = None
+    logged: Mark = (0, 0.0, 0)  # at the last log point
+    warmed: Mark = (0, 0.0, 0)  # at the warm-up's last look
+    last: dict[str, float] = field(default_factory=dict)  # the newest figure under each name
+    best_error: float | None = None  # percent, on the validation images, or on the test images where there are none
+    best_iteration: int | None = None
+    watched: Watched = field(default_factory=Watched)  # what a plateau rule has seen
+    skipped: list[str] = field(default_factory=list)  # images that could not be decoded, in words
