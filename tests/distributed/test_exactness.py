@@ -1,5 +1,6 @@
 """Two ranks against one process: the same images, the same statistics, the same weights; and every test image counted once."""
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -156,6 +157,16 @@ def test_torchrun_starts_the_same_run(two_ranks: Path, runs: Path) -> None:
     done = torchrun(2, "resnet_cli.train", *RUN, "schedule.iterations=50", f"runs={runs}")
     assert done.stdout.count("last iteration") == 1  # only the first rank speaks
     check_same(runs, two_ranks)
+
+
+def test_a_port_that_is_taken_is_one_line(command: Command, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        where = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": port}
+        for name, value in where.items():
+            monkeypatch.setenv(name, value)
+        check_refused(command("resnet-train", *RUN, f"runs={runs}"), 2, f"port {port} of localhost is taken", "MASTER_PORT")
+    assert not runs.exists()
 
 
 @pytest.mark.parametrize(
