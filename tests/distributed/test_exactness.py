@@ -172,6 +172,24 @@ def test_a_port_that_is_taken_is_one_line(command: Command, runs: Path, monkeypa
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
+        (["devices=3"], ["devices=3", "2 processes were started"]),
+        (["dry_run=true"], ["dry_run=true", "devices=N"]),
+        (["-m", "seed=0,1"], ["torchrun and srun start the processes of one run"]),
+    ],
+)
+def test_what_torchrun_cannot_be_asked_is_one_line(
+    command: Command, runs: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], parts: list[str]
+) -> None:
+    where = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}
+    for name, value in where.items():
+        monkeypatch.setenv(name, value)
+    check_refused(command("resnet-train", *RUN, f"runs={runs}", *arguments), 2, *parts)
+    assert not runs.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
         ([f"devices={TOO_MANY}", f"batch_size={TOO_MANY}"], [f"devices={TOO_MANY}", "there"]),
         (["devices=none"], ["devices=none", "number above 0"]),
         (["devices=2", "batch_size=33"], ["batch_size=33", "devices=2"]),

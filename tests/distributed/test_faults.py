@@ -23,6 +23,12 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return runs
 
 
+def stop_midway(runs: Path) -> None:
+    process, _ = start(runs, LONG, until=40)
+    process.send_signal(signal.SIGTERM)
+    assert finish(process)[0] == 128 + signal.SIGTERM
+
+
 def go_on(runs: Path, undisturbed: Path) -> str:
     """The same command, to its end; returns what it said."""
     code, out, err = finish(spawn(*RUN, LONG, "devices=2", f"runs={runs}"))
@@ -54,7 +60,7 @@ def test_a_killed_parent_leaves_no_orphan(runs: Path, undisturbed: Path) -> None
     process, ranks = start(runs, LONG, until=40)
     process.kill()
     process.communicate()
-    wait_for(lambda: not any(alive(pid) for pid in ranks), seconds=10)
+    assert wait_for(lambda: not any(alive(pid) for pid in ranks), seconds=10)
     go_on(runs, undisturbed)
 
 
@@ -99,9 +105,7 @@ def test_a_rank_that_hangs_is_given_up(runs: Path, undisturbed: Path) -> None:
 
 @pytest.mark.slow
 def test_a_broken_newest_checkpoint_falls_back_on_all_ranks(runs: Path, undisturbed: Path) -> None:
-    process, _ = start(runs, LONG, until=40)
-    process.send_signal(signal.SIGTERM)
-    finish(process)
+    stop_midway(runs)
     last = folder_of(runs) / "checkpoints" / "last.pt"
     last.write_bytes(last.read_bytes()[:1000])
     code, _, err = finish(spawn(*RUN, LONG, "devices=2", f"runs={runs}"))
@@ -145,9 +149,7 @@ def test_a_rank_killed_while_saving_leaves_the_checkpoint_before(runs: Path, und
 @pytest.mark.slow
 def test_a_full_disk_is_one_line_and_loses_nothing(runs: Path, undisturbed: Path) -> None:
     """The kernel refuses files over 100 kB, as a full disk would: checkpoints are larger."""
-    process, _ = start(runs, LONG, until=40)
-    process.send_signal(signal.SIGTERM)
-    finish(process)
+    stop_midway(runs)
     small = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))"
     program = f"{small}; import sys; from resnet_cli.train import main; sys.exit(main())"
     words = [sys.executable, "-c", program, *RUN, LONG, "devices=2", f"runs={runs}"]
@@ -165,9 +167,7 @@ def test_divergence_on_two_ranks_is_told_once(runs: Path) -> None:
 @pytest.mark.slow
 def test_other_counts_of_devices_take_over(runs: Path) -> None:
     """Two ranks of 16 and one process that normalises every 16 are one run: what one began, the other may finish."""
-    process, _ = start(runs, LONG, until=40)
-    process.send_signal(signal.SIGTERM)
-    finish(process)
+    stop_midway(runs)
     code, out, err = finish(spawn(*RUN, LONG, "bn_batch=16", f"runs={runs}"))
     assert (code, err) == (0, "") and "resuming at iteration" in out
     assert has_logged(runs, 100)

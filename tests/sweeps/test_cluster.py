@@ -28,6 +28,12 @@ def test_jobs_end_as_runs_do_alone(command: Command, runs: Path, faults: Path, a
     assert sorted(path.name for path in runs.iterdir()) == [".submitit", "synthetic"]
 
 
+def test_a_job_starts_its_processes_itself(command: Command, runs: Path) -> None:
+    words = ["-m", *WORDS, f"runs={runs}", "hydra/launcher=submitit_local"]
+    check_refused(command("resnet-train", *words, "hydra.launcher.tasks_per_node=2"), 2, "tasks_per_node=2", "devices=N")
+    check_refused(command("resnet-train", *words, "devices=auto"), 2, "devices=auto", "say a number")
+
+
 def test_where_there_is_no_slurm_it_says_so(command: Command, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     check_refused(command("resnet-train", "-m", *WORDS, f"runs={runs}", "hydra/launcher=submitit_slurm"), 2, "submitit_slurm", "srun")
