@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from resnet_cli.compilation import compile_for_testing
 from resnet_cli.console import Console
 from resnet_cli.data.datasets import OnError
 from resnet_cli.data.images import Dataset, Split
@@ -19,13 +20,14 @@ from resnet_cli.data.streaming import BadImages
 from resnet_cli.errors import DataError, UserError
 from resnet_cli.evaluation.evaluator import ErrorCount, Errors
 from resnet_cli.evaluation.predictions import Predictions
-from resnet_cli.evaluation.protocol import ImageTest, PhotographTest, Protocol, Scored, Test
+from resnet_cli.evaluation.protocol import PhotographTest, Protocol, Scored, Test
 from resnet_cli.evaluation.protocol import Subject as Tested
 from resnet_cli.evaluation.statistics import population_statistics
 from resnet_cli.evaluation.topk import names_of, top
 from resnet_cli.evaluation.views import Views
-from resnet_cli.hardware import choose_device, choose_dtype, make_exact
-from resnet_cli.parts import choose_workers, load_dataset, make_loader
+from resnet_cli.hardware import choose_device, choose_dtype, keep_memory, make_exact
+from resnet_cli.models.complexity import multiply_adds
+from resnet_cli.parts import choose_workers, fold, load_dataset, make_image_test, make_loader
 from resnet_cli.subjects import Subject, open_subject, refuse_mixture, refuse_other_classes
 
 
@@ -40,8 +42,18 @@ class Bench:
     bad: BadImages
 
     @property
-    def tested(self) -> list[Tested]:
+    def subjects_here(self) -> list[Tested]:
+        """On the device."""
         return [(one.network.to(self.device), one.pixels(self.dataset).to(self.device)) for one in self.subjects]
+
+    def tested(self, test: Test) -> list[Tested]:
+        """As they are tested, with BN folded; compiled where `test` is long enough."""
+        ready = []
+        for one, (network, pixels) in zip(self.subjects, self.subjects_here, strict=True):
+            work = len(test) * multiply_adds(network.architecture, image_size=one.image_size)
+            compiled = compile_for_testing(one.config.compile, self.device, multiply_adds=work)
+            ready.append((fold(network, None, compiled=compiled).network, pixels))
+        return ready
 
     def test(self, split: str, protocol: Protocol | None) -> Test:
         """A split and how it is shown. Raises UserError where the run has no such split."""
@@ -50,7 +62,7 @@ class Bench:
             why = "ImageNet's test images have no public labels" if split == "test" else "this run held out no validation images"
             raise UserError(f"--split {split}: {why}")
         if isinstance(part, Split):
-            return ImageTest(part.to(self.device))
+            return make_image_test(part, self.device)
         assert protocol is not None
         return self.photographs(part, protocol)
 
@@ -71,7 +83,7 @@ class Bench:
         """
         if not len(self.dataset.train):
             raise DataError("--bn population: there are no training images to measure the statistics on")
-        for one, (network, pixels) in zip(self.subjects, self.tested, strict=True):
+        for one, (network, pixels) in zip(self.subjects, self.subjects_here, strict=True):
             workers = choose_workers(one.config.dataset.workers, self.device)
             loader = make_loader(one.config, self.dataset.train, pixels, device=self.device, bad=self.bad, workers=workers)
             batches = max(1, min(images or loader.count, loader.count) // loader.batch_size)
@@ -91,6 +103,7 @@ def set_up(subjects: list[Subject]) -> Bench:
     """Opens the data they were trained on. Raises UserError and DataError."""
     first = subjects[0].config
     make_exact()
+    keep_memory()
     device = choose_device(first.device)
     console = Console("resnet-eval")
     dataset = load_dataset(first.dataset, console)
@@ -120,7 +133,7 @@ def progress(batches: Any, *, total: int, unit: str) -> Any:
 def score(bench: Bench, test: Test) -> Iterator[Scored]:
     """Every image's scores, under a bar."""
     with progress(None, total=len(test), unit=" images") as bar:
-        for scores, labels, indices in test.scores(bench.tested, dtype=bench.dtype):
+        for scores, labels, indices in test.scores(bench.tested(test), dtype=bench.dtype):
             yield scores, labels, indices
             bar.update(len(labels))
 

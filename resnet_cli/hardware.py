@@ -1,19 +1,15 @@
-"""The machine: which device, which number format, and whether compiling pays."""
+"""The machine: which device, which number format, and how memory is kept."""
 
-import logging
+import ctypes
 import os
 import platform
 import re
 import resource
-import shutil
-import sysconfig
-from collections.abc import Callable
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
 
 from resnet_cli.errors import UserError
 
@@ -31,17 +27,9 @@ class Precision(StrEnum):
     fp16 = "fp16"
 
 
-class Compile(StrEnum):
-    auto = "auto"  # on where the run is long enough to win the compilation back
-    on = "on"
-    off = "off"
-
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # <malloc.h>
 
 DTYPES = {Precision.fp32: torch.float32, Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}
-
-# On 2 AMX cores compiling ResNet-20 takes 19 s and saves about 20 ms of each 95 ms step: even after about 900 iterations.
-# Both grow with depth alike. Twice that, so that compiling is never the slower choice.
-COMPILE_PAYS_AFTER = 2000
 
 
 def choose_device(choice: DeviceChoice, number: int = 0) -> torch.device:
@@ -80,6 +68,17 @@ def make_exact() -> None:
     torch.backends.cudnn.allow_tf32 = False
 
 
+def keep_memory() -> None:
+    """Lets glibc keep what is freed instead of handing it back to Linux, which would have to clear every page anew at each step.
+
+    Large blocks come from the heap then, too, where the next step finds them again.
+    """
+    with suppress(AttributeError, OSError, TypeError):  # musl, a Mac
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_MAX, 0)
+        libc.mallopt(M_TRIM_THRESHOLD, -1)
+
+
 def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     """What convolutions multiply in; weights, BN statistics and the loss stay float32."""
     if precision is not Precision.auto:
@@ -99,42 +98,6 @@ def precision_name(dtype: torch.dtype) -> str:
 def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
     """Mixed precision as a context; for float32 one that does nothing."""
     return torch.autocast(device.type, dtype=dtype, enabled=dtype is not torch.float32)
-
-
-def choose_compile(choice: Compile, device: torch.device, *, iterations: int) -> tuple[bool, str]:
-    """Whether to compile a run of `iterations`, and why.
-
-    These are the schedule's, not what is left: a resumed run decides the same. Raises UserError for `on` where it cannot be.
-    """
-    if choice is Compile.off:
-        return False, "compile=off"
-    if choice is Compile.auto and device.type != "cpu":
-        return False, "not on CUDA, unless compile=on"
-    if choice is Compile.auto and iterations < COMPILE_PAYS_AFTER:
-        return False, f"under {COMPILE_PAYS_AFTER} iterations it does not pay"
-    missing = missing_for_compiling() if device.type == "cpu" else None
-    if missing and choice is Compile.on:
-        raise UserError(f"compile=on: {missing} is missing, which PyTorch's compiler needs; install it, or use compile=auto")
-    if missing:
-        return False, f"{missing} is missing; going on without"
-    return True, "compile=on" if choice is Compile.on else "a long run"
-
-
-def missing_for_compiling() -> str | None:
-    """What PyTorch's CPU compiler lacks on this machine, in words."""
-    compilers = (os.environ.get("CXX", ""), "g++", "clang++")
-    if not any(shutil.which(name) for name in compilers if name):
-        return "a C++ compiler (g++ or clang++)"
-    if not Path(sysconfig.get_path("include"), "Python.h").is_file():
-        return "Python.h (of python3-dev)"
-    return None
-
-
-def compile_network(network: nn.Module) -> Callable[[Tensor], Tensor]:
-    """`network` compiled at its first call, whatever a sweep has compiled in this process before."""
-    torch.compiler.reset()  # after eight networks of one class it would quietly stop compiling
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it warns of a missing CUDA nobody asked for
-    return torch.compile(network)
 
 
 def describe(device: torch.device) -> str:

@@ -1,11 +1,15 @@
 """The parts of a run, built from its config: data, network, recipe, on their device."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from resnet_cli.capture import Captured, choose_capture
+from resnet_cli.compilation import choose_compile, compile_for_testing
 from resnet_cli.console import Console
 from resnet_cli.data import datasets
 from resnet_cli.data.crops import Augmentation
@@ -19,8 +23,11 @@ from resnet_cli.distributed.context import Context
 from resnet_cli.errors import DataError, UserError
 from resnet_cli.evaluation.protocol import ImageTest, PhotographTest, Protocol, Test
 from resnet_cli.evaluation.views import Views
-from resnet_cli.hardware import choose_compile, choose_dtype, cores, make_exact
+from resnet_cli.hardware import choose_dtype, cores, keep_memory, make_exact
+from resnet_cli.models.architecture import Checkpointing
 from resnet_cli.models.batchnorm import normalise_in_groups
+from resnet_cli.models.complexity import multiply_adds
+from resnet_cli.models.folding import Folded
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.schema import Config, DatasetConfig, architecture
 from resnet_cli.training.optimizer import make_optimizer
@@ -40,6 +47,7 @@ class Parts:
     loader: Loader
     device: torch.device
     compiling: str  # whether, and why
+    tested: Folded  # the network as it is tested
     held_out: dict[str, Test]  # what to measure, under `val` and `test`
     bad: BadImages
 
@@ -72,6 +80,7 @@ def load_dataset(config: DatasetConfig, console: Console) -> Dataset:
 def build(config: Config, console: Console, context: Context, *, device: torch.device) -> Parts:
     """Data, network and recipe on their device. Raises UserError and DataError; writes nothing (but a download and an index)."""
     make_exact()
+    keep_memory()
     dtype = choose_dtype(config.precision, device)
     dataset = load_dataset(config.dataset, console)
     if not len(dataset.train):
@@ -83,17 +92,24 @@ def build(config: Config, console: Console, context: Context, *, device: torch.d
     network = ResNet(architecture(config, num_classes=choose_classes(config, len(dataset.classes))))
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     share_statistics(network, config, context)
+    checkpointing = config.checkpointing is Checkpointing.on
+    network.checkpoint(checkpointing)
     sgd = config.optimizer
     optimizer = make_optimizer(network, lr=sgd.lr, momentum=sgd.momentum, weight_decay=sgd.weight_decay, nesterov=sgd.nesterov)
-    compiled, why = choose_compile(config.compile, device, iterations=config.schedule.iterations)
-    step = TrainStep(network, optimizer, dtype=dtype, compiled=compiled, context=context)
     bad = BadImages(config.dataset.on_error is OnError.skip, config.dataset.max_skipped, console.warn)
     workers = choose_workers(config.dataset.workers, device, processes=context.sharing)
     loader = make_loader(config, dataset.train, normalizer, device=device, bad=bad, workers=workers, part=context.part)
+    compiled, why = choose_compile(config.compile, device, iterations=config.schedule.iterations, checkpointing=checkpointing)
+    captured = choose_capture(config.cuda_graph, device, dtype, world=context.world)
+    capture = partial(Captured, warn=console.warn) if captured else None
+    step = TrainStep(network, optimizer, dtype=dtype, compiled=compiled, prepare=loader.prepare, capture=capture, context=context)
+    tests = config.schedule.iterations // config.eval_every + 1
+    work = tests * sum(map(len, dataset.held_out.values())) * multiply_adds(network.architecture, image_size=dataset.image_size)
+    tested = fold(network, capture, compiled=compiled and compile_for_testing(config.compile, device, multiply_adds=work))
     single = Protocol(Views.single, dataset.image_size)
     held_out = {name: make_test(split, single, workers=workers, device=device, bad=bad) for name, split in dataset.held_out.items()}
     compiling = f"{'yes' if compiled else 'no'} ({why})"
-    return Parts(dataset, normalizer, network, make_schedule(config), step, loader, device, compiling, held_out, bad)
+    return Parts(dataset, normalizer, network, make_schedule(config), step, loader, device, compiling, tested, held_out, bad)
 
 
 def share_statistics(network: ResNet, config: Config, context: Context) -> None:
@@ -104,6 +120,16 @@ def share_statistics(network: ResNet, config: Config, context: Context) -> None:
     else:
         assert together == config.batch_size, "resolve.shared_out lets no other groups cross devices"
         nn.SyncBatchNorm.convert_sync_batchnorm(network)
+
+
+def fold(network: ResNet, capture: Callable[..., Captured] | None, *, compiled: bool) -> Folded:
+    """The network as it is tested, by the quickest way there is."""
+    folded = Folded(network)
+    if capture:
+        folded.capture(capture)
+    elif compiled:
+        folded.compile()
+    return folded
 
 
 def choose_classes(config: Config, there: int) -> int:
@@ -151,8 +177,13 @@ def make_loader(
     )
 
 
+def make_image_test(split: Split, device: torch.device) -> ImageTest:
+    """In batches that suit the device: what one leaves behind in a layer should still fit a CPU's caches."""
+    return ImageTest(split.to(device), batch_size=250 if device.type == "cpu" else 1000)
+
+
 def make_test(split: Split | Samples, protocol: Protocol, *, workers: int, device: torch.device, bad: BadImages) -> Test:
     """A split ready to be measured: on the device as it is, or read from files as the `protocol` says."""
     if isinstance(split, Split):
-        return ImageTest(split.to(device))
+        return make_image_test(split, device)
     return PhotographTest(split, protocol, workers, device, bad)

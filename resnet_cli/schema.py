@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 from types import UnionType
 from typing import Any, get_args
 
+from resnet_cli.capture import CudaGraph
+from resnet_cli.compilation import Compile
 from resnet_cli.data.crops import Augmentation
 from resnet_cli.data.datasets import DatasetName, OnError
 from resnet_cli.data.images import Normalization
-from resnet_cli.hardware import Compile, DeviceChoice, Precision
-from resnet_cli.models.architecture import Architecture, Family, Shortcut, Stem, StrideIn, cifar, imagenet
+from resnet_cli.hardware import DeviceChoice, Precision
+from resnet_cli.models.architecture import Architecture, Checkpointing, Family, Shortcut, Stem, StrideIn, cifar, imagenet
 from resnet_cli.training.schedule import Rule
 
 MISSING: Any = "???"  # OmegaConf's word for "must be set"
@@ -92,6 +94,8 @@ class Config:
     timeout: float = 600.0  # seconds a device waits for the others before it gives them up
     precision: Precision = Precision.auto
     compile: Compile = Compile.auto
+    cuda_graph: CudaGraph = CudaGraph.auto
+    checkpointing: Checkpointing = Checkpointing.off
     resume: str = "auto"  # auto | never | a checkpoint file or run folder
     runs: str = "runs"
     log_every: int = 100  # iterations
@@ -103,6 +107,7 @@ class Config:
 
 # Keys that say where and how a run happens, not what is trained: they may change from one start of a run to the next.
 BOOKKEEPING = {"dataset.root", "dataset.download", "dataset.mirror", "device", "resume", "runs", "dry_run", "jobs_per_device"}
+BOOKKEEPING |= {"cuda_graph", "checkpointing"}  # the same numbers, faster or in less memory
 BOOKKEEPING |= {"log_every", "eval_every", "checkpoint_every"}
 BOOKKEEPING |= {f"dataset.{key}" for key in ("num_classes", "workers", "on_error", "max_skipped", "reindex")}
 BOOKKEEPING |= {"devices", "sync_bn", "max_restarts", "timeout"}  # what several devices mean for BN, bn_batch says

@@ -20,7 +20,7 @@ from resnet_cli.training.checkpoint import is_ours, resolve
 
 # What may be said anew of one of our checkpoints: where the data lies and what computes, not what was trained.
 FREE_DATA = ("root", "download", "mirror", "test_images", "workers", "reindex", "on_error", "max_skipped")
-FREE = ("device", "precision", *(f"dataset.{key}" for key in FREE_DATA))
+FREE = ("device", "precision", "compile", *(f"dataset.{key}" for key in FREE_DATA))
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,7 @@ def steps(
             parts.loader,
             parts.schedule,
             normalizer=parts.normalizer,
+            tested=parts.tested,
             held_out=parts.held_out,
             every=Every(config.log_every, config.eval_every, config.checkpoint_every),
             folder=folder.path,
@@ -145,19 +146,19 @@ def rehearse(config: Config, folder: RunFolder, *, console: Console, steps: int 
     parts = build(one, console, ALONE, device=device)
     console.say(bold(f"{parts.network.architecture.name} on {config.dataset.name}, seed {config.seed} (dry run)"))
     console.say(summary.plan(config, parts, folder))
-    eager = TrainStep(parts.network, parts.step.optimizer, dtype=parts.step.dtype, compiled=False)
+    eager = TrainStep(parts.network, parts.step.optimizer, dtype=parts.step.dtype, compiled=False, prepare=parts.loader.prepare)
     warm = max(1, steps // 4)
     for iteration in range(steps + warm):
         if iteration == warm:
             eager.read()
             began = time.perf_counter()
-        eager(*parts.loader.batch(iteration), lr=0.0)
+        eager(*parts.loader.draw(iteration), lr=0.0)
     eager.read()
     parts.loader.close()
     each = (time.perf_counter() - began) / steps
     size = parts.dataset.image_size
     images = torch.zeros(max(20, 500 * 32 * 32 // size**2), 3, size, size, device=parts.device)
-    network = parts.network.eval()
+    network = parts.tested.network
     with torch.inference_mode(), autocast(parts.device, parts.step.dtype):
         network(images).sum().item()  # once for the caches
         began = time.perf_counter()

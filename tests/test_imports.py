@@ -8,7 +8,7 @@ import resnet_cli
 PACKAGE = Path(resnet_cli.__file__).parent
 
 # What each room may import of ours, besides itself and the leaves. Commands on top may import anything but each other.
-LEAVES = {"errors", "console", "files", "hardware", "signals"}
+LEAVES = {"capture", "compilation", "console", "errors", "files", "hardware", "signals"}
 ROOMS: dict[str, set[str]] = {
     "models": set(),
     "data": set(),
@@ -28,7 +28,7 @@ ROOMS: dict[str, set[str]] = {
     "launchers": set(),
     "resolve": {"distributed", "schema", "training"},
     "config": {"checks", "launchers", "resolve", "models", "data", "training", "schema"},
-    "bench": {"data", "evaluation", "parts", "subjects"},
+    "bench": {"models", "data", "evaluation", "parts", "subjects"},
     "subjects": {"models", "data", "evaluation", "training", "schema", "config"},
 }
 COMMANDS = {"train", "evaluate", "info", "report"}

@@ -3,6 +3,8 @@
 CIFAR-10's (section 4.2), and what follows the crop of ImageNet's (section 3.4).
 """
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -55,8 +57,14 @@ def colour_noise(hashes: Tensor) -> Tensor:
     """
     streams = PCA_STREAM + torch.arange(3, device=hashes.device).expand(len(hashes), -1)
     alpha = PCA_STD * normal(mix(hashes[:, None].expand_as(streams), streams))
-    values, vectors = (torch.tensor(one, device=hashes.device) for one in (PCA_VALUES, PCA_VECTORS))
+    values, vectors = principal_components(hashes.device)
     return ((alpha * values) @ vectors.T)[:, :, None, None]
+
+
+@lru_cache
+def principal_components(device: torch.device) -> tuple[Tensor, Tensor]:
+    """PCA_VALUES and PCA_VECTORS on a device, copied there once: a captured step must not wait for the host."""
+    return torch.tensor(PCA_VALUES, device=device), torch.tensor(PCA_VECTORS, device=device)
 
 
 def normal(bits: Tensor) -> Tensor:

@@ -102,7 +102,7 @@ def photograph(samples: Samples, index: int) -> Image:
 
 @dataclass
 class StreamingLoader:
-    """Training batches from files; `batch` is a pure function of the iteration, and quick when called in order."""
+    """Training batches from files; `batch` is a pure function of the iteration, and quick when drawn in order."""
 
     samples: Samples
     augmentation: Augmentation
@@ -123,8 +123,8 @@ class StreamingLoader:
         """Training images in an epoch."""
         return len(self.samples)
 
-    def batch(self, iteration: int) -> tuple[Tensor, Tensor]:
-        """Augmented images float32 [N, 3, S, S] in channels_last memory, and labels int64 [N], of this process's `part` of a batch.
+    def draw(self, iteration: int) -> tuple[Tensor, ...]:
+        """This process's `part` of a batch as `Crops` has it, on the device.
 
         Raises DataError for an image that cannot be decoded, unless it is to be skipped.
         """
@@ -135,12 +135,20 @@ class StreamingLoader:
         crops = next(self.ahead)
         self.next_iteration = iteration + 1
         self.bad.tell(crops.failures)
-        images, labels, indices, epochs = (part.to(self.device, non_blocking=True) for part in crops[:4])
+        return tuple(part.to(self.device, non_blocking=True) for part in crops[:4])
+
+    def prepare(self, *drawn: Tensor) -> tuple[Tensor, Tensor]:
+        """Augmented images float32 [N, 3, S, S] in channels_last memory, and labels int64 [N]."""
+        images, labels, indices, epochs = drawn
         hashes = sample_hashes(indices, epochs, seed=self.seed)
         mean, std = self.normalizer.mean, self.normalizer.std
         shift = colour_noise(hashes) - mean if self.augmentation is Augmentation.paper else -mean
         pixels = flip_some(images.permute(0, 3, 1, 2), hashes).float()
         return pixels.mul_(1 / (255 * std)).add_(shift / std), labels  # (x / 255 + noise - mean) / std
+
+    def batch(self, iteration: int) -> tuple[Tensor, Tensor]:
+        """Both halves."""
+        return self.prepare(*self.draw(iteration))
 
     def close(self) -> None:
         """Sends the workers home; `batch` would call others."""

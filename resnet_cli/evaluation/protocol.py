@@ -83,7 +83,7 @@ class ImageTest:
     """Images on the device, each scored by its single view, as it is (section 4.2)."""
 
     split: Split
-    batch_size: int = 1000
+    batch_size: int = 250
 
     def __len__(self) -> int:
         return len(self.split)

@@ -1,8 +1,16 @@
 """Batch normalisation as the paper's two GPUs did it: each for its own 64 of the 128 images."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm
+
+MAP, BATCH = (2, 3), (0,)
+seen_before: ContextVar[bool] = ContextVar("seen_before", default=False)
 
 
 class BatchNorm(nn.BatchNorm2d):
@@ -15,11 +23,88 @@ class BatchNorm(nn.BatchNorm2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, H, W] -> the same; N must be a multiple of `group` while training."""
-        if not self.training or self.group is None or self.group == len(x):
+        if not self.training:
             return super().forward(x)
-        first, *others = x.split(self.group)
-        alike = (batch_norm(part, None, None, self.weight, self.bias, training=True, eps=self.eps) for part in others)
-        return torch.cat([super().forward(first), *alike])
+        first, *others = x.split(self.group or len(x))
+        return torch.cat([self.watched(first), *map(self.unwatched, others)]) if others else self.watched(x)
+
+    def watched(self, x: Tensor) -> Tensor:
+        """Normalises by the statistics of `x`, which enter the running averages."""
+        if seen_before.get():
+            return self.unwatched(x)
+        if not torch.compiler.is_compiling():
+            return super().forward(x)
+        y, mean, variance = Fusible.apply(x, self.weight, self.bias, self.eps)
+        count = x.numel() // x.shape[1]
+        assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
+        assert self.momentum is not None
+        with torch.no_grad():
+            self.num_batches_tracked.add_(1)
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)  # unbiased
+        return y
+
+    def unwatched(self, x: Tensor) -> Tensor:
+        """The same, leaving the running averages alone."""
+        if torch.compiler.is_compiling():
+            return Fusible.apply(x, self.weight, self.bias, self.eps)[0]
+        return batch_norm(x, None, None, self.weight, self.bias, training=True, eps=self.eps)
+
+
+class Fusible(torch.autograd.Function):
+    """BN in plain sums and products, for the compiler to fuse with what stands beside it (Ioffe and Szegedy 2015, Alg. 1 and section 3).
+
+    Its own way of taking BN apart reads more memory, divides more often, and keeps mean and deviation in bf16 for the
+    backward pass. Here they stay in float32, as in PyTorch's kernel. Sums go over each map first, then over the images.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+        """x [N, C, H, W] -> normalised, the same; mean and biased variance of the batch, float32 [C]."""
+        values, count = x.float(), x.numel() // x.shape[1]
+        near = values[:1, :, :1, :1]  # some value of each channel: what is summed is small, so the variance loses no digits
+        apart = values - near
+        mean = total(apart) * (1 / count)
+        variance = (total(apart * apart) * (1 / count) - mean * mean).clamp_min(0)
+        mean = mean + near
+        inverse = (variance + eps).rsqrt()
+        scale = per_channel(weight) * inverse
+        ctx.save_for_backward(x, weight, mean, inverse)
+        mean_, variance_ = mean.flatten(), variance.flatten()
+        ctx.mark_non_differentiable(mean_, variance_)
+        return (values * scale + (per_channel(bias) - mean * scale)).to(x.dtype), mean_, variance_
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        """The gradients of x, weight and bias."""
+        x, weight, mean, inverse = ctx.saved_tensors
+        share = x.shape[1] / x.numel()
+        grad = grads[0].float()
+        grad_bias = total(grad)
+        product = total(grad * (x.float() - mean)) * inverse  # with the normalised values: the gradient of the weight
+        scale = per_channel(weight) * inverse
+        slope = -scale * inverse * product * share
+        start = -scale * grad_bias * share - mean * slope
+        return (grad * scale + x.float() * slope + start).to(x.dtype), product.flatten(), grad_bias.flatten(), None
+
+
+def total(values: Tensor) -> Tensor:
+    """Over images and places, map by map: [N, C, H, W] -> [1, C, 1, 1]. Short sums lose few digits."""
+    return values.sum(MAP, keepdim=True).sum(BATCH, keepdim=True)
+
+
+def per_channel(values: Tensor) -> Tensor:
+    return values[None, :, None, None]
+
+
+@contextmanager
+def seeing_again() -> Iterator[None]:
+    """Meanwhile a batch is normalised again that the running averages have seen already."""
+    token = seen_before.set(True)
+    try:
+        yield
+    finally:
+        seen_before.reset(token)
 
 
 def normalise_in_groups(network: nn.Module, group: int | None) -> None:

@@ -1,5 +1,7 @@
 """What a network costs: parameters and multiply-adds, the paper's "FLOPs"."""
 
+from functools import lru_cache
+
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -13,6 +15,7 @@ def parameters(architecture: Architecture) -> int:
         return sum(weight.numel() for weight in ResNet(architecture).parameters())
 
 
+@lru_cache
 def multiply_adds(architecture: Architecture, *, image_size: int) -> int:
     """Multiply-adds of convolutions and fc for one image of `image_size` pixels a side (Table 1's count)."""
     with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:

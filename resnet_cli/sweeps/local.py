@@ -8,9 +8,10 @@ from collections.abc import Sequence
 
 import torch
 
+from resnet_cli.compilation import Compile
 from resnet_cli.data.datasets import DatasetName
 from resnet_cli.errors import FAILED, Stopped, UserError
-from resnet_cli.hardware import Compile, choose_device, cores
+from resnet_cli.hardware import choose_device, cores
 from resnet_cli.signals import stop_on_signal
 from resnet_cli.sweeps.outcomes import Outcome, Run
 from resnet_cli.sweeps.progress import Lines, shown

@@ -1,41 +1,70 @@
-"""One step of SGD: forward, loss, backward, update, count. Nothing here waits for the device."""
+"""One step of SGD: batch, forward, loss, backward, update, count. Nothing here waits for the device."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from resnet_cli.capture import Captured
+from resnet_cli.compilation import start_compiling
 from resnet_cli.distributed.context import Context
-from resnet_cli.hardware import autocast, compile_network
+from resnet_cli.hardware import autocast
 from resnet_cli.models.resnet import ResNet
+
+Prepare = Callable[..., tuple[Tensor, Tensor]]
+
+
+def as_they_are(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    return images, labels
 
 
 class TrainStep:
     """Trains `network` one batch a call and counts on the device what happened.
+
+    `prepare` makes images [N, 3, H, W] float32 and labels [N] int64 of what the step is called with (see data/loader.py),
+    so that augmentation can be compiled and captured with the rest.
 
     A loss that is not finite never reaches the weights: from then on the fused optimizer skips every update
     (`found_inf`), and `read` tells at which step, the next time the host asks. In fp16 the loss scaler skips the bad step alone.
     """
 
     def __init__(
-        self, network: ResNet, optimizer: torch.optim.SGD, *, dtype: torch.dtype, compiled: bool, context: Context | None = None
+        self,
+        network: ResNet,
+        optimizer: torch.optim.SGD,
+        *,
+        dtype: torch.dtype,
+        compiled: bool,
+        prepare: Prepare = as_they_are,
+        capture: Callable[..., Captured] | None = None,
+        context: Context | None = None,
     ) -> None:
+        """`capture`: makes one replayed graph of a step, where there is a device for it."""
         self.network, self.optimizer, self.dtype = network, optimizer, dtype
         self.context = context or Context()
-        replica = self.context.replicate(network)
-        self.forward: Callable[[Tensor], Tensor] = compile_network(replica) if compiled else replica
+        self.forward: Callable[[Tensor], Tensor] = self.context.replicate(network)
+        self.prepare = prepare
+        if compiled:
+            start_compiling()
+            self.forward, self.prepare = torch.compile(self.forward), torch.compile(prepare)
         self.warm = self.context.world == 1
         self.device = next(network.parameters()).device
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=dtype is torch.float16)
         self.totals = torch.zeros(3, dtype=torch.float64, device=self.device)  # loss, wrong images, good steps
         self.broken = torch.zeros((), device=self.device)  # 1.0 after the first loss that is not finite
+        self.train: Callable[..., None] = capture(self.train_on, state=self.state) if capture else self.train_on
 
-    def __call__(self, images: Tensor, labels: Tensor, *, lr: float) -> None:
-        """One step on this rank's images [N, 3, H, W] float32 and labels [N] int64."""
+    def __call__(self, *drawn: Tensor, lr: float) -> None:
+        """One step on this rank's part of a batch, which `prepare` makes of `drawn`."""
         if not self.warm:
-            self.warm_up(images, labels)
+            self.warm_up(*drawn)
         self.optimizer.param_groups[0]["lr"].fill_(lr)
+        self.train(*drawn)
+
+    def train_on(self, *drawn: Tensor) -> None:
+        """All of a step that happens on the device."""
+        images, labels = self.prepare(*drawn)
         logits, loss = self.loss(images, labels)
         with torch.no_grad():
             self.broken.copy_(torch.maximum(self.broken, (~loss.isfinite()).float()))
@@ -53,14 +82,21 @@ class TrainStep:
             logits = self.forward(images)
         return logits, cross_entropy(logits.float(), labels)
 
-    def warm_up(self, images: Tensor, labels: Tensor) -> None:
+    def state(self) -> Iterator[Tensor]:
+        """Every tensor that a step changes."""
+        yield from self.network.parameters()
+        yield from self.network.buffers()
+        yield from (kept["momentum_buffer"] for kept in self.optimizer.state.values() if kept.get("momentum_buffer") is not None)
+        yield from (self.totals, self.broken)
+
+    def warm_up(self, *drawn: Tensor) -> None:
         """Two passes that leave no trace. DDP orders the gradients anew after its first, and with it their sums' roundings:
 
         without these a resumed run would take one step in another order than the run that was never stopped.
         """
         buffers = [buffer.clone() for buffer in self.network.buffers()]
         for _ in range(2):
-            self.loss(images, labels)[1].backward()
+            self.loss(*self.prepare(*drawn))[1].backward()
             self.optimizer.zero_grad()
         for buffer, before in zip(self.network.buffers(), buffers, strict=True):
             buffer.copy_(before)

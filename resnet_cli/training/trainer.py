@@ -16,6 +16,7 @@ from resnet_cli.errors import Diverged, Stopped
 from resnet_cli.evaluation.evaluator import measure
 from resnet_cli.evaluation.protocol import Test
 from resnet_cli.models.architecture import Shortcut
+from resnet_cli.models.folding import Folded
 from resnet_cli.signals import StopRequest
 from resnet_cli.training import checkpoint
 from resnet_cli.training.clock import Clock
@@ -44,6 +45,7 @@ class Trainer:
         schedule: Schedule,
         *,
         normalizer: Normalizer,
+        tested: Folded,
         held_out: dict[str, Test],
         every: Every,
         folder: Path,
@@ -58,6 +60,7 @@ class Trainer:
         """
         self.step, self.loader, self.schedule, self.normalizer = step, loader, schedule, normalizer
         self.held_out, self.every, self.identity, self.hparams, self.console = held_out, every, identity, hparams, console
+        self.tested = tested
         self.folder, self.checkpoints, self.context = folder, folder / "checkpoints", context
         self.progress = Progress(warming=schedule.warmup_lr is not None)
         self.network = step.network
@@ -76,8 +79,7 @@ class Trainer:
             self.network.train()
             while now.iteration < last:
                 self.stop_if_asked(request)
-                images, labels = self.loader.batch(now.iteration)
-                self.step(images, labels, lr=self.lr_at(now.iteration))
+                self.step(*self.loader.draw(now.iteration), lr=self.lr_at(now.iteration))
                 now.iteration += 1
                 self.console.advance(now.iteration)
                 self.look(end=now.iteration == last)
@@ -174,13 +176,12 @@ class Trainer:
         """Errors in percent of the validation and test images; keeps the best network, which validation decides where it is there."""
         now, values = self.progress, {}
         self.context.send(self.network.buffers())
-        self.network.eval()
+        self.tested.refresh()
         for name, split in self.held_out.items():
-            errors = measure([(self.network, self.normalizer)], split, dtype=self.step.dtype, context=self.context)
+            errors = measure([(self.tested.network, self.normalizer)], split, dtype=self.step.dtype, context=self.context)
             values[f"{name}/error"] = errors.top1_error
             if self.network.architecture.num_classes > 10:  # CIFAR-10's top-5 error says little
                 values[f"{name}/top5_error"] = errors.top5_error
-        self.network.train()
         now.last |= values
         error = values[f"{self.chosen_on}/error"]
         if self.schedule.plateau and not now.warming:  # before anything is saved

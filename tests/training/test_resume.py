@@ -13,7 +13,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from resnet_cli.hardware import missing_for_compiling
+from resnet_cli.compilation import missing_for_compiling
 from resnet_cli.training import checkpoint
 from resnet_cli.training.trainer import Trainer
 from tests.conftest import TINY, Command, Outcome, check_refused, spawn

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from resnet_cli.compilation import Compile, choose_compile
 from resnet_cli.errors import UserError
-from resnet_cli.hardware import Compile, choose_compile
 from resnet_cli.models.architecture import Shortcut, cifar
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.training.optimizer import make_optimizer
