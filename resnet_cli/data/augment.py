@@ -33,15 +33,11 @@ def crop_and_flip(images: Tensor, top: Tensor, left: Tensor, flip: Tensor) -> Te
     `images` float [N, C, H, W], already normalised: the padding is 0, which is the mean. Returns the same shape in
     channels_last memory.
     """
-    n, _, height, width = images.shape
-    y = torch.arange(height, device=images.device)
-    x = torch.arange(width, device=images.device)
-    rows = top[:, None] + y
-    columns = left[:, None] + torch.where(flip[:, None], width - 1 - x, x)
-    padded = pad(images, (PADDING,) * 4).permute(0, 2, 3, 1)
-    every = torch.arange(n, device=images.device)
-    cropped = padded[every[:, None, None], rows[:, :, None], columns[:, None, :]]  # [N, H, W, C]
-    return cropped.permute(0, 3, 1, 2)
+    height, width = images.shape[2:]
+    windows = pad(images, (PADDING,) * 4).unfold(2, height, 1).unfold(3, width, 1)  # a view: [N, C, top, left, H, W]
+    cropped = windows[torch.arange(len(images), device=images.device), :, top, left]
+    flipped = torch.where(flip[:, None, None, None], cropped.flip(3), cropped)
+    return flipped.contiguous(memory_format=torch.channels_last)
 
 
 def flip_some(images: Tensor, hashes: Tensor) -> Tensor:

@@ -73,7 +73,7 @@ class Normalizer:
     std: Tensor
 
     def __call__(self, images: Tensor) -> Tensor:
-        return (images.float() / 255 - self.mean) / self.std
+        return (images / 255).sub_(self.mean).div_(self.std)
 
     def to(self, device: torch.device) -> "Normalizer":
         return Normalizer(self.mean.to(device), self.std.to(device))

@@ -45,11 +45,13 @@ class TrainStep:
         self.context = context or Context()
         self.forward: Callable[[Tensor], Tensor] = self.context.replicate(network)
         self.prepare = prepare
+        self.device = next(network.parameters()).device
         if compiled:
             start_compiling()
-            self.forward, self.prepare = torch.compile(self.forward), torch.compile(prepare)
+            self.forward = torch.compile(self.forward)
+            if self.device.type == "cuda":  # on a CPU it would draw an image's crop anew for every pixel of it
+                self.prepare = torch.compile(prepare)
         self.warm = self.context.world == 1
-        self.device = next(network.parameters()).device
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=dtype is torch.float16)
         self.totals = torch.zeros(3, dtype=torch.float64, device=self.device)  # loss, wrong images, good steps
         self.broken = torch.zeros((), device=self.device)  # 1.0 after the first loss that is not finite
