@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm
 
-MAP, BATCH = (2, 3), (0,)
+from resnet_cli.models.fusible import Normalise
+
 seen_before: ContextVar[bool] = ContextVar("seen_before", default=False)
 
 
@@ -34,7 +34,7 @@ class BatchNorm(nn.BatchNorm2d):
             return self.unwatched(x)
         if not torch.compiler.is_compiling():
             return super().forward(x)
-        y, mean, variance = Fusible.apply(x, self.weight, self.bias, self.eps)
+        y, mean, variance = Normalise.apply(x, self.weight, self.bias, self.eps)
         count = x.numel() // x.shape[1]
         assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
         assert self.momentum is not None
@@ -47,54 +47,8 @@ class BatchNorm(nn.BatchNorm2d):
     def unwatched(self, x: Tensor) -> Tensor:
         """The same, leaving the running averages alone."""
         if torch.compiler.is_compiling():
-            return Fusible.apply(x, self.weight, self.bias, self.eps)[0]
+            return Normalise.apply(x, self.weight, self.bias, self.eps)[0]
         return batch_norm(x, None, None, self.weight, self.bias, training=True, eps=self.eps)
-
-
-class Fusible(torch.autograd.Function):
-    """BN in plain sums and products, for the compiler to fuse with what stands beside it (Ioffe and Szegedy 2015, Alg. 1 and section 3).
-
-    Its own way of taking BN apart reads more memory, divides more often, and keeps mean and deviation in bf16 for the
-    backward pass. Here they stay in float32, as in PyTorch's kernel. Sums go over each map first, then over the images.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-        """x [N, C, H, W] -> normalised, the same; mean and biased variance of the batch, float32 [C]."""
-        values, count = x.float(), x.numel() // x.shape[1]
-        near = values[:1, :, :1, :1]  # some value of each channel: what is summed is small, so the variance loses no digits
-        apart = values - near
-        mean = total(apart) * (1 / count)
-        variance = (total(apart * apart) * (1 / count) - mean * mean).clamp_min(0)
-        mean = mean + near
-        inverse = (variance + eps).rsqrt()
-        scale = per_channel(weight) * inverse
-        ctx.save_for_backward(x, weight, mean, inverse)
-        mean_, variance_ = mean.flatten(), variance.flatten()
-        ctx.mark_non_differentiable(mean_, variance_)
-        return (values * scale + (per_channel(bias) - mean * scale)).to(x.dtype), mean_, variance_
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        """The gradients of x, weight and bias."""
-        x, weight, mean, inverse = ctx.saved_tensors
-        share = x.shape[1] / x.numel()
-        grad = grads[0].float()
-        grad_bias = total(grad)
-        product = total(grad * (x.float() - mean)) * inverse  # with the normalised values: the gradient of the weight
-        scale = per_channel(weight) * inverse
-        slope = -scale * inverse * product * share
-        start = -scale * grad_bias * share - mean * slope
-        return (grad * scale + x.float() * slope + start).to(x.dtype), product.flatten(), grad_bias.flatten(), None
-
-
-def total(values: Tensor) -> Tensor:
-    """Over images and places, map by map: [N, C, H, W] -> [1, C, 1, 1]. Short sums lose few digits."""
-    return values.sum(MAP, keepdim=True).sum(BATCH, keepdim=True)
-
-
-def per_channel(values: Tensor) -> Tensor:
-    return values[None, :, None, None]
 
 
 @contextmanager

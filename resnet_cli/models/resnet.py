@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from resnet_cli.models.architecture import EXPANSION, Architecture, Block, Shortcut, Stem, StrideIn
 from resnet_cli.models.batchnorm import BatchNorm, seeing_again
+from resnet_cli.models.fusible import average
 
 
 def conv(inputs: int, outputs: int, *, size: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
@@ -154,7 +155,7 @@ class ResNet(nn.Module):
         return x
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc(self.features(x).mean(dim=(2, 3)))  # global average pool
+        return self.fc(average(self.features(x)))
 
 
 @torch.no_grad()
