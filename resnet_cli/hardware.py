@@ -1,6 +1,7 @@
 """The machine: which device, which number format, and how memory is kept."""
 
 import ctypes
+import math
 import os
 import platform
 import re
@@ -66,6 +67,29 @@ def make_exact() -> None:
     """On CUDA: the same convolution algorithm every time, so that a resumed run is bit-equal, and fp32 that is not TF32."""
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.allow_tf32 = False
+
+
+def free_memory(device: torch.device) -> float:
+    """Bytes that this process could still take: of the GPU, or of the machine within the limits set for it. Infinite where nobody tells."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    found = [math.inf]
+    with suppress(OSError, ValueError, IndexError):
+        found.append(1024 * int(re.findall(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())[0]))
+    with suppress(OSError, ValueError, IndexError):  # ulimit -v
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        taken = 1024 * int(re.findall(r"VmSize:\s+(\d+) kB", Path("/proc/self/status").read_text())[0])
+        found.append(math.inf if limit == resource.RLIM_INFINITY else limit - taken)
+    with suppress(OSError, ValueError):  # a container's limit
+        folder = Path("/sys/fs/cgroup")
+        found.append(int((folder / "memory.max").read_text()) - int((folder / "memory.current").read_text()))
+    return max(0.0, min(found))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that no memory is left, on the GPU or off it."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator: " in str(error)
 
 
 def keep_memory() -> None:

@@ -16,11 +16,12 @@ from resnet_cli.distributed.context import Context
 from resnet_cli.errors import Failed, Stopped, UserError
 from resnet_cli.evaluation.weights import load_weights
 from resnet_cli.folder import RunFolder
-from resnet_cli.hardware import autocast, choose_device, cores
+from resnet_cli.hardware import autocast, choose_device, cores, free_memory, is_out_of_memory
+from resnet_cli.models.architecture import Checkpointing
 from resnet_cli.parts import Parts, build, load_dataset
 from resnet_cli.schema import Config, differences, to_plain, trained
 from resnet_cli.signals import StopRequest, stop_on_signal
-from resnet_cli.training import checkpoint
+from resnet_cli.training import checkpoint, memory
 from resnet_cli.training.step import TrainStep
 from resnet_cli.training.trainer import Every, Trainer
 
@@ -79,21 +80,44 @@ def steps(
         )
         console.say(bold(f"{parts.network.architecture.name} on {config.dataset.name}, seed {config.seed}"))
         console.say(summary.plan(config, parts, folder))
+        room = free_memory(device) / (context.sharing if device.type == "cpu" else 1)
+        if device.type == "cpu":  # where too much is not refused: Linux kills the process
+            wanted, instead = need(config, parts, context, room=room)
+            if wanted > room:
+                console.warn(f"batch_size={config.batch_size} takes about {gib(wanted)}, and {gib(room)} are free: {instead}")
         try:
             resume(trainer, config, folder, given)
             parts.bad.found = trainer.progress.skipped  # one list: what is found is saved
             yield from trainer.steps(request)
-        except (UserError, torch.OutOfMemoryError) as error:
-            line = str(error).splitlines()[0]
-            console.record(f"ended: {line}")
-            if isinstance(error, UserError):
+        except UserError as error:
+            console.record(f"ended: {error}")
+            raise
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
                 raise
-            raise Failed(f"out of memory with batch_size={config.batch_size}: {line}; try a smaller batch_size") from error
+            error.__traceback__ = None  # it holds what the step had made
+            console.record(f"ended: out of memory ({error})")
+            # BN over all devices would wait for the others
+            instead = "try a smaller one" if config.sync_bn else need(config, parts, context, room=room)[1]
+            raise Failed(f"out of memory with batch_size={config.batch_size}: {instead}") from error
         result = summary.make_result(config, parts, trainer, command)
         if context.leads:
             folder.write_result(result)
             console.say(summary.closing(result, folder))
     return result
+
+
+def need(config: Config, parts: Parts, context: Context, *, room: float) -> tuple[float, str]:
+    """Bytes that this process's share of a batch takes, and in words what would fit into `room` instead."""
+    per_image = memory.bytes_per_image(parts.network, image_size=parts.dataset.image_size, dtype=parts.step.dtype)
+    unit = config.bn_batch or 1
+    share = config.batch_size // context.world
+    few = config.checkpointing is Checkpointing.on
+    return share * per_image, memory.advice(share, per_image=per_image, room=room, checkpointing=few, unit=unit, times=context.world)
+
+
+def gib(size: float) -> str:
+    return f"{size / 2**30:.1f} GiB"
 
 
 Saved = tuple[dict[str, Any], Path]

@@ -1,7 +1,7 @@
 """What `benchmark.py --imagenet` measures: photographs instead of CIFAR-10's images.
 
-The loader against torchvision's ImageFolder and v2 transforms, in one process each; training steps at 224 against fp32 in NCHW; ten-crop
-against ten times the single view; the memory of the dense test; the index of a made-up tree of ImageNet's size.
+The loader against torchvision's ImageFolder and v2 transforms, in one process each; ten-crop against ten times the single
+view; the memory of the dense test; the index of a made-up tree of ImageNet's size.
 """
 
 import io
@@ -10,18 +10,17 @@ import multiprocessing
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import benchmark_index
 import numpy as np
 import torch
-import torchvision
-from benchmark import Rounds, compare, interleave
 from PIL import Image
-from torch import nn
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
+from turns import Rates, summarise
 
 from resnet_cli.data.crops import Augmentation
 from resnet_cli.data.imagenet import open_folders
@@ -30,15 +29,35 @@ from resnet_cli.data.samples import Samples
 from resnet_cli.data.streaming import Cropping, StreamingLoader
 from resnet_cli.evaluation.protocol import BATCH, Protocol
 from resnet_cli.evaluation.views import Views, scores_of, ten_crop_scores
-from resnet_cli.hardware import describe, peak_memory, precision_name
+from resnet_cli.hardware import Precision, choose_dtype, describe, peak_memory
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.models.zoo import NETWORKS
-from resnet_cli.training.optimizer import make_optimizer
-from resnet_cli.training.step import TrainStep
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-STEPS = {"resnet18": (32, 6), "resnet50": (16, 4)}  # batch, steps a round
 DENSE_SIDE = 640
+
+Rounds = Callable[[int], float]  # steps -> images/s
+
+
+def interleave(contestants: dict[str, Rounds], *, rounds: int, steps: int) -> Rates:
+    """Images/s of each contestant in each round, all in this process; within a round they take turns."""
+    for run in contestants.values():
+        run(1)  # fills the caches
+    rates: Rates = {name: [] for name in contestants}
+    for _ in range(rounds):
+        for name, run in contestants.items():
+            rates[name].append(run(steps))
+    return rates
+
+
+def compare(rates: Rates) -> dict[str, dict[str, Any]]:
+    """Prints the medians as Markdown and returns them."""
+    report = summarise(rates)
+    print("| | images/s | min - max | ratio |\n|---|---|---|---|")
+    for name, found in report.items():
+        speeds = found["rounds"]
+        print(f"| {name} | {found['images_per_second']:,.1f} | {min(speeds):,.1f} - {max(speeds):,.1f} | {found['ratio']:.2f} |")
+    return report
 
 
 def make_photographs(root: Path, *, count: int = 256) -> None:
@@ -96,47 +115,6 @@ def our_loader(samples: Samples, normalizer: Normalizer, *, batch_size: int, who
     return run
 
 
-def usual_step(name: str, *, batch_size: int, device: torch.device) -> Rounds:
-    """torchvision's network as most scripts train it: fp32, NCHW, `.item()` each step."""
-    network = getattr(torchvision.models, name)().to(device)
-    optimizer = torch.optim.SGD(network.parameters(), 0.1, momentum=0.9, weight_decay=1e-4)
-    images, labels = batch(batch_size, device)
-
-    def run(steps: int) -> float:
-        began = time.perf_counter()
-        for _ in range(steps):
-            loss = nn.functional.cross_entropy(network(images), labels)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            loss.item()
-        return steps * batch_size / (time.perf_counter() - began)
-
-    return run
-
-
-def our_step(name: str, *, batch_size: int, dtype: torch.dtype, device: torch.device) -> Rounds:
-    """What resnet-train runs between two log points, without compilation."""
-    network = ResNet(NETWORKS[name]).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = make_optimizer(network, lr=0.1, momentum=0.9, weight_decay=1e-4, nesterov=False)
-    step = TrainStep(network, optimizer, dtype=dtype, compiled=False)
-    images, labels = batch(batch_size, device)
-    images = images.contiguous(memory_format=torch.channels_last)
-
-    def run(steps: int) -> float:
-        began = time.perf_counter()
-        for _ in range(steps):
-            step(images, labels, lr=0.01)
-        step.read()
-        return steps * batch_size / (time.perf_counter() - began)
-
-    return run
-
-
-def batch(size: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.randn(size, 3, 224, 224, device=device), torch.randint(0, 1000, (size,), device=device)
-
-
 def views(normalizer: Normalizer, *, dtype: torch.dtype, device: torch.device) -> dict[str, Rounds]:
     """Images/s of the network, for the single view and for ten crops."""
     network = ResNet(NETWORKS["resnet18"]).eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -173,10 +151,11 @@ def dense_once(name: str) -> float:
     return peak_memory()
 
 
-def measure(device: torch.device, *, dtype: torch.dtype, rounds: int) -> dict[str, Any]:
+def measure(device: torch.device, *, rounds: int) -> dict[str, Any]:
     """All of it; prints Markdown and returns it as data."""
     print(f"{describe(device)}, torch {torch.__version__}; medians of {rounds} interleaved rounds")
     report: dict[str, Any] = {}
+    dtype = choose_dtype(Precision.auto, device)
     with tempfile.TemporaryDirectory() as place:
         make_photographs(Path(place))
         os.environ["XDG_CACHE_HOME"] = f"{place}/caches"
@@ -192,11 +171,6 @@ def measure(device: torch.device, *, dtype: torch.dtype, rounds: int) -> dict[st
         }
         report["loader"] = compare(interleave(contestants, rounds=rounds, steps=4))
         torch.set_num_threads(threads)
-        for name, (size, steps) in STEPS.items():
-            print(f"\nTraining step, {name}, batch {size} of 224x224\n")
-            contestants = {"fp32, NCHW": usual_step(name, batch_size=size, device=device)}
-            contestants[f"ours, {precision_name(dtype)}"] = our_step(name, batch_size=size, dtype=dtype, device=device)
-            report[f"step {name}"] = compare(interleave(contestants, rounds=rounds, steps=steps))
         print("\nTesting, resnet18; the ratio of ten crops to the single view would be 0.10 if ten views cost ten times one\n")
         contestants = views(normalizer.to(device), dtype=dtype, device=device)
         report["views"] = compare(interleave(contestants, rounds=rounds, steps=2))

@@ -51,6 +51,7 @@ class TrainStep:
             self.forward = torch.compile(self.forward)
             if self.device.type == "cuda":  # on a CPU it would draw an image's crop anew for every pixel of it
                 self.prepare = torch.compile(prepare)
+        self.lr: float | None = None  # what the device has
         self.warm = self.context.world == 1
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=dtype is torch.float16)
         self.totals = torch.zeros(3, dtype=torch.float64, device=self.device)  # loss, wrong images, good steps
@@ -61,7 +62,9 @@ class TrainStep:
         """One step on this rank's part of a batch, which `prepare` makes of `drawn`."""
         if not self.warm:
             self.warm_up(*drawn)
-        self.optimizer.param_groups[0]["lr"].fill_(lr)
+        if lr != self.lr:
+            self.optimizer.param_groups[0]["lr"].fill_(lr)
+            self.lr = lr
         self.train(*drawn)
 
     def train_on(self, *drawn: Tensor) -> None:

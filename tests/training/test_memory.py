@@ -1,0 +1,112 @@
+"""What a batch takes: the estimate against a process that trains it, and what a user is told when it is too much."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from resnet_cli.hardware import DTYPES, is_out_of_memory
+from resnet_cli.models.resnet import ResNet
+from resnet_cli.models.zoo import NETWORKS
+from resnet_cli.training.memory import advice, bytes_per_image
+
+TRAIN = """
+import json, sys, torch
+from resnet_cli.hardware import DTYPES, keep_memory, peak_memory
+from resnet_cli.models.resnet import ResNet
+from resnet_cli.models.zoo import NETWORKS
+from resnet_cli.training.optimizer import make_optimizer
+from resnet_cli.training.step import TrainStep
+
+keep_memory()
+network = ResNet(NETWORKS[sys.argv[1]]).to(memory_format=torch.channels_last)
+network.checkpoint(sys.argv[4] == "on")
+step = TrainStep(
+    network, make_optimizer(network, lr=0.1, momentum=0.9, weight_decay=1e-4, nesterov=False), dtype=DTYPES[sys.argv[3]], compiled=False
+)
+def train(count):
+    for _ in range(2):
+        step(torch.randn(count, 3, 32, 32).contiguous(memory_format=torch.channels_last), torch.zeros(count, dtype=torch.int64), lr=0.1)
+    step.read()
+train(2)
+before = peak_memory()
+train(int(sys.argv[2]))
+print(json.dumps((peak_memory() - before) * 2**30))
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "checkpointing"), [("resnet20", "fp32", "off"), ("resnet20", "bf16", "off"), ("resnet56", "fp32", "on")]
+)
+def test_the_estimate_is_what_a_training_process_takes(name: str, precision: str, checkpointing: str) -> None:
+    count = 256
+    process = subprocess.run(
+        [sys.executable, "-c", TRAIN, name, str(count), precision, checkpointing], capture_output=True, text=True, timeout=120
+    )
+    assert process.returncode == 0, process.stderr
+    taken = json.loads(process.stdout)
+    network = ResNet(NETWORKS[name])
+    network.checkpoint(checkpointing == "on")
+    expected = count * bytes_per_image(network, image_size=32, dtype=DTYPES[precision])
+    assert expected == pytest.approx(taken, rel=0.3)
+
+
+def test_what_would_fit() -> None:
+    """A hundred images of a byte each where room is for fifty, of which a tenth is spare."""
+    assert advice(100, per_image=1, room=50, checkpointing=True) == "batch_size=32 would fit"
+    assert advice(100, per_image=1, room=50, checkpointing=False) == "batch_size=32 would fit; checkpointing=on needs less"
+    assert advice(100, per_image=1, room=50, checkpointing=True, unit=12) == "batch_size=24 would fit"
+    assert advice(100, per_image=1, room=50, checkpointing=True, times=3) == "batch_size=96 would fit"
+    assert advice(64, per_image=1, room=64, checkpointing=True) == "batch_size=32 would fit"  # the estimate was too low: 64 did not
+    assert advice(100, per_image=60, room=50, checkpointing=True) == "no batch would fit"
+
+
+def test_counting_leaves_the_network_as_it_was() -> None:
+    network = ResNet(NETWORKS["resnet20"])
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    bytes_per_image(network, image_size=32, dtype=torch.float32)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert all(weight.grad is None for weight in network.parameters())
+
+
+def test_what_says_that_memory_is_out() -> None:
+    with pytest.raises(RuntimeError) as error:
+        torch.empty(1 << 60, dtype=torch.uint8)
+    assert is_out_of_memory(error.value)
+    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    assert is_out_of_memory(MemoryError())
+    assert not is_out_of_memory(RuntimeError("CUDA error: an illegal memory access was encountered"))
+
+
+# Address space for 400 MiB more than what is there once all is loaded.
+LIMITED = """
+import resource, sys
+import torch
+from resnet_cli import train
+from resnet_cli.errors import run_command
+torch.nn.functional.conv2d(torch.zeros(2, 3, 32, 32), torch.zeros(16, 3, 3, 3))
+taken = 1024 * int([line.split()[1] for line in open("/proc/self/status") if line.startswith("VmSize")][0])
+resource.setrlimit(resource.RLIMIT_AS, (taken + (400 << 20), resource.RLIM_INFINITY))
+sys.argv = ["resnet-train", *sys.argv[1:]]
+sys.exit(run_command("resnet-train", lambda: train.main_checked(sys.argv[1:])))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits address space as Linux does")
+def test_a_batch_that_is_too_large_is_one_line_and_the_one_it_names_fits(tmp_path: object) -> None:
+    def start(batch: int) -> subprocess.CompletedProcess[str]:
+        words = ["model=resnet20", "dataset=synthetic", "dataset.test_images=100", "schedule.iterations=2", "precision=fp32", "device=cpu"]
+        words += [f"batch_size={batch}", f"runs={tmp_path}/{batch}"]
+        return subprocess.run([sys.executable, "-c", LIMITED, *words], capture_output=True, text=True, timeout=200)
+
+    refused = start(1024)
+    assert refused.returncode == 1, refused.stderr
+    warning, line = refused.stderr.strip().splitlines()
+    assert re.search(r"batch_size=1024 takes about [\d.]+ GiB, and 0\.\d GiB are free: batch_size=\d+ would fit", warning)
+    fits = re.search(r"out of memory with batch_size=1024: batch_size=(\d+) would fit; checkpointing=on needs less", line)
+    assert fits, line
+    assert 16 <= int(fits[1]) <= 512
+    assert start(int(fits[1])).returncode == 0
