@@ -15,6 +15,7 @@ import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -81,11 +82,10 @@ def table(report: dict[str, dict[str, Any]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def measure(names: list[str], device: torch.device, *, rounds: int, seconds: float, say: Any) -> dict[str, Any]:
-    """All networks, training and testing."""
+def measure(names: list[str], device: torch.device, *, rounds: int, seconds: float, tell: Callable[[str, dict[str, Any]], None]) -> None:
+    """All networks, training and testing; `tell` gets Markdown and data as they come."""
     dtype = choose_dtype(Precision.auto, device)
     fast, limits = Precision(precision_name(dtype)), Limits(device, dtype)
-    report: dict[str, Any] = {}
     for name in names:
         net, batch = NETWORKS[name], (BATCHES if device.type == "cpu" else GPU_BATCHES)[name]
         side = 224 if net.num_classes == 1000 else 32
@@ -101,14 +101,12 @@ def measure(names: list[str], device: torch.device, *, rounds: int, seconds: flo
                 )
                 one["of_copy"] = one["images_per_second"] * needs / limits.bytes_per_second
             title = f"{name}, {'testing' if testing else f'training, batch {batch}'}, {side}x{side}"
-            report[title] = found
-            say(f"\n{title}\n\n{table(found)}")
-    report["limits"] = {
+            tell(f"\n{title}\n\n{table(found)}", {title: found})
+    best = {
         "copy GB/s, read and written": limits.bytes_per_second / 1e9,
         f"{fast} matmul TFLOP/s": limits.operations_per_second / 1e12,
     }
-    say("\nThis machine's limits: " + ", ".join(f"{what} {value:,.2f}" for what, value in report["limits"].items()))
-    return report
+    tell("\nThis machine's limits: " + ", ".join(f"{what} {value:,.2f}" for what, value in best.items()), {"limits": best})
 
 
 def commit() -> str:
@@ -136,27 +134,30 @@ def main() -> int:
         parser.error("--rounds must be at least 1, --seconds above 0")
     device = choose_device(DeviceChoice.auto)
     machine = {"device": describe(device), "torch": torch.__version__, "rounds": options.rounds, "commit": commit()}
+    report: dict[str, Any] = dict(machine)
     said: list[str] = []
 
-    def say(text: str) -> None:
+    def tell(text: str, found: dict[str, Any]) -> None:
         print(text, flush=True)
         said.append(text)
+        report.update(found)
+        if options.json:
+            options.json.write_text(json.dumps(report, indent=2) + "\n")
+        if options.markdown:
+            options.markdown.write_text("\n".join(said) + "\n")
 
     if options.imagenet:
         import benchmark_imagenet
 
-        report = machine | benchmark_imagenet.measure(device, rounds=options.rounds)
+        tell("", benchmark_imagenet.measure(device, rounds=options.rounds))
     elif options.scale:
         import benchmark_scale
 
-        report = machine | benchmark_scale.measure(device, rounds=options.rounds)
+        tell("", benchmark_scale.measure(device, rounds=options.rounds))
     else:
-        say(f"{machine['device']}, torch {torch.__version__}, commit {machine['commit']}; medians of {options.rounds} interleaved rounds")
-        report = machine | measure(options.networks, device, rounds=options.rounds, seconds=options.seconds, say=say)
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=2) + "\n")
-    if options.markdown:
-        options.markdown.write_text("\n".join(said) + "\n")
+        head = f"{machine['device']}, torch {torch.__version__}, commit {machine['commit']}; medians of {options.rounds} interleaved rounds"
+        tell(head, {})
+        measure(options.networks, device, rounds=options.rounds, seconds=options.seconds, tell=tell)
     return 0
 
 

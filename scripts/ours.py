@@ -61,7 +61,7 @@ def main() -> None:
             scores_of(tested, normalizer(split.images[start : start + size]), dtype=dtype)
 
         wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
-        serve(test, images=size, settle=wait, facts=lambda: facts(lambda: test(0)))
+        serve(test, images=size, untimed=1, settle=wait, facts=lambda: facts(lambda: test(0)))
         return
     loader = ResidentLoader(split, normalizer, size, 0)
     optimizer = make_optimizer(network, lr=0.1, momentum=0.9, weight_decay=1e-4, nesterov=False)
@@ -70,7 +70,7 @@ def main() -> None:
     def train(number: int) -> None:
         step(*loader.draw(number), lr=0.001)
 
-    serve(train, images=size, settle=step.read, facts=lambda: facts(lambda: train(0)))
+    serve(train, images=size, untimed=1, settle=step.read, facts=lambda: facts(lambda: train(0)))
 
 
 if __name__ == "__main__":

@@ -9,14 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-UNTIMED = 5
 Rates = dict[str, list[float]]  # images/s of each contestant, round by round
 
 
-def serve(step: Callable[[int], None], *, images: int, settle: Callable[[], object], facts: Callable[[], dict[str, Any]]) -> None:
+def serve(
+    step: Callable[[int], None], *, images: int, untimed: int, settle: Callable[[], object], facts: Callable[[], dict[str, Any]]
+) -> None:
     """A contestant's side: for every number on stdin, so many steps of `images` images; the seconds go to stdout.
 
-    A few that are not timed come first: while the others had their turns, a loader's workers have made batches in advance.
+    The first `untimed` are not timed: while the others had their turns, a loader's workers have made batches in advance.
     `settle` waits until all is done. An empty line asks for the `facts` and ends.
     """
     done = 0
@@ -25,10 +26,10 @@ def serve(step: Callable[[int], None], *, images: int, settle: Callable[[], obje
             print(json.dumps(facts()), flush=True)
             return
         steps = int(line)
-        for number in range(done, done + UNTIMED):
+        for number in range(done, done + untimed):
             step(number)
         settle()
-        done += UNTIMED
+        done += untimed
         began = time.perf_counter()
         for number in range(done, done + steps):
             step(number)

@@ -108,7 +108,7 @@ def main() -> None:
         (network(images).argmax(1) == labels).sum().item()
 
     step = test if options.testing else train
-    serve(step, images=options.batch_size, settle=lambda: None, facts=lambda: facts(lambda: step(0)))
+    serve(step, images=options.batch_size, untimed=1 if photographs else 5, settle=lambda: None, facts=lambda: facts(lambda: step(0)))
 
 
 if __name__ == "__main__":

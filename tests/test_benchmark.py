@@ -42,8 +42,7 @@ def test_ratios_are_taken_round_by_round() -> None:
     assert report["ours"]["images_per_second"] == 30.0
 
 
-@pytest.mark.parametrize("script", ["usual.py", "ours.py"])
-@pytest.mark.parametrize("testing", [False, True])
+@pytest.mark.parametrize(("script", "testing"), [("usual.py", True), ("ours.py", False)])
 def test_a_contestant_takes_turns_and_tells_of_itself(script: str, testing: bool) -> None:
     words = [script, "resnet20", "4", *(["fp32"] if script == "ours.py" else []), *(["--testing"] if testing else [])]
     one = Contestant("it", words)

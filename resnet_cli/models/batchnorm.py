@@ -30,14 +30,15 @@ class BatchNorm(nn.BatchNorm2d):
 
     def watched(self, x: Tensor) -> Tensor:
         """Normalises by the statistics of `x`, which enter the running averages."""
-        if seen_before.get():
-            return self.unwatched(x)
+        assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
+        assert self.momentum is not None
+        if seen_before.get():  # the same call as before, on copies
+            averages = self.running_mean.clone(), self.running_var.clone()
+            return batch_norm(x, *averages, self.weight, self.bias, training=True, momentum=self.momentum, eps=self.eps)
         if not torch.compiler.is_compiling():
             return super().forward(x)
         y, mean, variance = Normalise.apply(x, self.weight, self.bias, self.eps)
         count = x.numel() // x.shape[1]
-        assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
-        assert self.momentum is not None
         with torch.no_grad():
             self.num_batches_tracked.add_(1)
             self.running_mean.lerp_(mean, self.momentum)

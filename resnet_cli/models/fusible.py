@@ -1,4 +1,4 @@
-"""BN and the average pool in plain sums and products, for PyTorch's compiler to fuse with what stands beside them.
+"""BN and ReLU in plain sums and products, for PyTorch's compiler to fuse with what stands beside them.
 
 Not for use without it: one by one their kernels are quicker.
 """
@@ -11,26 +11,26 @@ from torch import Tensor
 MAP, BATCH = (2, 3), (0,)
 
 
-def average(x: Tensor) -> Tensor:
-    """Global average pool of what a ReLU gave: [N, C, H, W] -> [N, C]."""
-    return Average.apply(x) if torch.compiler.is_compiling() else x.mean(MAP)
+def kept(x: Tensor) -> Tensor:
+    """x, which a ReLU gave and a pool takes; the compiler will keep it for the backward pass."""
+    return Keep.apply(x) if torch.compiler.is_compiling() else x
 
 
-class Average(torch.autograd.Function):
-    """Its gradient passes the ReLU a second time, which changes nothing, so that the compiler keeps the map of numbers:
+class Keep(torch.autograd.Function):
+    """Passes the gradient through the ReLU a second time, which changes nothing but that numbers are needed for it.
 
-    it would keep a mask of bools, which it writes and reads one by one.
+    Without that the compiler would keep a mask of bools instead, which it writes and reads one by one.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         ctx.save_for_backward(x)
-        return x.mean(MAP)
+        return x.view_as(x)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
-        return grads[0][:, :, None, None] * (1 / (x.shape[2] * x.shape[3])) * x.sign()
+        return grads[0] * x.sign()
 
 
 class Normalise(torch.autograd.Function):

@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from resnet_cli.models.architecture import EXPANSION, Architecture, Block, Shortcut, Stem, StrideIn
 from resnet_cli.models.batchnorm import BatchNorm, seeing_again
-from resnet_cli.models.fusible import average
+from resnet_cli.models.fusible import kept
 
 
 def conv(inputs: int, outputs: int, *, size: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
@@ -111,17 +111,25 @@ def again(block: nn.Module, x: Tensor) -> Tensor:
     return checkpoint(block, x, use_reentrant=False, preserve_rng_state=False, context_fn=lambda: (nullcontext(), seeing_again()))
 
 
+class MaxPool(nn.MaxPool2d):
+    """PyTorch's kernel in every case: its compiler would scatter the gradients on a CPU one by one."""
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x)
+
+
 class ResNet(nn.Module):
     """The network an `Architecture` describes: images [N, 3, H, W] -> logits [N, num_classes]."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
-        self.architecture = architecture
+        self.architecture, self.checkpoints = architecture, False
         cifar = architecture.stem is Stem.cifar
         stem = architecture.widths[0]
         self.conv1 = conv(3, stem, size=3) if cifar else conv(3, stem, size=7, stride=2)
         self.bn1 = BatchNorm(stem)
-        self.maxpool = nn.Identity() if cifar else nn.MaxPool2d(3, stride=2, padding=1)
+        self.maxpool = None if cifar else MaxPool(3, stride=2, padding=1)
         expansion = EXPANSION[architecture.block]
         outputs = [expansion * width for width in architecture.widths]
         inputs = [stem, *outputs[:-1]]
@@ -146,16 +154,19 @@ class ResNet(nn.Module):
             layers = self.get_submodule(stage)
             assert isinstance(layers, Stage)
             layers.checkpointing = on
+        self.checkpoints = on
 
     def features(self, x: Tensor) -> Tensor:
         """The last map: images [N, 3, H, W] -> [N, C, H / stride, W / stride], rounded up."""
-        x = self.maxpool(relu(self.bn1(self.conv1(x))))
+        x = relu(self.bn1(self.conv1(x)))
+        if self.maxpool is not None:
+            x = self.maxpool(kept(x))
         for stage in self.stages:
             x = self.get_submodule(stage)(x)
         return x
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc(average(self.features(x)))
+        return self.fc(kept(self.features(x)).mean(dim=(2, 3)))  # global average pool
 
 
 @torch.no_grad()

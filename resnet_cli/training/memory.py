@@ -9,14 +9,15 @@ from resnet_cli.hardware import autocast
 from resnet_cli.models.batchnorm import seeing_again
 from resnet_cli.models.resnet import ResNet
 
-ON_TOP = 3  # the gradients on their way and a convolution's workspace: about so many of the largest map
+ON_TOP = 20  # the gradients on their way and what a convolution takes for itself: measured, about so many of the largest map
+AGAIN = 12  # with checkpointing: the maps of the block that is computed again
 SPARE = 0.9  # of what is free; the rest goes to what lies between blocks of memory
 
 
 def bytes_per_image(network: ResNet, *, image_size: int, dtype: torch.dtype) -> float:
     """What a step holds of each image at most: what is kept for the backward pass, counted, and what that needs on top."""
     (two, _), (four, largest) = (kept(network, images, image_size=image_size, dtype=dtype) for images in (2, 4))
-    return (four - two) / 2 + ON_TOP * largest / 4
+    return (four - two) / 2 + (ON_TOP + AGAIN * network.checkpoints) * largest / 4
 
 
 def kept(network: ResNet, images: int, *, image_size: int, dtype: torch.dtype) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch._dynamo.utils import counters
 
 from resnet_cli.compilation import missing_for_compiling
 from resnet_cli.training import checkpoint
@@ -261,6 +262,33 @@ def test_a_compiled_run_resumes_bit_for_bit(command: Command, tmp_path: Path, mo
         assert command("resnet-train", *words, f"runs={tmp_path / 'cut'}").code == 130
     assert command("resnet-train", *words, f"runs={tmp_path / 'cut'}").code == 0
     assert_same(ended(tmp_path / "cut"), ended(tmp_path / "whole"))
+
+
+@pytest.mark.skipif(missing_for_compiling() is not None, reason="PyTorch's compiler needs g++ or clang++ and Python.h")
+def test_a_sweep_compiles_once(command: Command, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second run finds on disk what the first has compiled."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    counters["inductor"].clear()
+    assert command("resnet-train", "-m", *TINY, "compile=on", "seed=0", f"runs={runs}").code == 0
+    first = dict(counters["inductor"])
+    assert first["fxgraph_cache_miss"] > 0
+    assert command("resnet-train", "-m", *TINY, "compile=on", "seed=0,1", f"runs={runs}").code == 0
+    assert counters["inductor"]["fxgraph_cache_miss"] == first["fxgraph_cache_miss"]
+    assert counters["inductor"]["fxgraph_cache_hit"] > first.get("fxgraph_cache_hit", 0)
+
+
+def test_checkpointing_can_be_turned_on_halfway(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Out of memory is mended so: the same run, the same numbers."""
+    whole = command("resnet-train", *TINY, f"runs={tmp_path / 'whole'}")
+    assert whole.code == 0, whole.err
+    with monkeypatch.context() as patched:
+        kill_at(patched, 11)
+        assert command("resnet-train", *TINY, f"runs={tmp_path / 'cut'}").code == 130
+    again = command("resnet-train", *TINY, "checkpointing=on", f"runs={tmp_path / 'cut'}")
+    assert again.code == 0, again.err
+    assert_same(ended(tmp_path / "cut"), ended(tmp_path / "whole"))
+    refused = command("resnet-train", *TINY, "checkpointing=on", "compile=on", f"runs={tmp_path / 'other'}")
+    check_refused(refused, 2, "compile=on and checkpointing=on do not go together")
 
 
 def test_another_networks_checkpoint_is_refused(command: Command, runs: Path, undisturbed: Path) -> None:
