@@ -18,12 +18,16 @@ NETWORKS: dict[str, Callable[[], Architecture]] = {
 }
 
 
-@pytest.mark.parametrize("group", [None, 4])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    ("name", "dtype", "group"),
+    [
+        ("resnet20-A", torch.float32, None),
+        ("resnet20-A", torch.bfloat16, 4),
+        ("plain20", torch.bfloat16, None),
+        ("resnet50", torch.float32, None),
+    ],
+)
 def test_gradients_and_running_averages_are_the_same_bit_for_bit(name: str, dtype: torch.dtype, group: int | None) -> None:
-    if group and name == "resnet50":
-        pytest.skip("the same layers; ResNet-20 shows it")
     networks = []
     for on in (False, True):
         torch.manual_seed(0)

@@ -39,7 +39,12 @@ print(json.dumps((peak_memory() - before) * 2**30))
 
 
 @pytest.mark.parametrize(
-    ("name", "precision", "checkpointing"), [("resnet20", "fp32", "off"), ("resnet20", "bf16", "off"), ("resnet56", "fp32", "on")]
+    ("name", "precision", "checkpointing"),
+    [
+        ("resnet20", "fp32", "off"),
+        ("resnet20", "bf16", "off"),
+        pytest.param("resnet56", "fp32", "on", marks=pytest.mark.slow),
+    ],
 )
 def test_the_estimate_is_what_a_training_process_takes(name: str, precision: str, checkpointing: str) -> None:
     count = 256
