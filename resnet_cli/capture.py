@@ -1,5 +1,6 @@
 """Work for a GPU recorded once and replayed from then on: one launch in the place of hundreds."""
 
+import gc
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Any
@@ -85,6 +86,7 @@ class Captured:
 
 def cuda_graph(work: Work, inputs: list[Tensor]) -> Recording:
     """Raises RuntimeError where `work` does what a graph cannot hold."""
+    gc.collect()  # a run that has ended holds its graph's memory until then
     stream = torch.cuda.Stream()  # its own: graphs recorded on one stream share workspaces and must not run at the same time
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):

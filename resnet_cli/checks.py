@@ -5,6 +5,7 @@ import math
 from resnet_cli.data.crops import Augmentation
 from resnet_cli.data.datasets import DatasetName
 from resnet_cli.errors import UserError
+from resnet_cli.models.architecture import Checkpointing
 from resnet_cli.schema import Config, DatasetConfig, ScheduleConfig, architecture, flatten, to_plain
 from resnet_cli.training.schedule import Rule
 
@@ -31,6 +32,8 @@ def check(config: Config) -> None:
         raise UserError(f"timeout={config.timeout:g}: must be seconds, above 0")
     if config.seed >= 2**63:
         raise UserError(f"seed={config.seed}: must fit 63 bits")
+    if config.checkpointing is Checkpointing.on and config.sync_bn:
+        raise UserError("checkpointing=on would count sync_bn's statistics twice: leave one of them out, or say bn_batch")
     if config.optimizer.nesterov and not config.optimizer.momentum:
         raise UserError("optimizer.nesterov=true needs optimizer.momentum above 0")
     check_schedule(config.schedule)

@@ -81,9 +81,10 @@ def free_memory(device: torch.device) -> float:
         limit, _ = resource.getrlimit(resource.RLIMIT_AS)
         taken = 1024 * int(re.findall(r"VmSize:\s+(\d+) kB", Path("/proc/self/status").read_text())[0])
         found.append(math.inf if limit == resource.RLIM_INFINITY else limit - taken)
-    with suppress(OSError, ValueError):  # a container's limit
+    with suppress(OSError, ValueError, IndexError):  # a container's limit
         folder = Path("/sys/fs/cgroup")
-        found.append(int((folder / "memory.max").read_text()) - int((folder / "memory.current").read_text()))
+        cache = int(re.findall(r"^inactive_file (\d+)", (folder / "memory.stat").read_text(), re.MULTILINE)[0])  # would be given up
+        found.append(int((folder / "memory.max").read_text()) - int((folder / "memory.current").read_text()) + cache)
     return max(0.0, min(found))
 
 

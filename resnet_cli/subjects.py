@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from resnet_cli import config as hydra_side
+from resnet_cli.compilation import Compile
 from resnet_cli.data import cifar10
 from resnet_cli.data.datasets import DatasetName
 from resnet_cli.data.images import Dataset, Normalization, Normalizer, fit_normalizer
@@ -67,6 +68,7 @@ def open_subject(path: Path, overrides: list[str]) -> Subject:
     if is_ours(content):
         try:
             trained = from_plain(content["config"])
+            trained.compile = Compile.auto  # that it was worth it for training says nothing of a test
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"checkpoint {path} was written by another version of resnet-train ({error})") from error
         config = with_overrides(trained, overrides)

@@ -1,6 +1,7 @@
 """One run in this process: builds the parts from a plain config, trains, and writes the result. Knows no Hydra."""
 
 import dataclasses
+import math
 import time
 from collections.abc import Generator
 from contextlib import nullcontext
@@ -18,6 +19,7 @@ from resnet_cli.evaluation.weights import load_weights
 from resnet_cli.folder import RunFolder
 from resnet_cli.hardware import autocast, choose_device, cores, free_memory, is_out_of_memory
 from resnet_cli.models.architecture import Checkpointing
+from resnet_cli.models.folding import Folded
 from resnet_cli.parts import Parts, build, load_dataset
 from resnet_cli.schema import Config, differences, to_plain, trained
 from resnet_cli.signals import StopRequest, stop_on_signal
@@ -109,15 +111,20 @@ def steps(
 
 def need(config: Config, parts: Parts, context: Context, *, room: float) -> tuple[float, str]:
     """Bytes that this process's share of a batch takes, and in words what would fit into `room` instead."""
-    per_image = memory.bytes_per_image(parts.network, image_size=parts.dataset.image_size, dtype=parts.step.dtype)
-    unit = config.bn_batch or 1
     share = config.batch_size // context.world
+    unit = config.bn_batch if config.bn_batch and config.bn_batch < share else 1
+    try:
+        per_image = memory.bytes_per_image(parts.network, image_size=parts.dataset.image_size, dtype=parts.step.dtype)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        per_image = math.inf  # not even four images
     few = config.checkpointing is Checkpointing.on
     return share * per_image, memory.advice(share, per_image=per_image, room=room, checkpointing=few, unit=unit, times=context.world)
 
 
 def gib(size: float) -> str:
-    return f"{size / 2**30:.1f} GiB"
+    return f"{size / 2**30:.1f} GiB" if size < math.inf else "more memory than there is"
 
 
 Saved = tuple[dict[str, Any], Path]
@@ -182,7 +189,7 @@ def rehearse(config: Config, folder: RunFolder, *, console: Console, steps: int 
     each = (time.perf_counter() - began) / steps
     size = parts.dataset.image_size
     images = torch.zeros(max(20, 500 * 32 * 32 // size**2), 3, size, size, device=parts.device)
-    network = parts.tested.network
+    network = Folded(parts.network).network
     with torch.inference_mode(), autocast(parts.device, parts.step.dtype):
         network(images).sum().item()  # once for the caches
         began = time.perf_counter()
@@ -196,6 +203,7 @@ def rehearse(config: Config, folder: RunFolder, *, console: Console, steps: int 
     )
     total = config.schedule.iterations * each + tests
     note = "; compiling will shorten it" if parts.compiling.startswith("yes") else ""
+    note += "; one CUDA graph a step will shorten it" if parts.step.captured else ""
     note += "; the exchange of gradients not counted" if config.devices > 1 else ""
     console.say(rows([("expect", f"about {duration(total)} ({config.batch_size / each:,.0f} images/s over {steps} steps{note})")]))
     console.say("dry run: nothing was written")

@@ -8,7 +8,7 @@
 
 Every contestant is a process of its own (scripts/usual.py, scripts/ours.py). Each round gives all of them a turn; printed
 are medians over rounds, ratios taken round by round, and how near a contestant comes to what this machine copies and
-multiplies at best, measured in the same run (scripts/limits.py).
+multiplies at best in its quick precision, measured in the same run (scripts/limits.py).
 """
 
 import argparse
@@ -47,16 +47,16 @@ def contestants(name: str, device: torch.device, fast: Precision, *, batch: int,
         if precision is not fast:
             continue
         ways = {"one graph": ["--graph"]} if device.type == "cuda" else {}
-        if device.type == "cuda" or missing_for_compiling() is None:
+        if device.type == "cuda" and not testing:  # testing on a GPU is never compiled
+            ways |= {"compiled": ["--compile"], "compiled, one graph": ["--compile", "--graph"]}
+        if device.type == "cpu" and missing_for_compiling() is None:
             ways |= {"compiled": ["--compile"]}
-        if device.type == "cuda":
-            ways |= {"compiled, one graph": ["--compile", "--graph"]}
         found |= {f"ours, {precision}, {way}": [*ours, *flags] for way, flags in ways.items()}
     return found
 
 
 def race(commands: dict[str, list[str]], *, rounds: int, seconds: float, limits: Limits) -> tuple[Rates, dict[str, dict[str, Any]]]:
-    """Rates, and what each contestant tells of itself; one that fails drops out with a line."""
+    """Rates, and what each contestant tells of itself."""
     running = []
     try:
         for name, command in commands.items():
@@ -86,6 +86,8 @@ def measure(names: list[str], device: torch.device, *, rounds: int, seconds: flo
     """All networks, training and testing; `tell` gets Markdown and data as they come."""
     dtype = choose_dtype(Precision.auto, device)
     fast, limits = Precision(precision_name(dtype)), Limits(device, dtype)
+    for _ in range(3):
+        limits.measure()
     for name in names:
         net, batch = NETWORKS[name], (BATCHES if device.type == "cpu" else GPU_BATCHES)[name]
         side = 224 if net.num_classes == 1000 else 32

@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 
 def facts(step: Callable[[], None]) -> dict[str, Any]:
     """The most memory this process held (GiB; of the GPU, where there is one), and what one step launches.
 
-    On a GPU kernels are counted, on a CPU operators that call no other, a compiled loop being one of them.
+    On a GPU what the host launches is counted, kernels and graphs; on a CPU operators that call no other, a compiled loop being one.
     """
     cuda = torch.cuda.is_available()
     if cuda:
@@ -26,6 +25,6 @@ def facts(step: Callable[[], None]) -> dict[str, Any]:
             torch.cuda.synchronize()
     events = seen.events()
     assert events is not None
-    kernels = sum(event.device_type == DeviceType.CUDA for event in events)
+    launches = sum("LaunchKernel" in event.name or "GraphLaunch" in event.name for event in events)
     operators = sum(not event.cpu_children for event in events)
-    return {"peak_gib": memory, "launches": kernels if cuda else operators}
+    return {"peak_gib": memory, "launches": launches if cuda else operators}

@@ -39,7 +39,15 @@ def pretend(work: Callable[..., Any], inputs: list[Tensor]) -> Recording:
     return play, output
 
 
-def refuse(*_: Any) -> Recording:
+def refuse(work: Callable[..., Any], inputs: list[Tensor]) -> Recording:
+    """Breaks off with the gradients made and not yet used."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(torch.optim.SGD, "step", lambda *_: stop())
+        work(*inputs)
+    raise AssertionError
+
+
+def stop() -> None:
     raise RuntimeError("operation not permitted when stream is capturing\nmore")
 
 

@@ -24,7 +24,7 @@ ROOMS: dict[str, set[str]] = {
     "worker": {"models", "data", "distributed", "evaluation", "training", "schema", "folder", "parts", "summary"},
     "rank": {"distributed", "schema", "folder", "worker"},
     "sweeps": {"data", "distributed", "training", "schema", "folder", "summary", "worker", "rank", "resolve"},
-    "checks": {"data", "schema", "training"},
+    "checks": {"models", "data", "schema", "training"},
     "launchers": set(),
     "resolve": {"distributed", "schema", "training"},
     "config": {"checks", "launchers", "resolve", "models", "data", "training", "schema"},

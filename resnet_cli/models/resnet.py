@@ -112,10 +112,13 @@ def again(block: nn.Module, x: Tensor) -> Tensor:
 
 
 class MaxPool(nn.MaxPool2d):
-    """PyTorch's kernel in every case: its compiler would scatter the gradients on a CPU one by one."""
+    """In training always PyTorch's kernel: its compiler would scatter the gradients on a CPU one by one."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.kernel(x) if self.training else super().forward(x)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def forward(self, x: Tensor) -> Tensor:
+    def kernel(self, x: Tensor) -> Tensor:
         return super().forward(x)
 
 

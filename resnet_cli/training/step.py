@@ -56,6 +56,7 @@ class TrainStep:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=dtype is torch.float16)
         self.totals = torch.zeros(3, dtype=torch.float64, device=self.device)  # loss, wrong images, good steps
         self.broken = torch.zeros((), device=self.device)  # 1.0 after the first loss that is not finite
+        self.captured = capture is not None
         self.train: Callable[..., None] = capture(self.train_on, state=self.state) if capture else self.train_on
 
     def __call__(self, *drawn: Tensor, lr: float) -> None:
@@ -69,6 +70,7 @@ class TrainStep:
 
     def train_on(self, *drawn: Tensor) -> None:
         """All of a step that happens on the device."""
+        self.optimizer.zero_grad()  # what a recording that broke off may have left
         images, labels = self.prepare(*drawn)
         logits, loss = self.loss(images, labels)
         with torch.no_grad():

@@ -4,17 +4,22 @@ import json
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from resnet_cli.distributed.context import Context
 from resnet_cli.hardware import DTYPES, is_out_of_memory
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.models.zoo import NETWORKS
+from resnet_cli.schema import Config
 from resnet_cli.training.memory import advice, bytes_per_image
+from resnet_cli.worker import need
 
 TRAIN = """
 import json, sys, torch
+from resnet_cli.distributed.context import Context
 from resnet_cli.hardware import DTYPES, keep_memory, peak_memory
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.models.zoo import NETWORKS
@@ -115,3 +120,14 @@ def test_a_batch_that_is_too_large_is_one_line_and_the_one_it_names_fits(tmp_pat
     assert fits, line
     assert 16 <= int(fits[1]) <= 512
     assert start(int(fits[1])).returncode == 0
+
+
+def test_several_devices_are_told_what_each_of_them_can_take() -> None:
+    """BN over a device's share of the batch, which is what several devices do, must not keep the batch as large as it is."""
+    config = Config(batch_size=256, bn_batch=128, devices=2)
+    parts = SimpleNamespace(
+        network=ResNet(NETWORKS["resnet20"]), dataset=SimpleNamespace(image_size=32), step=SimpleNamespace(dtype=torch.float32)
+    )
+    wanted, _ = need(config, parts, Context(rank=0, world=2), room=1)  # type: ignore[arg-type]
+    _, instead = need(config, parts, Context(rank=0, world=2), room=0.7 * wanted)  # type: ignore[arg-type]
+    assert instead == "batch_size=128 would fit; checkpointing=on needs less"
