@@ -191,14 +191,19 @@ def test_two_graphs_played_at_the_same_time_do_not_disturb_each_other() -> None:
 @pytest.mark.cuda
 @needs_cuda
 def test_the_host_never_waits_between_two_log_points() -> None:
-    step, loader = make(torch.device("cuda"), captured_by(None, []))
+    warnings: list[str] = []
+    step, loader = make(torch.device("cuda"), captured_by(None, warnings))
     step(*loader.draw(0), lr=0.1)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        for iteration in range(1, 20):  # through several epochs
+        for iteration in range(1, 20):  # through several epochs; a wait raises
             step(*loader.draw(iteration), lr=0.1)
+        with pytest.raises(RuntimeError, match="synchroniz"):  # it would be seen
+            step.totals.sum().item()
     finally:
         torch.cuda.set_sync_debug_mode("default")
+    assert not warnings  # the graph was what ran
+    assert step.totals[2].item() == 20  # and all of its steps were taken
 
 
 @pytest.mark.cuda
