@@ -9,17 +9,17 @@ from typing import Any
 
 import torch
 
-from resnet_cli import config as hydra_side
-from resnet_cli.bench import choose_protocol, evaluate, open_all, recognise, set_up
-from resnet_cli.console import rows
-from resnet_cli.errors import Failed, UserError, run_command
+from resnet_cli.analysis.measure import choose_protocol, evaluate, open_all, recognise, set_up
+from resnet_cli.analysis.subject import Subject
+from resnet_cli.config import compose
 from resnet_cli.evaluation import predictions
-from resnet_cli.evaluation.evaluator import Errors
+from resnet_cli.evaluation.metrics import Errors
 from resnet_cli.evaluation.protocol import in_proportion
 from resnet_cli.evaluation.views import Views
 from resnet_cli.evaluation.weights import check_export, export
-from resnet_cli.hardware import describe, precision_name
-from resnet_cli.subjects import Subject
+from resnet_cli.runtime.console import rows
+from resnet_cli.runtime.device import describe, precision_name
+from resnet_cli.runtime.errors import Failed, UserError, run_command
 
 EXAMPLES = """examples:
   resnet-eval --ckpt runs/cifar10/resnet56-A/seed0               the last iterate of a run
@@ -108,9 +108,9 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[Path], list[st
     words = options.ckpt or []
     is_override = {word: "=" in word and "/" not in word.split("=")[0] and not Path(word).exists() for word in words}
     paths = [Path(word).expanduser() for word in words if not is_override[word]]
-    overrides = hydra_side.quote_paths([word for word in words if is_override[word]] + options.overrides)
+    overrides = compose.quote_paths([word for word in words if is_override[word]] + options.overrides)
     if options.scales:  # it, too, swallows the overrides behind it
-        overrides += hydra_side.quote_paths([word for word in options.scales if "=" in word])
+        overrides += compose.quote_paths([word for word in options.scales if "=" in word])
         options.scales = [read_side(word) for word in options.scales if "=" not in word]
     if options.ckpt and not paths:
         raise UserError("--ckpt: name a run folder or a checkpoint file")

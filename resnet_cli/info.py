@@ -6,11 +6,11 @@ import json
 import sys
 from typing import Any
 
-from resnet_cli.errors import UserError, did_you_mean, run_command
 from resnet_cli.models import complexity
 from resnet_cli.models.architecture import Architecture, Block, Stem, StrideIn
 from resnet_cli.models.zoo import NETWORKS
-from resnet_cli.paper import numbers
+from resnet_cli.paper import published
+from resnet_cli.runtime.errors import UserError, did_you_mean, run_command
 
 EXAMPLES = """examples:
   resnet-info                          every network of the paper
@@ -23,7 +23,7 @@ EXAMPLES = """examples:
 def describe(name: str, net: Architecture) -> dict[str, Any]:
     """One row: plain values, errors in percent."""
     cifar = net.stem is Stem.cifar
-    ten_crop = numbers.IMAGENET_TEN_CROP_ERROR.get(net.name, (None, None))
+    ten_crop = published.IMAGENET_TEN_CROP_ERROR.get(net.name, (None, None))
     return {
         "name": name,
         "layers": net.depth,
@@ -33,7 +33,7 @@ def describe(name: str, net: Architecture) -> dict[str, Any]:
         "stride_in": str(net.stride_in) if net.block is Block.bottleneck else None,
         "parameters": complexity.parameters(net),
         "multiply_adds": complexity.multiply_adds(net, image_size=net.image_size),
-        "paper_top1_error": numbers.CIFAR10_TEST_ERROR.get(net.name) if cifar else ten_crop[0],
+        "paper_top1_error": published.CIFAR10_TEST_ERROR.get(net.name) if cifar else ten_crop[0],
         "paper_top5_error": None if cifar else ten_crop[1],
     }
 

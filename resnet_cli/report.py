@@ -7,18 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from resnet_cli.analysis import responses
-from resnet_cli.errors import UserError, run_command
 from resnet_cli.paper import figure7
 from resnet_cli.paper.blocks import to_html, to_markdown
-from resnet_cli.paper.board import show_on_board
 from resnet_cli.paper.document import overview, report, table_page
-from resnet_cli.paper.drawing import draw
+from resnet_cli.paper.draw import draw
 from resnet_cli.paper.evaluations import find_evaluations
-from resnet_cli.paper.frames import FRAMES
-from resnet_cli.paper.numbers import TABLES
-from resnet_cli.paper.plots import Plot, degradation, papers_figure, whole_schedule
+from resnet_cli.paper.figures import FRAMES, Plot, degradation, papers_figure, whole_schedule
+from resnet_cli.paper.published import TABLES
 from resnet_cli.paper.runs import Run, find
 from resnet_cli.paper.tables import make_table
+from resnet_cli.paper.tensorboard import show_on_board
+from resnet_cli.runtime.errors import UserError, run_command
 from resnet_cli.training.logbook import METRICS
 
 EXAMPLES = """examples:

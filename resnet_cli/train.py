@@ -5,14 +5,14 @@ import time
 
 import hydra
 
-from resnet_cli import config
-from resnet_cli.config import CONF_DIR
-from resnet_cli.distributed.environment import place
-from resnet_cli.errors import UserError, run_command
-from resnet_cli.folder import RunFolder
-from resnet_cli.launchers import GROUP, LAUNCHERS, Launcher
-from resnet_cli.sweeps import cluster, local, sequential
-from resnet_cli.sweeps.outcomes import Run, close
+from resnet_cli.config import compose
+from resnet_cli.config.compose import CONF_DIR
+from resnet_cli.config.launcher import GROUP, LAUNCHERS, Launcher
+from resnet_cli.launch import local, sequential, slurm
+from resnet_cli.launch.jobs import Run, close
+from resnet_cli.run.folder import RunFolder
+from resnet_cli.runtime.distributed import place
+from resnet_cli.runtime.errors import UserError, run_command
 
 HELP = """\
 resnet-train: train the plain and residual networks of "Deep Residual Learning" as the paper did
@@ -52,9 +52,9 @@ HYDRA_FLAGS = {"--cfg", "-c", "--info", "-i", "--resolve", "--package", "-p", "-
 
 
 def help_text() -> str:
-    groups = "\n".join(f"  {group:<11} {', '.join(config.options(group))}" for group in config.GROUPS if group != "tweak")
+    groups = "\n".join(f"  {group:<11} {', '.join(compose.options(group))}" for group in compose.GROUPS if group != "tweak")
     groups += f"\n  {GROUP} (of sweeps)  {', '.join(LAUNCHERS)}"
-    keys = "\n".join(f"  {key}" for key in config.known_keys() if key not in (*config.GROUPS, GROUP))
+    keys = "\n".join(f"  {key}" for key in compose.known_keys() if key not in (*compose.GROUPS, GROUP))
     return HELP.format(groups=groups, keys=keys)
 
 
@@ -66,7 +66,7 @@ def sweep(runs: list[Run], launcher: Launcher) -> int:
     elif launcher.name == "local":
         outcomes = local.sweep(runs, launcher.jobs_per_device)
     else:
-        outcomes = cluster.sweep(runs, launcher.name.removeprefix("submitit_"), launcher.settings)
+        outcomes = slurm.sweep(runs, launcher.name.removeprefix("submitit_"), launcher.settings)
     return close(runs, outcomes, seconds=time.monotonic() - began)
 
 
@@ -74,7 +74,7 @@ def main_checked(arguments: list[str]) -> int:
     if {"-h", "--help"} & set(arguments):
         print(help_text(), end="")
         return 0
-    arguments = config.quote_paths(arguments)
+    arguments = compose.quote_paths(arguments)
     flags = {word.split("=")[0] for word in arguments if word.startswith("-")}
     if unknown := flags - SWEEP_FLAGS - HYDRA_FLAGS:
         raise UserError(f"unknown flag '{min(unknown)}': settings are written key=value, as in model=resnet56 seed=1 (--help shows more)")
@@ -83,10 +83,10 @@ def main_checked(arguments: list[str]) -> int:
         hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="train")(lambda _: None)()
         return 0
     overrides = [word for word in arguments if not word.startswith("-")]
-    jobs, launcher = config.jobs(overrides, multirun=bool(flags & SWEEP_FLAGS))
+    jobs, launcher = compose.jobs(overrides, multirun=bool(flags & SWEEP_FLAGS))
     if launcher and place() is not None:
         raise UserError("torchrun and srun start the processes of one run; for a sweep call resnet-train itself, with devices=N")
-    runs = [Run(job.config, RunFolder(job.folder), config.command("resnet-train", job.overrides)) for job in jobs]
+    runs = [Run(job.config, RunFolder(job.folder), compose.command("resnet-train", job.overrides)) for job in jobs]
     return sweep(runs, launcher) if launcher else sequential.train(runs[0]).code
 
 

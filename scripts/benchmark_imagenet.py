@@ -29,9 +29,9 @@ from resnet_cli.data.samples import Samples
 from resnet_cli.data.streaming import Cropping, StreamingLoader
 from resnet_cli.evaluation.protocol import BATCH, Protocol
 from resnet_cli.evaluation.views import Views, scores_of, ten_crop_scores
-from resnet_cli.hardware import Precision, choose_dtype, describe, peak_memory
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.models.zoo import NETWORKS
+from resnet_cli.runtime.device import Precision, choose_dtype, describe, peak_memory
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 DENSE_SIDE = 640

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from resnet_cli.data.imagenet import open_folders
-from resnet_cli.hardware import peak_memory
+from resnet_cli.runtime.device import peak_memory
 
 CLASSES, TRAIN, VAL = 1000, 1281, 50  # 1,281,000 + 50,000 files; ImageNet has 1,281,167 + 50,000
 Figures = dict[str, float]

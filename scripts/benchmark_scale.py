@@ -15,9 +15,9 @@ from typing import Any
 
 import torch
 
-from resnet_cli.hardware import cores, describe
 from resnet_cli.models.architecture import Shortcut, cifar
 from resnet_cli.models.resnet import ResNet
+from resnet_cli.runtime.device import cores, describe
 from resnet_cli.training import checkpoint
 
 RUN = ["dataset=synthetic", "dataset.train_images=2000", "dataset.test_images=100", "compile=off"]

@@ -11,17 +11,16 @@ sys.path.insert(0, str(Path(__file__).parent))
 from facts import facts
 from turns import serve
 
-from resnet_cli.capture import Captured, CudaGraph, choose_capture
 from resnet_cli.data.images import CHANNELS, Normalization, Normalizer, Split
-from resnet_cli.data.loader import ResidentLoader
+from resnet_cli.data.resident import ResidentLoader
 from resnet_cli.evaluation.views import scores_of
-from resnet_cli.hardware import DTYPES, DeviceChoice, Precision, choose_device, keep_memory, make_exact
 from resnet_cli.models.architecture import Stem
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.models.zoo import NETWORKS
-from resnet_cli.parts import fold
-from resnet_cli.training.optimizer import make_optimizer
-from resnet_cli.training.step import TrainStep
+from resnet_cli.run.build import fold
+from resnet_cli.runtime.cuda_graph import Captured, CudaGraph, choose_capture
+from resnet_cli.runtime.device import DTYPES, DeviceChoice, Precision, choose_device, keep_memory, make_exact
+from resnet_cli.training.step import TrainStep, make_optimizer
 
 
 def main() -> None:

@@ -27,8 +27,8 @@ from write_shards import Reducer, name_keys, plan, write_shard
 
 from resnet_cli.data.imagenet import ImageFolders, open_folders
 from resnet_cli.data.layouts.shards import CLASSES, SUMS, UNFINISHED
-from resnet_cli.errors import DataError, UserError, run_command
-from resnet_cli.files import write_whole
+from resnet_cli.runtime.errors import DataError, UserError, run_command
+from resnet_cli.runtime.files import write_whole
 
 ORIGIN = "prepare.json"  # what the shards in a folder are made of, and how
 

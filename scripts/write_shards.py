@@ -16,7 +16,7 @@ from tqdm import tqdm
 from resnet_cli.data.decode import decode
 from resnet_cli.data.imagenet import ImageFolders
 from resnet_cli.data.samples import Samples
-from resnet_cli.errors import DataError
+from resnet_cli.runtime.errors import DataError
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from resnet_cli import evaluate, info, report, train
-from resnet_cli.errors import run_command
+from resnet_cli.runtime.errors import run_command
 
 COMMANDS = {"resnet-train": train.main_checked, "resnet-eval": evaluate.main_checked}
 COMMANDS |= {"resnet-info": info.main_checked, "resnet-report": report.main_checked}

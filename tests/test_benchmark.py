@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from resnet_cli.compilation import missing_for_compiling
 from resnet_cli.models.architecture import Shortcut, cifar
 from resnet_cli.models.zoo import NETWORKS
+from resnet_cli.runtime.compile import missing_for_compiling
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 sys.path.insert(0, str(SCRIPTS))

@@ -1,38 +1,25 @@
-"""Imports point one way, and nothing below the commands knows Hydra."""
+"""Imports point one way: the floors of the house, and who may know Hydra."""
 
 import ast
+from itertools import chain
 from pathlib import Path
 
 import resnet_cli
 
 PACKAGE = Path(resnet_cli.__file__).parent
 
-# What each room may import of ours, besides itself and the leaves. Commands on top may import anything but each other.
-LEAVES = {"capture", "compilation", "console", "errors", "files", "hardware", "signals"}
-ROOMS: dict[str, set[str]] = {
-    "models": set(),
-    "data": set(),
-    "distributed": set(),
-    "evaluation": {"models", "data", "distributed"},
-    "training": {"models", "data", "distributed", "evaluation"},
-    "paper": {"training", "schema"},
-    "schema": {"models", "data", "training"},
-    "analysis": {"models", "data", "evaluation", "training", "schema", "parts"},
-    "folder": {"schema"},
-    "parts": {"models", "data", "distributed", "evaluation", "training", "schema"},
-    "summary": {"models", "data", "training", "schema", "folder", "parts"},
-    "worker": {"models", "data", "distributed", "evaluation", "training", "schema", "folder", "parts", "summary"},
-    "rank": {"distributed", "schema", "folder", "worker"},
-    "sweeps": {"data", "distributed", "training", "schema", "folder", "summary", "worker", "rank", "resolve"},
-    "checks": {"models", "data", "schema", "training"},
-    "launchers": set(),
-    "resolve": {"distributed", "schema", "training"},
-    "config": {"checks", "launchers", "resolve", "models", "data", "training", "schema"},
-    "bench": {"models", "data", "evaluation", "parts", "subjects"},
-    "subjects": {"models", "data", "evaluation", "training", "schema", "config"},
-}
-COMMANDS = {"train", "evaluate", "info", "report"}
-KNOW_HYDRA = {"config", "launchers", "train"}
+# From the roof to the ground. A package imports from the floors below its own, and nothing else of ours.
+FLOORS = (
+    {"train", "evaluate", "report", "info"},  # the doors
+    {"launch", "analysis"},
+    {"run", "paper"},
+    {"config"},
+    {"training"},
+    {"evaluation"},
+    {"models", "data"},
+    {"runtime"},
+)
+KNOW_HYDRA = {"config/compose.py", "config/launcher.py", "train.py"}
 
 
 def imports(path: Path) -> set[str]:
@@ -41,12 +28,14 @@ def imports(path: Path) -> set[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module == "resnet_cli":
+            names |= {f"resnet_cli.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {f"{node.module}.{alias.name}" for alias in node.names} if node.module == "resnet_cli" else {node.module}
+            names.add(node.module)
     return names
 
 
-def room(path: Path) -> str:
+def package_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
@@ -54,28 +43,41 @@ def files() -> list[Path]:
     return [path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py"]
 
 
-def test_every_file_stands_in_a_known_room() -> None:
-    assert {room(path) for path in files()} == LEAVES | ROOMS.keys() | COMMANDS
+def test_every_package_stands_on_a_floor() -> None:
+    assert {package_of(path) for path in files()} == set(chain(*FLOORS))
 
 
-def test_imports_point_one_way() -> None:
-    wrong = []
-    for path in files():
-        here = room(path)
-        for name in imports(path):
-            if not name.startswith("resnet_cli.") or name == "resnet_cli.__version__":
-                continue
-            there = name.split(".")[1]
-            allowed = there == here or there in LEAVES or there in ROOMS.get(here, set())
-            if here in COMMANDS:
-                allowed = there not in COMMANDS
-            if here in LEAVES:
-                allowed = there in LEAVES
-            if not allowed:
-                wrong.append(f"{path.relative_to(PACKAGE)} imports {name}")
+def test_imports_point_down() -> None:
+    floor = {name: number for number, names in enumerate(FLOORS) for name in names}
+    wrong = [
+        f"{path.relative_to(PACKAGE)} imports {name}"
+        for path in files()
+        for name in sorted(imports(path) - {"resnet_cli.__version__"})
+        if name.startswith("resnet_cli.")
+        and (there := name.split(".")[1]) != (here := package_of(path))
+        and floor[there] <= floor[here]
+    ]
     assert wrong == []
 
 
-def test_hydra_stays_on_top() -> None:
-    knowing = {room(path) for path in files() if any(name.split(".")[0] in ("hydra", "omegaconf") for name in imports(path))}
+def test_modules_of_a_package_import_in_no_circle() -> None:
+    """Within a package, too, there is an order in which its modules can be read."""
+    graph = {
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): imports(path)
+        for path in files()
+    }
+    left = dict(graph)
+    while left:
+        free = [name for name, needs in left.items() if not needs - {name} & left.keys()]
+        assert free, f"these import each other in a circle: {sorted(left)}"
+        for name in free:
+            del left[name]
+
+
+def test_hydra_stays_with_composing() -> None:
+    knowing = {
+        str(path.relative_to(PACKAGE))
+        for path in files()
+        if any(name.split(".")[0] in ("hydra", "omegaconf") for name in imports(path))
+    }
     assert knowing == KNOW_HYDRA

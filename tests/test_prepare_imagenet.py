@@ -17,7 +17,7 @@ from PIL import Image
 
 from resnet_cli.data.decode import decode
 from resnet_cli.data.imagenet import open_folders
-from resnet_cli.errors import DataError
+from resnet_cli.runtime.errors import DataError
 from tests.conftest import Outcome, check_refused
 from tests.data import trees
 

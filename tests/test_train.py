@@ -209,7 +209,7 @@ def test_a_terminal_gets_a_bar(runs: Path, no_color: bool) -> None:
 
 
 def test_elsewhere_lines_say_how_long_it_takes(command: Command, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resnet_cli.console.LINE_EVERY", 0.0)
+    monkeypatch.setattr("resnet_cli.runtime.console.LINE_EVERY", 0.0)
     out = command("resnet-train", *TINY, f"runs={runs}").out
     assert re.search(r"resnet8-A 12/24  loss [\d.]+  train error [\d.]+ %  test error [\d.]+ %  lr 0.1  [\d,]+ images/s  ETA \d+ s", out)
     assert "\033" not in out

@@ -7,14 +7,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from resnet_cli.console import Console
+from resnet_cli.config.schema import architecture, from_plain
 from resnet_cli.data.images import Normalizer, Split
-from resnet_cli.errors import UserError
 from resnet_cli.evaluation.weights import load_weights
-from resnet_cli.files import write_whole
 from resnet_cli.models.resnet import ResNet
-from resnet_cli.parts import load_dataset
-from resnet_cli.schema import architecture, from_plain
+from resnet_cli.run.build import load_dataset
+from resnet_cli.runtime.console import Console
+from resnet_cli.runtime.errors import UserError
+from resnet_cli.runtime.files import write_whole
 from resnet_cli.training import checkpoint
 
 FILE = "responses.json"

@@ -16,7 +16,7 @@ from torchvision.datasets import CIFAR10
 from torchvision.datasets.utils import download_and_extract_archive
 
 from resnet_cli.data.images import Split
-from resnet_cli.errors import DataError
+from resnet_cli.runtime.errors import DataError
 
 ARCHIVE, ARCHIVE_MD5 = CIFAR10.filename, CIFAR10.tgz_md5
 FILES = [(name, md5) for name, md5 in (*CIFAR10.train_list, *CIFAR10.test_list, (CIFAR10.meta["filename"], CIFAR10.meta["md5"]))]

@@ -9,7 +9,7 @@ import numpy as np
 from resnet_cli.data import cifar10, imagenet, synthetic
 from resnet_cli.data.images import Dataset, Split
 from resnet_cli.data.samples import Samples
-from resnet_cli.errors import UserError
+from resnet_cli.runtime.errors import UserError
 
 
 class DatasetName(StrEnum):

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.Image import Transpose
 
-from resnet_cli.errors import DataError
+from resnet_cli.runtime.errors import DataError
 
 ORIENTATION = 0x0112  # EXIF's tag
 UPRIGHT = {

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from resnet_cli.errors import DataError
+from resnet_cli.runtime.errors import DataError
 
 
 def fetch(dataset: Dataset[Any], numbers: Any, *, workers: int, device: torch.device) -> Generator[Any]:

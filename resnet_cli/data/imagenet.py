@@ -18,8 +18,8 @@ from filelock import FileLock
 
 from resnet_cli.data.layouts import Layout, Scanned, recognise
 from resnet_cli.data.samples import Samples, changed, missing, stamp
-from resnet_cli.errors import DataError
-from resnet_cli.files import write_whole
+from resnet_cli.runtime.errors import DataError
+from resnet_cli.runtime.files import write_whole
 
 IMAGENET = (1_000, 1_281_167, 50_000)  # classes, training images, validation images
 FORM = 1  # of the index file; another is built anew

@@ -10,7 +10,7 @@ from stat import S_ISDIR
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_cli.errors import DataError
+from resnet_cli.runtime.errors import DataError
 
 NO_STAMP = (-1, -1)  # a folder's: its files are not looked at before they are read
 OPEN_TARS = 256  # kept open in a process: many systems allow 1,024 files

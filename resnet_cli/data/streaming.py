@@ -21,7 +21,7 @@ from resnet_cli.data.fetching import fetch
 from resnet_cli.data.images import Normalizer
 from resnet_cli.data.samples import Samples
 from resnet_cli.data.sampling import ALL, Part, batch_indices, sample_hashes
-from resnet_cli.errors import DataError
+from resnet_cli.runtime.errors import DataError
 
 PATIENCE = 1000  # broken images in a row
 

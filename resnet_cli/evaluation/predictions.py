@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from resnet_cli.errors import UserError
-from resnet_cli.evaluation.evaluator import ErrorCount, Errors
-from resnet_cli.files import write_whole
+from resnet_cli.evaluation.metrics import ErrorCount, Errors
+from resnet_cli.runtime.errors import UserError
+from resnet_cli.runtime.files import write_whole
 
 CHUNK = 5000  # images counted or checked at once
 

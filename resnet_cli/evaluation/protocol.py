@@ -13,7 +13,6 @@ from torch import Tensor
 from resnet_cli.data.images import Normalizer, Split
 from resnet_cli.data.samples import Samples
 from resnet_cli.data.streaming import BadImages, ViewStream
-from resnet_cli.distributed.context import Context
 from resnet_cli.evaluation.views import (
     Views,
     centre,
@@ -26,6 +25,7 @@ from resnet_cli.evaluation.views import (
     window_of,
 )
 from resnet_cli.models.resnet import ResNet
+from resnet_cli.runtime.distributed import Context
 
 # Photographs at a time; dense views differ in size, so they come one by one.
 BATCH = {Views.single: 100, Views.ten: 10, Views.dense: 1}

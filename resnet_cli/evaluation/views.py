@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d
 
 from resnet_cli.data.crops import resized
-from resnet_cli.hardware import autocast
 from resnet_cli.models.resnet import ResNet
+from resnet_cli.runtime.device import autocast
 
 
 class Views(StrEnum):

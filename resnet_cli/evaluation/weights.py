@@ -12,8 +12,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from resnet_cli.errors import UserError
-from resnet_cli.files import write_whole
+from resnet_cli.runtime.errors import UserError
+from resnet_cli.runtime.files import write_whole
 
 # What wrappers put in front of a name, and what other CIFAR code calls our modules.
 PREFIXES = re.compile(r"^(module\.|_orig_mod\.)+")

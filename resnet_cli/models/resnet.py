@@ -11,8 +11,7 @@ from torch.nn.functional import pad, relu
 from torch.utils.checkpoint import checkpoint
 
 from resnet_cli.models.architecture import EXPANSION, Architecture, Block, Shortcut, Stem, StrideIn
-from resnet_cli.models.batchnorm import BatchNorm, seeing_again
-from resnet_cli.models.fusible import kept
+from resnet_cli.models.layers import BatchNorm, kept, seeing_again
 
 
 def conv(inputs: int, outputs: int, *, size: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from resnet_cli.paper.numbers import FULL_ITERATIONS
+from resnet_cli.paper.published import FULL_ITERATIONS
 from resnet_cli.paper.runs import Run, fraction
 
 

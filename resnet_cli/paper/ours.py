@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from resnet_cli.paper.evaluations import Evaluation
-from resnet_cli.paper.numbers import ENSEMBLE, Published, PublishedTable
+from resnet_cli.paper.published import ENSEMBLE, Published, PublishedTable
 from resnet_cli.paper.runs import Run, provenance
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from resnet_cli.paper.numbers import FULL_ITERATIONS, RECIPES, WARMED_UP
-from resnet_cli.schema import architecture, flatten, from_plain, to_plain, trained
+from resnet_cli.config.schema import architecture, flatten, from_plain, to_plain, trained
+from resnet_cli.paper.published import FULL_ITERATIONS, RECIPES, WARMED_UP
 from resnet_cli.training.logbook import METRICS, read_metrics
 
 TRAINING = "train/error"

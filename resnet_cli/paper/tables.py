@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from resnet_cli.paper.blocks import Grid
 from resnet_cli.paper.evaluations import Evaluation
-from resnet_cli.paper.numbers import FULL_ITERATIONS, Published, PublishedTable
 from resnet_cli.paper.ours import Ours, gather, spread
+from resnet_cli.paper.published import FULL_ITERATIONS, Published, PublishedTable
 from resnet_cli.paper.runs import Run, fraction
 
 FIGURES = ("paper", "paper_mean", "paper_std", "n", "best", "mean", "std", "difference")

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from resnet_cli.errors import DISK_ERRORS, Failed, UserError
 from resnet_cli.evaluation.weights import read
-from resnet_cli.files import write_whole
+from resnet_cli.runtime.errors import DISK_ERRORS, Failed, UserError
+from resnet_cli.runtime.files import write_whole
 
 FORMAT = "resnet_cli 1"
 LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"

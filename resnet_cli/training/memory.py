@@ -5,9 +5,9 @@ import math
 import torch
 from torch import Tensor
 
-from resnet_cli.hardware import autocast
-from resnet_cli.models.batchnorm import seeing_again
+from resnet_cli.models.layers import seeing_again
 from resnet_cli.models.resnet import ResNet
+from resnet_cli.runtime.device import autocast
 
 ON_TOP = 20  # the gradients on their way and what a convolution takes for itself: measured, about so many of the largest map
 AGAIN = 12  # with checkpointing: the maps of the block that is computed again

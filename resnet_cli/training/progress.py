@@ -1,5 +1,8 @@
 """How far a run is."""
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from resnet_cli.training.schedule import Watched
@@ -22,3 +25,28 @@ class Progress:
     best_iteration: int | None = None
     watched: Watched = field(default_factory=Watched)  # what a plateau rule has seen
     skipped: list[str] = field(default_factory=list)  # images that could not be decoded, in words
+
+
+class Clock:
+    """Seconds of a run over all its starts, and steps per second of the training alone."""
+
+    def __init__(self, before: float, iteration: int) -> None:
+        self.began = time.perf_counter() - before
+        self.lap_began, self.lap_iteration = time.perf_counter(), iteration
+
+    def total(self) -> float:
+        return time.perf_counter() - self.began
+
+    def lap(self, iteration: int) -> float:
+        """Steps per second since the last lap, or since this start."""
+        now = time.perf_counter()
+        rate = (iteration - self.lap_iteration) / (now - self.lap_began)
+        self.lap_began, self.lap_iteration = now, iteration
+        return rate
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """While open, laps do not count."""
+        since = time.perf_counter()
+        yield
+        self.lap_began += time.perf_counter() - since

@@ -3,14 +3,28 @@
 from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from resnet_cli.capture import Captured
-from resnet_cli.compilation import start_compiling
-from resnet_cli.distributed.context import Context
-from resnet_cli.hardware import autocast
 from resnet_cli.models.resnet import ResNet
+from resnet_cli.runtime.compile import start_compiling
+from resnet_cli.runtime.cuda_graph import Captured
+from resnet_cli.runtime.device import autocast
+from resnet_cli.runtime.distributed import Context
+
+
+def make_optimizer(network: nn.Module, *, lr: float, momentum: float, weight_decay: float, nesterov: bool) -> torch.optim.SGD:
+    """Momentum SGD over everything learned, weight decay on all of it, BN and biases included (sections 3.4 and 4.2).
+
+    The learning rate is a tensor beside the weights, so that a schedule changes it without waiting for the device.
+    """
+    device = next(network.parameters()).device
+    rate = torch.tensor(lr, device=device)
+    optimizer = torch.optim.SGD(network.parameters(), rate, momentum, weight_decay=weight_decay, nesterov=nesterov, fused=True)
+    for weight in network.parameters() if momentum else ():  # else a first step that is skipped would leave them unset
+        optimizer.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
+    return optimizer
+
 
 Prepare = Callable[..., tuple[Tensor, Tensor]]
 

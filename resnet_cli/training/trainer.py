@@ -8,20 +8,19 @@ from typing import Any
 
 import torch
 
-from resnet_cli.console import Console
 from resnet_cli.data.images import Normalizer
-from resnet_cli.data.loader import Loader
-from resnet_cli.distributed.context import STOP_LOOK, Context
-from resnet_cli.errors import Diverged, Stopped
-from resnet_cli.evaluation.evaluator import measure
+from resnet_cli.data.resident import Loader
+from resnet_cli.evaluation.metrics import measure
 from resnet_cli.evaluation.protocol import Test
 from resnet_cli.models.architecture import Shortcut
-from resnet_cli.models.folding import Folded
-from resnet_cli.signals import StopRequest
+from resnet_cli.models.fold_bn import Folded
+from resnet_cli.runtime.console import Console
+from resnet_cli.runtime.distributed import STOP_LOOK, Context
+from resnet_cli.runtime.errors import Diverged, Stopped
+from resnet_cli.runtime.signals import StopRequest
 from resnet_cli.training import checkpoint
-from resnet_cli.training.clock import Clock
 from resnet_cli.training.logbook import Logbook
-from resnet_cli.training.progress import Mark, Progress
+from resnet_cli.training.progress import Clock, Mark, Progress
 from resnet_cli.training.schedule import WARMUP_WINDOW, Plateau, Schedule, Watched
 from resnet_cli.training.step import TrainStep
 

@@ -13,7 +13,7 @@ import pytest
 import torchvision
 
 from resnet_cli.data import cifar10
-from resnet_cli.errors import DataError
+from resnet_cli.runtime.errors import DataError
 from tests.conftest import Command
 
 

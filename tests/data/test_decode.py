@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from resnet_cli.data.decode import decode
-from resnet_cli.errors import DataError
+from resnet_cli.runtime.errors import DataError
 
 Pixels = NDArray[np.uint8]
 

@@ -9,7 +9,7 @@ import pytest
 
 from resnet_cli.data import imagenet
 from resnet_cli.data.imagenet import ImageFolders, cache_file, open_folders
-from resnet_cli.errors import DataError
+from resnet_cli.runtime.errors import DataError
 from tests.data import trees
 
 

@@ -7,7 +7,7 @@ import torch
 from resnet_cli.data import datasets
 from resnet_cli.data.datasets import DatasetName
 from resnet_cli.data.images import Normalization, Split, fit_normalizer
-from resnet_cli.errors import UserError
+from resnet_cli.runtime.errors import UserError
 
 
 def test_the_mean_image_is_numpys() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from resnet_cli.data.imagenet import open_folders
 from resnet_cli.data.samples import Samples
-from resnet_cli.errors import DataError
+from resnet_cli.runtime.errors import DataError
 from tests.data import trees
 
 Writer = Callable[[Path], Path]

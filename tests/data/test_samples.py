@@ -11,7 +11,7 @@ import pytest
 
 from resnet_cli.data import samples
 from resnet_cli.data.samples import Gathering, Samples
-from resnet_cli.errors import DataError
+from resnet_cli.runtime.errors import DataError
 
 
 def gather_tar(path: Path, content: bytes, *, count: int = 1) -> Samples:

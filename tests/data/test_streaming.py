@@ -18,9 +18,9 @@ from resnet_cli.data.images import Normalization, fit_normalizer
 from resnet_cli.data.samples import Samples
 from resnet_cli.data.sampling import batch_indices, mix, sample_hashes
 from resnet_cli.data.streaming import BadImages, StreamingLoader, ViewStream
-from resnet_cli.errors import DataError
 from resnet_cli.evaluation.protocol import Protocol
 from resnet_cli.evaluation.views import Views
+from resnet_cli.runtime.errors import DataError
 from tests.data.trees import write_folders, write_shards
 
 
@@ -153,7 +153,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 from resnet_cli.data.imagenet import open_folders
-from resnet_cli.errors import DataError
+from resnet_cli.runtime.errors import DataError
 from tests.data.test_streaming import break_one, loader
 samples = open_folders(Path(sys.argv[1])).train
 for index in range(len(samples)):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from resnet_cli.errors import UserError
 from resnet_cli.evaluation.predictions import Predictions, average, errors, read, write
+from resnet_cli.runtime.errors import UserError
 
 PATHS = tuple(f"n0144{index % 3}/größe {index}.JPEG" for index in range(30))
 

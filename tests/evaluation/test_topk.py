@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from resnet_cli.evaluation.topk import names_of, top
+from resnet_cli.evaluation.metrics import names_of, top
 
 
 def test_the_likeliest_come_first() -> None:

@@ -9,11 +9,11 @@ import torch
 import torchvision
 from torch import nn
 
-from resnet_cli.errors import UserError
 from resnet_cli.evaluation.weights import export, load_weights, read, state_dict_of
 from resnet_cli.models.architecture import Architecture, Shortcut, StrideIn
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.models.zoo import NETWORKS, WIDER
+from resnet_cli.runtime.errors import UserError
 
 # torchvision projects where dimensions change and strides in the 3x3.
 BY_TORCHVISION = {

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from resnet_cli.paper.document import runs_table
 from resnet_cli.paper.evaluations import find_evaluations
-from resnet_cli.paper.numbers import TABLE_2, TABLE_3, TABLE_4, TABLE_5, TABLE_6, PublishedTable
 from resnet_cli.paper.ours import spread
-from resnet_cli.paper.overview import runs_table
+from resnet_cli.paper.published import TABLE_2, TABLE_3, TABLE_4, TABLE_5, TABLE_6, PublishedTable
 from resnet_cli.paper.runs import find
 from resnet_cli.paper.tables import Table, make_table
 from tests.paper.made_up import make_evaluation, make_run

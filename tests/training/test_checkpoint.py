@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from resnet_cli.errors import Failed, UserError
+from resnet_cli.runtime.errors import Failed, UserError
 from resnet_cli.training import checkpoint
 
 

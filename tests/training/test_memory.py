@@ -9,18 +9,18 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from resnet_cli.distributed.context import Context
-from resnet_cli.hardware import DTYPES, is_out_of_memory
+from resnet_cli.config.schema import Config
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.models.zoo import NETWORKS
-from resnet_cli.schema import Config
+from resnet_cli.run.run import need
+from resnet_cli.runtime.device import DTYPES, is_out_of_memory
+from resnet_cli.runtime.distributed import Context
 from resnet_cli.training.memory import advice, bytes_per_image
-from resnet_cli.worker import need
 
 TRAIN = """
 import json, sys, torch
-from resnet_cli.distributed.context import Context
-from resnet_cli.hardware import DTYPES, keep_memory, peak_memory
+from resnet_cli.runtime.distributed import Context
+from resnet_cli.runtime.device import DTYPES, keep_memory, peak_memory
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.models.zoo import NETWORKS
 from resnet_cli.training.optimizer import make_optimizer
@@ -96,7 +96,7 @@ LIMITED = """
 import resource, sys
 import torch
 from resnet_cli import train
-from resnet_cli.errors import run_command
+from resnet_cli.runtime.errors import run_command
 torch.nn.functional.conv2d(torch.zeros(2, 3, 32, 32), torch.zeros(16, 3, 3, 3))
 taken = 1024 * int([line.split()[1] for line in open("/proc/self/status") if line.startswith("VmSize")][0])
 resource.setrlimit(resource.RLIMIT_AS, (taken + (400 << 20), resource.RLIM_INFINITY))

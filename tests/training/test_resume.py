@@ -14,7 +14,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch._dynamo.utils import counters
 
-from resnet_cli.compilation import missing_for_compiling
+from resnet_cli.runtime.compile import missing_for_compiling
 from resnet_cli.training import checkpoint
 from resnet_cli.training.trainer import Trainer
 from tests.conftest import TINY, Command, Outcome, check_refused, spawn

@@ -8,13 +8,12 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from resnet_cli.compilation import Compile, choose_compile, missing_for_compiling
-from resnet_cli.errors import UserError
 from resnet_cli.models.architecture import Shortcut, cifar
-from resnet_cli.models.batchnorm import normalise_in_groups
+from resnet_cli.models.layers import normalise_in_groups
 from resnet_cli.models.resnet import ResNet
-from resnet_cli.training.optimizer import make_optimizer
-from resnet_cli.training.step import TrainStep
+from resnet_cli.runtime.compile import Compile, choose_compile, missing_for_compiling
+from resnet_cli.runtime.errors import UserError
+from resnet_cli.training.step import TrainStep, make_optimizer
 
 PAPER = {"lr": 0.1, "momentum": 0.9, "weight_decay": 1e-4, "nesterov": False}
 

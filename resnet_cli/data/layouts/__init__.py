@@ -4,7 +4,7 @@ from pathlib import Path
 
 from resnet_cli.data.layouts import folders, kaggle, official, shards
 from resnet_cli.data.layouts.layout import Layout, Scanned, list_folders, list_some
-from resnet_cli.errors import DataError
+from resnet_cli.runtime.errors import DataError
 
 __all__ = ["Layout", "Scanned", "recognise"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from resnet_cli.data.layouts.layout import Layout, Scanned, is_image, list_folders, list_some
 from resnet_cli.data.samples import Gathering, Samples
-from resnet_cli.errors import DataError
+from resnet_cli.runtime.errors import DataError
 
 BASES = (Path(), Path("ILSVRC/Data/CLS-LOC"))  # below the root; Kaggle's archive has them deeper
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from resnet_cli.data.layouts.folders import BASES, scan_classes
 from resnet_cli.data.layouts.layout import Layout, Scanned, is_image, list_folders
 from resnet_cli.data.samples import Gathering, Samples
-from resnet_cli.errors import DataError
+from resnet_cli.runtime.errors import DataError
 
 SOLUTION = "LOC_val_solution.csv"
 

@@ -9,7 +9,7 @@ from typing import Any
 from resnet_cli.data.layouts.layout import Layout, Scanned, is_image
 from resnet_cli.data.layouts.tars import list_members
 from resnet_cli.data.samples import Gathering, Samples, stamp
-from resnet_cli.errors import DataError
+from resnet_cli.runtime.errors import DataError
 
 TRAIN, VAL, DEVKIT = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_devkit_t12.tar.gz"
 META, TRUTH = "meta.mat", "ILSVRC2012_validation_ground_truth.txt"

@@ -7,7 +7,7 @@ from pathlib import Path
 from resnet_cli.data.layouts.layout import IMAGE_SUFFIXES, Layout, Scanned
 from resnet_cli.data.layouts.tars import read_members
 from resnet_cli.data.samples import Gathering, Samples, stamp
-from resnet_cli.errors import DataError
+from resnet_cli.runtime.errors import DataError
 
 CLASSES = "classes.txt"  # a name a line, in the order of the numbers
 SUMS = "SHA256SUMS"  # of the files in a finished set of ours

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from resnet_cli.errors import DataError
+from resnet_cli.runtime.errors import DataError
 
 BLOCK = 512  # bytes; a tar ends with two blocks of zeros
 

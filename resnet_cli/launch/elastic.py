@@ -1,0 +1,95 @@
+"""One run on several devices: a process each, started and watched by torch elastic, started anew when one is lost."""
+
+import json
+import logging
+import os
+import signal
+import sys
+import tempfile
+import uuid
+from pathlib import Path
+from typing import Any
+
+from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from resnet_cli.runtime.console import Console
+from resnet_cli.runtime.errors import LOST, SILENT, Failed, Stopped, Told
+from resnet_cli.runtime.signals import STOPPING
+
+RANK = "resnet_cli.launch.rank"  # what each process runs
+SAVING = 300  # seconds that ranks have to save after a signal: they look for it between two steps, not while they test
+
+
+def launch(plan: dict[str, Any], *, devices: int, max_restarts: int, console: Console) -> None:
+    """Trains what `plan` says (see rank.py) on `devices` processes.
+
+    Raises what one of them could not mend, and Failed when processes were lost more than `max_restarts` times.
+    """
+    for restarts in range(max_restarts + 1):
+        lost = start(plan | {"restarted": restarts > 0}, devices=devices)
+        if lost is None:
+            return
+        if restarts < max_restarts:
+            console.warn(f"{lost}; all start anew from the last checkpoint (restart {restarts + 1} of {max_restarts})")
+    raise Failed(f"{lost}; max_restarts={max_restarts} used up; the same command continues from the last checkpoint")
+
+
+def start(plan: dict[str, Any], *, devices: int) -> str | None:
+    """Runs the ranks to their end. Returns why processes were lost, if they were; raises Told, or Stopped after a signal."""
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # what a person needs to know, we say
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(SAVING))
+    handlers = {signum: signal.getsignal(signum) for signum in STOPPING}
+    with tempfile.TemporaryDirectory(prefix="resnet-train-") as name:
+        folder = Path(name)
+        file = folder / "plan.json"
+        file.write_text(json.dumps(plan | {"parent": os.getpid()}))
+        config = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=devices,
+            run_id=uuid.uuid4().hex,
+            rdzv_backend="c10d",
+            rdzv_endpoint="localhost:0",  # any free port
+            max_restarts=0,  # `launch` starts anew itself: elastic would do so after a wrong config, too
+            signals_to_handle=",".join(signum.name for signum in STOPPING),
+            local_addr="localhost",  # this machine's name need not lead to it
+            logs_specs=DefaultLogsSpecs(log_dir=str(folder)),
+        )
+        try:
+            elastic_launch(config, sys.executable)("-m", RANK, str(file))
+        except SignalException as stop:  # elastic has handed it on and waited
+            lines = [line for line, code in told(folder) if code == 128 + stop.sigval]
+            late = "killed while stopping; the same command continues from the last checkpoint"
+            raise Stopped(lines[0] if lines else late, signum=stop.sigval) from stop
+        except ChildFailedError as failed:
+            return reason(failed, told(folder))
+        finally:
+            for signum, handler in handlers.items():
+                signal.signal(signum, handler)
+    return None
+
+
+def told(folder: Path) -> list[tuple[str, int]]:
+    """The lines and exit codes that ranks have left, in the order of their numbers."""
+    files = sorted(folder.glob("rank*.json"), key=lambda file: int(file.stem.removeprefix("rank")))
+    return [(content["line"], content["code"]) for content in (json.loads(file.read_text()) for file in files)]
+
+
+def reason(failed: ChildFailedError, lines: list[tuple[str, int]]) -> str:
+    """Why a process was lost, in words. Raises Told where one ended for a reason of its own."""
+    for line, code in lines:
+        if code not in (LOST, SILENT):
+            raise Told(line, code=code) from failed
+    silent = [line for line, code in lines if code == SILENT]
+    if silent:  # elastic has killed the one that hangs
+        return silent[0]
+    killed = [failure for failure in failed.failures.values() if failure.exitcode < 0]
+    if killed:
+        name = signal.Signals(-killed[0].exitcode).name
+        how = "gave the others up (SIGABRT)" if name == "SIGABRT" else f"was killed by {name}"  # as NCCL's watchdog does
+        return f"rank {killed[0].local_rank} {how}"
+    if lines:
+        return lines[0][0]
+    raise Failed(f"rank {failed.get_first_failure()[0]} failed, see above") from failed

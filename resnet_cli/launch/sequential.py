@@ -1,0 +1,56 @@
+"""hydra/launcher=basic: one run after another, in this process."""
+
+import sys
+from collections.abc import Sequence
+
+from resnet_cli.config.validate import refuse_missing
+from resnet_cli.launch import rank
+from resnet_cli.launch.elastic import launch
+from resnet_cli.launch.jobs import Outcome, Run
+from resnet_cli.run import run as worker
+from resnet_cli.run.result import headline
+from resnet_cli.runtime.console import Console, bold
+from resnet_cli.runtime.distributed import place
+from resnet_cli.runtime.errors import Failed, Lost, Stopped, UserError, explain
+
+
+def train(run: Run, *, patient: bool = False) -> Outcome:
+    """One run, in as many processes as it has devices, or its rehearsal. Raises what `worker.run` does.
+
+    `patient`: a second signal is only the first one's echo.
+    """
+    config, folder = run.config, run.folder
+    if config.devices == 1 or folder.read_result() is None:  # a finished run of several devices can be read anywhere
+        refuse_missing(config)
+    if config.dry_run:
+        worker.rehearse(config, folder, console=Console())
+        return Outcome("planned")
+    if place() is not None:  # torchrun or srun has started this process as one of several
+        try:
+            rank.train(config, folder, command=run.command)
+        except Lost as lost:
+            raise Failed(f"{lost}; the same command continues") from lost
+        return Outcome("done")
+    if config.devices == 1 or folder.read_result() is not None:
+        return Outcome(headline(worker.run(config, folder, command=run.command, console=Console(), patient=patient)))
+    assert isinstance(config.devices, int)
+    launch(run.plain(), devices=config.devices, max_restarts=config.max_restarts, console=Console())
+    result = folder.read_result()
+    assert result is not None
+    return Outcome(headline(result))
+
+
+def sweep(runs: Sequence[Run]) -> list[Outcome]:
+    """Every run in turn; a broken one is told at once, and the rest goes on. A signal ends the sweep: raises Stopped."""
+    outcomes = []
+    for number, run in enumerate(runs, 1):
+        print(bold(f"[{number}/{len(runs)}] {run.command}"), flush=True)
+        try:
+            outcomes.append(train(run))
+        except (Stopped, KeyboardInterrupt):
+            print(f"resnet-train: the sweep stops at run {number} of {len(runs)}", file=sys.stderr)
+            raise
+        except (UserError, OSError, RuntimeError) as error:
+            outcomes.append(Outcome(*explain(error)))
+            print(f"resnet-train: {outcomes[-1].line}", file=sys.stderr, flush=True)
+    return outcomes

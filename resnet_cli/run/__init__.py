@@ -1,0 +1,1 @@
+"""One run, from its config to its result: build the parts, claim the folder, train, write result.json."""

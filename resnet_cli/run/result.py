@@ -1,0 +1,169 @@
+"""What a run says of itself: the plan before, the table after, and result.json."""
+
+import platform
+import shlex
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+
+from resnet_cli import __version__
+from resnet_cli.config.schema import Config, to_plain
+from resnet_cli.data.crops import Augmentation, sides
+from resnet_cli.data.images import Dataset
+from resnet_cli.models import complexity
+from resnet_cli.run.build import Parts
+from resnet_cli.run.folder import RunFolder
+from resnet_cli.runtime.console import duration, rows
+from resnet_cli.runtime.device import describe, peak_memory, precision_name
+from resnet_cli.training.schedule import Schedule
+from resnet_cli.training.trainer import Trainer
+
+HELD_OUT = {"test": "test", "val": "validation"}  # where there are both, the test images are what is reported
+
+
+def plan(config: Config, parts: Parts, folder: RunFolder) -> str:
+    """What is about to happen, for a person."""
+    net, data, recipe, sgd = parts.network.architecture, parts.dataset, parts.schedule, config.optimizer
+    cost = complexity.multiply_adds(net, image_size=data.image_size)
+    counts = [("training", data.train), ("validation", data.validation), ("test", data.test)]
+    there = ", ".join(f"{len(split):,} {name}" for name, split in counts if split is not None)
+    times = f"{config.devices} x " if config.devices != 1 else ""
+    epochs = recipe.iterations * config.batch_size / len(data.train)
+    return rows(
+        [
+            ("network", f"{net.name}: {net.depth} layers, {complexity.parameters(net):,} parameters, {cost / 1e6:,.1f}M multiply-adds"),
+            ("data", f"{data.name}: {there} images"),
+            *[("", remark) for remark in data.remarks],
+            ("pixels", f"{config.dataset.normalization} normalization; {augmentation(config)}"),
+            ("recipe", f"SGD, batch {config.batch_size}, lr {rates(recipe)}"),
+            ("", f"momentum {sgd.momentum:g}, weight decay {sgd.weight_decay:g}{', Nesterov' if sgd.nesterov else ''}"),
+            *([("", f"BN over every {config.bn_batch} images")] if config.bn_batch else []),
+            ("length", f"{recipe.iterations:,} iterations ({epochs:.1f} epochs)"),
+            ("device", f"{times}{describe(parts.device)}; {precision_name(parts.step.dtype)}; compiled: {parts.compiling}"),
+            ("folder", str(folder)),
+        ]
+    )
+
+
+def data(dataset: Dataset) -> dict[str, Any]:
+    """What data.json says of a run: which classes, and how many images of each split."""
+    counts = {name: len(split) for name, split in {"train": dataset.train, **dataset.held_out}.items()}
+    return {"name": dataset.name, "classes": list(dataset.classes), "images": counts, "remarks": list(dataset.remarks)}
+
+
+def augmentation(config: Config) -> str:
+    """What happens to a training image, in words."""
+    size = config.dataset.image_size
+    if size is None:
+        return "pad 4, random crop and flip"
+    if config.dataset.augmentation is Augmentation.inception:
+        return f"random area and ratio to {size}x{size}, flip"
+    smallest, largest = sides(size)
+    return f"shorter side {smallest} - {largest}, random {size}x{size} crop, flip, PCA colour noise"
+
+
+def rates(recipe: Schedule) -> str:
+    """The learning rates of a schedule, in words."""
+    words = f"{recipe.lr:g}"
+    if recipe.milestones:
+        words += f" x {recipe.gamma:g} at {', '.join(f'{at:,}' for at in recipe.milestone_iterations)}"
+    if rule := recipe.plateau:
+        words += f" x {recipe.gamma:g} when the error plateaus ({rule.patience} tests without {rule.progress:g} points), {rule.drops} times"
+    if recipe.warmup_lr is not None:
+        words += f"; first {recipe.warmup_lr:g} until the training error is under {recipe.warmup_until_error:g} %"
+    return words
+
+
+def make_result(config: Config, parts: Parts, trainer: Trainer, command: str) -> dict[str, Any]:
+    """What result.json says of a finished run. Errors in percent; the last iterate is the result, the best is beside it."""
+    now = trainer.progress
+    held_out = {f"{name}_error": now.last.get(f"{name}/error") for name in HELD_OUT}
+    top5 = {f"{name}_top5_error": now.last[f"{name}/top5_error"] for name in HELD_OUT if f"{name}/top5_error" in now.last}
+    return {
+        "network": parts.network.architecture.name,
+        "dataset": config.dataset.name,
+        "classes": len(parts.dataset.classes),
+        "training_images": len(parts.dataset.train),
+        "seed": config.seed,
+        "parameters": complexity.parameters(parts.network.architecture),
+        "iterations": now.iteration,
+        "devices": config.devices,
+        "final": {
+            "iteration": now.iteration,
+            "train_error": now.last["train/error"],  # running, over augmented mini-batches
+            "train_loss": now.last["train/loss"],
+            **held_out,
+            **top5,
+        },
+        "best": {
+            "iteration": now.best_iteration,
+            "error": now.best_error,
+            "chosen_on": {"val": "validation", "test": "test"}[trainer.chosen_on],
+        },
+        "warmup_ended_at": now.warmup_ended_at,
+        "skipped_images": now.skipped,
+        "seconds": round(now.seconds, 1),
+        "images_per_second": round(now.iteration * config.batch_size / now.seconds, 1),  # evaluation and saving included
+        "peak_memory_gib": round(peak_memory(), 2),  # of this process so far, earlier runs of a sweep included
+        "device": describe(parts.device),
+        "precision": precision_name(parts.step.dtype),
+        "compiled": parts.compiling,
+        "versions": {
+            "resnet_cli": __version__,
+            "torch": torch.__version__,
+            "torchvision": torchvision.__version__,
+            "python": platform.python_version(),
+        },
+        "commit": commit(),
+        "command": command,
+        "finished": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "config": to_plain(config),
+    }
+
+
+def commit() -> str | None:
+    """The checkout's commit, `+changes` where files differ from it; None for an installed package."""
+    root = Path(__file__).resolve().parent.parent.parent
+    if not (root / ".git").exists():
+        return None
+    git = ["git", "-C", str(root)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run([*git, "status", "--porcelain", "--untracked-files=no"], capture_output=True, text=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head + ("+changes" if changed else "")
+
+
+def headline(result: dict[str, Any]) -> str:
+    final = result["final"]
+    told = [f"{words} error {final[f'{name}_error']:.2f} %" for name, words in HELD_OUT.items() if final[f"{name}_error"] is not None]
+    return f"{told[0]}, training error {final['train_error']:.2f} %"
+
+
+def closing(result: dict[str, Any], folder: RunFolder) -> str:
+    """The short table at the end of a run, and where things lie."""
+    final, best = result["final"], result["best"]
+    errors = []
+    for name, words in HELD_OUT.items():
+        if final[f"{name}_error"] is not None:
+            top5 = final.get(f"{name}_top5_error")
+            errors.append((f"{words} error", f"{final[f'{name}_error']:.2f} %" + (f", top-5 {top5:.2f} %" if top5 is not None else "")))
+    errors[0] = (errors[0][0], f"{errors[0][1]}  (last iteration, {final['iteration']:,})")
+    skipped = [("skipped", f"{len(result['skipped_images'])} images that could not be decoded; result.json lists them")]
+    return rows(
+        [
+            *errors,
+            ("training error", f"{final['train_error']:.2f} %  (running, augmented)"),
+            ("best", f"{best['error']:.2f} %  (iteration {best['iteration']:,}, chosen on the {best['chosen_on']} images)"),
+            *(skipped if result["skipped_images"] else []),
+            ("time", f"{duration(result['seconds'])}, {result['images_per_second']:,.0f} images/s, {result['peak_memory_gib']:.2f} GiB"),
+            ("result", str(folder.result_file)),
+            ("curves", f"tensorboard --logdir {shlex.quote(str(folder))}"),
+            ("checkpoint", f"resnet-eval --ckpt {shlex.quote(str(folder))}"),
+        ]
+    )

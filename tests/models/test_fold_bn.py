@@ -1,0 +1,71 @@
+"""The folded network against the one it was made of."""
+
+import pytest
+import torch
+from torch import nn
+
+from resnet_cli.models.architecture import Architecture, Shortcut, StrideIn, cifar, imagenet
+from resnet_cli.models.fold_bn import Folded
+from resnet_cli.models.resnet import ResNet
+from resnet_cli.runtime.compile import missing_for_compiling
+
+NETWORKS = {
+    "plain20": cifar(20, shortcut=Shortcut.none),
+    "resnet20-A": cifar(20, shortcut=Shortcut.A),
+    "resnet20-C": cifar(20, shortcut=Shortcut.C),
+    "resnet18": imagenet(18, shortcut=Shortcut.B, num_classes=7),
+    "resnext50": imagenet(50, shortcut=Shortcut.B, num_classes=7, groups=32, width_per_group=4, stride_in=StrideIn.middle),
+}
+
+
+def trained(net: Architecture) -> ResNet:
+    """With statistics and weights as after training: none of them 0 or 1."""
+    torch.manual_seed(0)
+    network = ResNet(net)
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            for value, (lowest, highest) in ((layer.weight, (0.5, 1.5)), (layer.bias, (-0.5, 0.5))):
+                nn.init.uniform_(value, lowest, highest)
+            layer.get_buffer("running_mean").uniform_(-0.5, 0.5)
+            layer.get_buffer("running_var").uniform_(0.5, 2)
+    return network.eval()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@torch.inference_mode()
+def test_the_same_logits_and_maps_without_a_bn_layer(name: str) -> None:
+    network = trained(NETWORKS[name])
+    folded = Folded(network).network
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in folded.modules())
+    images = torch.randn(3, 3, 64, 64)
+    for mine, theirs in ((folded(images), network(images)), (folded.features(images), network.features(images))):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5 * float(theirs.abs().max()))
+
+
+def test_refreshing_takes_up_all_that_was_learned_and_leaves_the_original_alone() -> None:
+    network = trained(NETWORKS["resnet20-C"])
+    folded = Folded(network)
+    images = torch.randn(8, 3, 32, 32)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.add_(torch.randn_like(weight) * 0.1)
+        network.train()(images)
+        network.eval()
+        old = folded.network(images)
+        folded.refresh()
+        torch.testing.assert_close(folded.network(images), network(images), rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(old, folded.network(images))
+    assert before.keys() == network.state_dict().keys()
+
+
+@pytest.mark.skipif(missing_for_compiling() is not None, reason="PyTorch's compiler needs g++ or clang++ and Python.h")
+@torch.inference_mode()
+def test_compiled_testing_in_bf16_gives_the_very_same_logits() -> None:
+    """So a run's own test error is what resnet-eval finds, compiled or not."""
+    network = trained(NETWORKS["resnet20-A"]).to(memory_format=torch.channels_last)
+    plain, compiled = Folded(network), Folded(network)
+    compiled.compile()
+    images = torch.randn(20, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(compiled.network(images), plain.network(images))

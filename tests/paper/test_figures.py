@@ -1,0 +1,150 @@
+"""What the figures hold, against the logs; and that their captions say what was shortened, running or not run."""
+
+from pathlib import Path
+
+import pytest
+
+from resnet_cli.paper import figure7
+from resnet_cli.paper.draw import draw
+from resnet_cli.paper.figures import FRAMES, Frame, Plot, comparable, degradation, papers_figure, whole_schedule
+from resnet_cli.paper.runs import find
+from tests.paper.made_up import make_run
+
+FIGURE = {frame.name: frame for frame in FRAMES}
+
+
+def plot(frame: Frame, root: Path) -> Plot:
+    made = papers_figure(frame, find([root])[0])
+    assert made is not None
+    return made
+
+
+def contents(made: Plot) -> dict[tuple[str, str, bool], list[tuple[int, float]]]:
+    """(panel, network, bold) -> its points."""
+    return {
+        (panel.title, curve.name, curve.bold): list(zip(curve.x, curve.y, strict=True)) for panel in made.panels for curve in panel.curves
+    }
+
+
+def test_figure_6_draws_the_logs_in_the_papers_frame(tmp_path: Path) -> None:
+    make_run(tmp_path, "plain56", errors=(70.0, 40.0, 13.0), iterations=64_000)
+    make_run(tmp_path, "resnet56-A", errors=(60.0, 20.0, 7.0), iterations=64_000)
+    make_run(tmp_path, "resnet110-A", errors=(60.0, 6.5), iterations=64_000, done=False)
+    made = plot(FIGURE["figure6"], tmp_path)
+    held = contents(made)
+    assert held["plain", "plain56", True] == [(100, 70.0), (200, 40.0), (300, 13.0)]
+    assert held["plain", "plain56", False] == [(100, 35.0), (200, 20.0), (300, 6.5)]
+    assert {(panel, name) for panel, name, _ in held} == {
+        ("plain", "plain56"),
+        ("residual", "resnet56-A"),
+        ("residual", "resnet110-A"),
+        ("residual, 110 and 1202 layers", "resnet110-A"),
+    }
+    marks = [[(mark.depth, mark.y) for mark in panel.marks] for panel in made.panels]
+    assert marks == [[(56, 13.5)], [(56, 6.97), (110, 6.43)], [(110, 6.43)]]
+    assert (made.y_limits, made.unit, made.x_end, made.x_label) == ((0, 20), 10_000, 64_000, "iterations (1e4)")
+    assert "Not finished: resnet110-A at 200." in made.caption
+    assert "Not run: plain20, plain32, plain44, plain110, resnet20-A, resnet32-A, resnet44-A, resnet1202-A." in made.caption
+    assert "`resnet-train experiment=figure6`" in made.caption
+
+
+def test_figure_1_has_training_error_left_and_test_error_right(tmp_path: Path) -> None:
+    for name, last in (("plain20", 9.0), ("plain56", 14.0)):
+        make_run(tmp_path, name, errors=(60.0, last), iterations=64_000)
+    sides = {("training error", False), ("test error", True)}
+    assert set(contents(plot(FIGURE["figure1"], tmp_path))) == {
+        (title, name, bold) for name in ("plain20", "plain56") for title, bold in sides
+    }
+
+
+def test_figure_4_draws_validation_error(tmp_path: Path) -> None:
+    for name, last in (("plain34", 29.0), ("resnet34-A", 26.0)):
+        make_run(tmp_path, name, dataset="imagenet", errors=(60.0, last), iterations=600_000)
+    made = plot(FIGURE["figure4"], tmp_path)
+    assert contents(made)["residual", "resnet34-A", True] == [(100, 60.0), (200, 26.0)]
+    assert made.styles == ("training error", "validation error")
+    assert made.y_limits == (20, 60)
+    assert "10-crop errors (Table 2)" in made.caption
+
+
+def test_a_shortened_schedule_is_said_in_title_caption_and_axis(tmp_path: Path) -> None:
+    make_run(tmp_path, "plain20", errors=(60.0, 20.0), iterations=4000)
+    made = plot(FIGURE["figure6"], tmp_path)
+    for text in (made.caption, made.x_label):
+        assert "1/16 of the paper's 64,000" in text
+    assert "4,000 of 64,000 iterations" in made.title
+    assert "experiment=figure6 scale=0.0625" in made.caption
+    assert made.y_limits == (0, 32)
+
+
+def test_a_figure_never_mixes_lengths_or_recipes(tmp_path: Path) -> None:
+    """The longest schedule that two networks share is drawn; one alone compares nothing."""
+    make_run(tmp_path, "resnet20-A", iterations=64_000)
+    make_run(tmp_path / "other", "plain20", iterations=64_000, batch_size=64)
+    for name in ("plain20", "resnet20-A"):
+        make_run(tmp_path, name, iterations=4000)
+    assert plot(FIGURE["figure6"], tmp_path).x_end == 4000
+    alone = whole_schedule(FIGURE["figure6"], find([tmp_path])[0])  # by itself then
+    assert alone is not None and alone.name == "figure6-full" and "what was run in full" in alone.title
+    assert {name for _, name, _ in contents(alone)} == {"resnet20-A"}
+    assert whole_schedule(FIGURE["figure1"], find([tmp_path])[0]) is None
+    make_run(tmp_path, "plain20", iterations=64_000)
+    assert plot(FIGURE["figure6"], tmp_path).x_end == 64_000
+    assert whole_schedule(FIGURE["figure6"], find([tmp_path])[0]) is None
+
+
+def test_the_papers_two_gpus_are_the_papers_recipe(tmp_path: Path) -> None:
+    make_run(tmp_path, "plain20", iterations=64_000, bn_batch=64)
+    make_run(tmp_path, "plain32", iterations=64_000, bn_batch=4)
+    assert {name for _, name, _ in contents(plot(FIGURE["figure6"], tmp_path))} == {"plain20"}
+
+
+def test_what_ends_above_the_axis_is_named(tmp_path: Path) -> None:
+    make_run(tmp_path, "plain20", errors=(9.0,), iterations=64_000)
+    make_run(tmp_path, "plain110", errors=(61.5,), iterations=64_000)
+    assert "Off the plot: plain110 at 61.50 %." in plot(FIGURE["figure6"], tmp_path).caption
+
+
+def test_nothing_run_is_no_figure(tmp_path: Path) -> None:
+    make_run(tmp_path, "plain20", dataset="synthetic")
+    runs, _ = find([tmp_path])
+    assert [papers_figure(frame, runs) for frame in FRAMES] == [None, None, None]
+
+
+def test_only_one_setting_is_compared_and_the_rest_named(tmp_path: Path) -> None:
+    make_run(tmp_path, "plain20")
+    make_run(tmp_path, "resnet20-A")
+    longer = make_run(tmp_path / "longer", "resnet20-A", errors=(50.0, 20.0, 10.0))
+    runs, _ = find([tmp_path])
+    assert {(run.network, run.iterations) for run in comparable(runs)} == {("plain20", 200), ("resnet20-A", 200)}
+    made = degradation(runs)
+    assert made is not None
+    assert f"Not drawn here, being of another setting or seed: `{longer}`." in made.caption
+
+
+def test_figure_7_sorts_below_what_it_orders_above(tmp_path: Path) -> None:
+    make_run(tmp_path, "plain20", iterations=64_000)
+    make_run(tmp_path, "resnet20-A", iterations=64_000)
+    runs, _ = find([tmp_path])
+    made = figure7.figure7([(run, [1.0, 3.0, 2.0]) for run in figure7.to_measure(runs)], images=1000)
+    assert made is not None
+    assert contents(made)["by layer", "resnet20-A", True] == [(1, 1.0), (2, 3.0), (3, 2.0)]
+    assert contents(made)["sorted", "plain20", False] == [(1, 3.0), (2, 2.0), (3, 1.0)]
+    assert "Not measured at this length: plain56, resnet56-A, resnet110-A." in made.caption
+
+
+def test_a_figure_is_drawn_to_the_same_bytes_twice(tmp_path: Path) -> None:
+    make_run(tmp_path, "plain20", iterations=64_000)
+    made = plot(FIGURE["figure6"], tmp_path)
+    first = [path.read_bytes() for path in draw(made, tmp_path)]
+    assert [path.read_bytes() for path in draw(made, tmp_path)] == first
+    assert first[0][:4] == b"\x89PNG"
+    assert b"<svg" in first[1]
+
+
+@pytest.mark.parametrize("name", ["plain20", "plain26"])
+def test_a_run_that_has_logged_nothing_is_no_curve(tmp_path: Path, name: str) -> None:
+    make_run(tmp_path, name, errors=(), iterations=64_000, done=False, optimizer={"lr": 0.1})
+    runs, _ = find([tmp_path])
+    assert len(runs) == 1
+    assert degradation(runs) is None

@@ -1,0 +1,26 @@
+"""The published numbers against each other and against what other rooms know."""
+
+from resnet_cli.models.zoo import NETWORKS
+from resnet_cli.paper.figures import FRAMES
+from resnet_cli.paper.published import CIFAR10_TEST_ERROR, ENSEMBLE, TABLE_2, TABLE_3, TABLE_5, TABLE_6, TABLES
+
+
+def test_the_papers_table_6_is_typed_right() -> None:
+    assert list(CIFAR10_TEST_ERROR.values()) == [8.75, 7.51, 7.17, 6.97, 6.43, 7.93]
+    hundred_and_ten = next(line for line in TABLE_6.lines if line.network == "resnet110-A")
+    assert (hundred_and_ten.mean, hundred_and_ten.std) == (6.61, 0.16)
+
+
+def test_what_two_tables_say_of_one_network_agrees() -> None:
+    ten_crop = {line.network: line.errors[0] for line in TABLE_3.lines}
+    assert {line.errors[0] for line in TABLE_2.lines if line.network in ("plain34", "resnet34-A")} == {28.54, 25.03}
+    assert all(ten_crop[line.network] == line.errors[0] for line in TABLE_2.lines if line.network in ten_crop)
+    assert min(line.errors[0] for line in TABLE_5.lines) == 3.57
+
+
+def test_every_line_has_its_columns_and_a_network_of_ours() -> None:
+    ours = {net.name for net in NETWORKS.values()} | {"resnet34-B", "resnet34-C", ENSEMBLE}
+    for table in TABLES:
+        assert all(len(line.errors) == len(table.columns) for line in table.lines)
+        assert {line.network for line in table.lines if line.network} <= ours
+    assert {name for frame in FRAMES for name in frame.networks} <= ours

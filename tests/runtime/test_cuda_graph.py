@@ -1,0 +1,221 @@
+"""A recorded step against the plain one, with a stand-in for CUDA's recorder where there is no GPU."""
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from resnet_cli.data.images import Normalization, Split, fit_normalizer
+from resnet_cli.data.resident import ResidentLoader
+from resnet_cli.evaluation.views import scores_of
+from resnet_cli.models.architecture import Shortcut, cifar
+from resnet_cli.models.fold_bn import Folded
+from resnet_cli.models.resnet import ResNet
+from resnet_cli.runtime.cuda_graph import REHEARSALS, Captured, CudaGraph, Recording, choose_capture
+from resnet_cli.runtime.device import make_exact
+from resnet_cli.runtime.errors import UserError
+from resnet_cli.training.step import TrainStep, make_optimizer
+
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+PAPER: dict[str, Any] = {"lr": 0.1, "momentum": 0.9, "weight_decay": 1e-4, "nesterov": False}
+CPU = torch.device("cpu")
+
+
+def pretend(work: Callable[..., Any], inputs: list[Tensor]) -> Recording:
+    """What a CUDA graph does, on a CPU: rehearses, then works on the same input tensors and into the same output each time it is played."""
+    for _ in range(REHEARSALS):
+        output = work(*inputs)
+
+    def play() -> None:
+        again = work(*inputs)
+        if isinstance(again, Tensor):
+            output.copy_(again)
+
+    return play, output
+
+
+def refuse(work: Callable[..., Any], inputs: list[Tensor]) -> Recording:
+    """Breaks off with the gradients made and not yet used."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(torch.optim.SGD, "step", lambda *_: stop())
+        work(*inputs)
+    raise AssertionError
+
+
+def stop() -> None:
+    raise RuntimeError("operation not permitted when stream is capturing\nmore")
+
+
+def captured_by(record: Callable[..., Recording] | None, warnings: list[str]) -> Callable[..., Captured]:
+    return lambda work, state: Captured(work, state=state, warn=warnings.append, record=record)
+
+
+def make(device: torch.device = CPU, capture: Callable[..., Captured] | None = None) -> tuple[TrainStep, ResidentLoader]:
+    """A net of eight layers, and 40 images in batches of 16: every third batch crosses an epoch's end."""
+    make_exact()
+    torch.manual_seed(0)
+    network = ResNet(cifar(8, shortcut=Shortcut.A)).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    generator = torch.Generator().manual_seed(1)
+    split = Split(torch.randint(0, 256, (40, 3, 32, 32), dtype=torch.uint8, generator=generator), torch.arange(40) % 10)
+    loader = ResidentLoader(split.to(device), fit_normalizer(Normalization.paper, split).to(device), 16, 5)
+    step = TrainStep(
+        network, make_optimizer(network, **PAPER), dtype=torch.float32, compiled=False, prepare=loader.prepare, capture=capture
+    )
+    return step, loader
+
+
+def curve(step: TrainStep, loader: ResidentLoader, *, steps: int = 50) -> Iterator[float]:
+    """The loss after each step; the rate falls once."""
+    before = 0.0
+    for iteration in range(steps):
+        step(*loader.draw(iteration), lr=0.05 if iteration < 30 else 0.005)
+        now = step.read()[0]
+        yield now - before
+        before = now
+
+
+def assert_same(one: TrainStep, other: TrainStep) -> None:
+    for (name, mine), theirs in zip(one.network.state_dict().items(), other.network.state_dict().values(), strict=True):
+        assert torch.equal(mine, theirs), name
+    for mine, theirs in zip(one.state(), other.state(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_50_recorded_steps_are_50_plain_ones_bit_for_bit() -> None:
+    """The rehearsals leave no trace; new batches, epochs and rates reach the recording."""
+    warnings: list[str] = []
+    plain, recorded = make(), make(capture=captured_by(pretend, warnings))
+    assert list(curve(*recorded)) == list(curve(*plain))
+    assert_same(recorded[0], plain[0])
+    assert not warnings
+
+
+def test_what_cannot_be_recorded_goes_on_as_it_is_and_says_so_once() -> None:
+    warnings: list[str] = []
+    plain, recorded = make(), make(capture=captured_by(refuse, warnings))
+    assert list(curve(*recorded, steps=5)) == list(curve(*plain, steps=5))
+    assert warnings == ["no CUDA graph could be recorded, going on without, slower: operation not permitted when stream is capturing"]
+
+
+def test_no_memory_while_recording_is_not_taken_for_a_graph_that_cannot_be() -> None:
+    def full(*_: Any) -> Recording:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    step, loader = make(capture=captured_by(full, []))
+    with pytest.raises(torch.OutOfMemoryError):
+        step(*loader.draw(0), lr=0.1)
+
+
+def test_recorded_testing_takes_up_new_weights_and_a_last_batch_of_another_size() -> None:
+    step, loader = make()
+    folded = Folded(step.network)
+    folded.capture(captured_by(pretend, []))
+    for iteration in range(3):
+        step(*loader.draw(iteration), lr=0.1)
+        folded.refresh()
+        for count in (8, 8, 5):
+            images = torch.randn(count, 3, 32, 32)
+            plain = copy.deepcopy(Folded(step.network).network)
+            assert torch.equal(scores_of(folded.network, images, dtype=torch.float32), scores_of(plain, images, dtype=torch.float32))
+
+
+class Waits(TorchDispatchMode):
+    """Notes operators that make the host wait for a device, or whose result has a shape only the device knows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if any(word in str(func) for word in ("_local_scalar_dense", "nonzero", "is_nonzero", "equal.default", "masked_select", "unique")):
+            self.found.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+def test_nothing_in_a_step_waits_for_the_device() -> None:
+    step, loader = make()
+    with Waits() as waits:
+        for iteration in range(4):
+            step(*loader.draw(iteration), lr=0.1)
+    assert waits.found == []
+    with Waits() as waits:
+        step.totals.sum().item()
+    assert waits.found  # it would be seen
+
+
+def test_when_a_run_is_recorded() -> None:
+    cuda, fp32, fp16 = torch.device("cuda"), torch.float32, torch.float16
+    assert choose_capture(CudaGraph.auto, cuda, fp32, world=1)
+    assert not choose_capture(CudaGraph.off, cuda, fp32, world=1)
+    for device, dtype, world in ((CPU, fp32, 1), (cuda, fp16, 1), (cuda, fp32, 2)):
+        assert not choose_capture(CudaGraph.auto, device, dtype, world=world)
+        with pytest.raises(UserError, match="cuda_graph=on: "):
+            choose_capture(CudaGraph.on, device, dtype, world=world)
+
+
+@pytest.mark.cuda
+@needs_cuda
+def test_a_cuda_graph_is_the_plain_step_bit_for_bit() -> None:
+    cuda, warnings = torch.device("cuda"), list[str]()
+    plain, recorded = make(cuda), make(cuda, captured_by(None, warnings))
+    assert list(curve(*recorded)) == list(curve(*plain))
+    assert_same(recorded[0], plain[0])
+    assert not warnings
+
+
+@pytest.mark.cuda
+@needs_cuda
+def test_two_graphs_played_at_the_same_time_do_not_disturb_each_other() -> None:
+    cuda, warnings = torch.device("cuda"), list[str]()
+    pairs = [make(cuda, captured_by(None, warnings)) for _ in range(2)]
+    streams = [torch.cuda.Stream() for _ in pairs]
+    torch.cuda.synchronize()
+    for iteration in range(50):
+        for (step, loader), stream in zip(pairs, streams, strict=True):
+            with torch.cuda.stream(stream):
+                step(*loader.draw(iteration), lr=0.05)
+    torch.cuda.synchronize()
+    alone = make(cuda)
+    for iteration in range(50):
+        alone[0](*alone[1].draw(iteration), lr=0.05)
+    for step, _ in pairs:
+        assert_same(step, alone[0])
+    assert not warnings
+
+
+@pytest.mark.cuda
+@needs_cuda
+def test_the_host_never_waits_between_two_log_points() -> None:
+    warnings: list[str] = []
+    step, loader = make(torch.device("cuda"), captured_by(None, warnings))
+    step(*loader.draw(0), lr=0.1)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for iteration in range(1, 20):  # through several epochs; a wait raises
+            step(*loader.draw(iteration), lr=0.1)
+        with pytest.raises(RuntimeError, match="synchroniz"):  # it would be seen
+            step.totals.sum().item()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert not warnings  # the graph was what ran
+    assert step.totals[2].item() == 20  # and all of its steps were taken
+
+
+@pytest.mark.cuda
+@needs_cuda
+def test_a_graph_that_cannot_be_recorded_on_a_gpu_leaves_the_plain_step_working() -> None:
+    cuda, warnings = torch.device("cuda"), list[str]()
+    plain, waiting = make(cuda), make(cuda, captured_by(None, warnings))
+    prepare = waiting[0].prepare
+
+    def waits(*drawn: Tensor) -> tuple[Tensor, Tensor]:
+        images, labels = prepare(*drawn)
+        return images * float(images.abs().sum().item() >= 0), labels  # a graph cannot hold this
+
+    waiting[0].prepare = waits
+    assert list(curve(*waiting, steps=5)) == list(curve(*plain, steps=5))
+    assert len(warnings) == 1
