@@ -1,4 +1,6 @@
-"""resnet-eval: the errors of a checkpoint, ours or another project's, or of several as an ensemble."""
+"""resnet-eval: the errors of a checkpoint, ours or another project's, or of several as an
+ensemble.
+"""
 
 import argparse
 import dataclasses
@@ -22,21 +24,28 @@ from resnet_cli.runtime.device import describe, precision_name
 from resnet_cli.runtime.errors import Failed, UserError, run_command
 
 EXAMPLES = """examples:
-  resnet-eval --ckpt runs/cifar10/resnet56-A/seed0               the last iterate of a run
+  resnet-eval --ckpt runs/cifar10/resnet56-A/seed0
+      the last iterate of a run
   resnet-eval --ckpt runs/cifar10/resnet56-A/seed0/checkpoints/best.pt
-  resnet-eval --ckpt RUN1 RUN2 RUN3                              an ensemble: softmax scores averaged
-  resnet-eval --ckpt RUN --views ten                             ImageNet: ten crops (Tables 2 and 3)
-  resnet-eval --ckpt RUN --views dense --scales 224 256 384 480 640   whole images, several scales (Table 4)
-  resnet-eval --ckpt RUN --bn population                         BN statistics measured over the training data, as the paper's
-  resnet-eval --ckpt RUN --predictions a.npz                     keep the scores; --average a.npz b.npz makes an ensemble of them
-  resnet-eval --ckpt RUN --images my_photos                      the five likeliest classes of each picture in a folder
-  resnet-eval --ckpt RUN --export resnet34.pth                   weights in torchvision's naming (.pth or .safetensors)
+  resnet-eval --ckpt RUN1 RUN2 RUN3               an ensemble: softmax scores averaged
+  resnet-eval --ckpt RUN --views ten              ImageNet: ten crops (Tables 2 and 3)
+  resnet-eval --ckpt RUN --views dense --scales 224 256 384 480 640
+      whole images, several scales (Table 4)
+  resnet-eval --ckpt RUN --bn population
+      BN statistics measured over the training data, as the paper's
+  resnet-eval --ckpt RUN --predictions a.npz
+      keep the scores; --average a.npz b.npz makes an ensemble of them
+  resnet-eval --ckpt RUN --images my_photos
+      the five likeliest classes of each picture in a folder
+  resnet-eval --ckpt RUN --export resnet34.pth
+      weights in torchvision's naming (.pth or .safetensors)
   resnet-eval --ckpt x.th model=resnet20 shortcut=A dataset.normalization=imagenet
   resnet-eval --ckpt resnet50.pth model=resnet50 model.stride_in=3x3 dataset.normalization=imagenet
                                                                  another project's weights
 
-A file of another project holds weights alone, so model=, and how its pixels were normalised, must be said; it is measured
-in fp32 unless precision= says otherwise. Ours know all that, and are measured in the precision of their config.
+A file of another project holds weights alone, so model=, and how its pixels were normalised, must
+be said; it is measured in fp32 unless precision= says otherwise. Ours know all that, and are
+measured in the precision of their config.
 The last line is JSON: top1_error and top5_error in percent, and count.
 """
 
@@ -45,7 +54,9 @@ The last line is JSON: top1_error and top5_error in percent, and count.
 MEASURING = ("split", "views", "scales", "bn", "bn_images", "export")
 
 
-def measure(options: argparse.Namespace, paths: list[Path], overrides: list[str]) -> tuple[Errors, dict[str, Any]]:
+def measure(
+    options: argparse.Namespace, paths: list[Path], overrides: list[str]
+) -> tuple[Errors, dict[str, Any]]:
     """What --ckpt asks for: errors, and what they were measured with."""
     subjects = open_all(paths, overrides)  # before the data: a foreign network is told at once
     protocol = choose_protocol(options.views, options.scales, subjects[0])
@@ -56,12 +67,19 @@ def measure(options: argparse.Namespace, paths: list[Path], overrides: list[str]
     split = options.split or ("test" if bench.dataset.test is not None else "val")
     test = bench.test(split, protocol)
     about: dict[str, Any] = {"network": " + ".join(one.name for one in subjects)}
-    about |= {"checkpoints": [str(one.path) for one in subjects], "dataset": str(bench.dataset.name)}
+    about |= {
+        "checkpoints": [str(one.path) for one in subjects],
+        "dataset": str(bench.dataset.name),
+    }
     about |= {"classes": len(bench.dataset.classes), "split": split}
     about["views"] = str(protocol.views) if protocol else str(Views.single)
     if protocol and protocol.views is Views.dense:
         about["scales"] = list(protocol.scales or in_proportion(protocol.image_size))
-    about["bn"] = f"over {bench.measure_statistics(options.bn_images):,} training images" if population else "running averages"
+    about["bn"] = (
+        f"over {bench.measure_statistics(options.bn_images):,} training images"
+        if population
+        else "running averages"
+    )
     if options.export and population:
         write_weights(subjects[0], options.export)
     errors, kept = evaluate(bench, test, keep=options.predictions is not None)
@@ -78,7 +96,9 @@ def average(options: argparse.Namespace) -> tuple[Errors, dict[str, Any]]:
     kept = predictions.average(options.average)
     if options.predictions:
         predictions.write(kept, options.predictions)
-    return predictions.errors(kept), kept.about | {"predictions": [str(path) for path in options.average]}
+    return predictions.errors(kept), kept.about | {
+        "predictions": [str(path) for path in options.average]
+    }
 
 
 def write_weights(subject: Subject, path: Path) -> None:
@@ -89,33 +109,91 @@ def write_weights(subject: Subject, path: Path) -> None:
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[Path], list[str]]:
     """Options, checkpoints and overrides. Raises UserError for what does not go together."""
     parser = argparse.ArgumentParser(
-        "resnet-eval", description=f"{__doc__}\n\n{EXAMPLES}", formatter_class=argparse.RawDescriptionHelpFormatter
+        "resnet-eval",
+        description=f"{__doc__}\n\n{EXAMPLES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--ckpt", nargs="+", metavar="RUN_OR_FILE", help="run folders or checkpoint files; several are an ensemble")
-    what.add_argument("--average", nargs="+", type=Path, metavar="NPZ", help="the ensemble of scores that --predictions kept")
-    parser.add_argument("--split", choices=("test", "val", "train"), help="which images (default: test; for ImageNet val)")
-    parser.add_argument("--views", choices=[str(one) for one in Views], help="of photographs (default: single, the centre crop)")
-    parser.add_argument("--scales", nargs="+", metavar="SIDE", help="shorter sides of --views dense (default: the paper's five)")
-    parser.add_argument("--bn", choices=("running", "population"), help="which BN statistics (default: the running averages)")
-    parser.add_argument("--bn-images", type=int, metavar="N", help="with --bn population: from so many training images (default: all)")
-    parser.add_argument("--predictions", type=Path, metavar="NPZ", help="keep every image's scores in FILE.npz")
-    parser.add_argument("--images", type=Path, metavar="DIR", help="instead: the likeliest classes of one's own pictures")
-    parser.add_argument("--export", type=Path, metavar="FILE", help="write the weights in torchvision's naming (.pth or .safetensors)")
+    what.add_argument(
+        "--ckpt",
+        nargs="+",
+        metavar="RUN_OR_FILE",
+        help="run folders or checkpoint files; several are an ensemble",
+    )
+    what.add_argument(
+        "--average",
+        nargs="+",
+        type=Path,
+        metavar="NPZ",
+        help="the ensemble of scores that --predictions kept",
+    )
+    parser.add_argument(
+        "--split",
+        choices=("test", "val", "train"),
+        help="which images (default: test; for ImageNet val)",
+    )
+    parser.add_argument(
+        "--views",
+        choices=[str(one) for one in Views],
+        help="of photographs (default: single, the centre crop)",
+    )
+    parser.add_argument(
+        "--scales",
+        nargs="+",
+        metavar="SIDE",
+        help="shorter sides of --views dense (default: the paper's five)",
+    )
+    parser.add_argument(
+        "--bn",
+        choices=("running", "population"),
+        help="which BN statistics (default: the running averages)",
+    )
+    parser.add_argument(
+        "--bn-images",
+        type=int,
+        metavar="N",
+        help="with --bn population: from so many training images (default: all)",
+    )
+    parser.add_argument(
+        "--predictions", type=Path, metavar="NPZ", help="keep every image's scores in FILE.npz"
+    )
+    parser.add_argument(
+        "--images",
+        type=Path,
+        metavar="DIR",
+        help="instead: the likeliest classes of one's own pictures",
+    )
+    parser.add_argument(
+        "--export",
+        type=Path,
+        metavar="FILE",
+        help="write the weights in torchvision's naming (.pth or .safetensors)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything to FILE")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="as for resnet-train")
     options = parser.parse_args(arguments)
     words = options.ckpt or []
-    is_override = {word: "=" in word and "/" not in word.split("=")[0] and not Path(word).exists() for word in words}
+    is_override = {
+        word: "=" in word and "/" not in word.split("=")[0] and not Path(word).exists()
+        for word in words
+    }
     paths = [Path(word).expanduser() for word in words if not is_override[word]]
-    overrides = compose.quote_paths([word for word in words if is_override[word]] + options.overrides)
+    overrides = compose.quote_paths(
+        [word for word in words if is_override[word]] + options.overrides
+    )
     if options.scales:  # it, too, swallows the overrides behind it
         overrides += compose.quote_paths([word for word in options.scales if "=" in word])
         options.scales = [read_side(word) for word in options.scales if "=" not in word]
     if options.ckpt and not paths:
         raise UserError("--ckpt: name a run folder or a checkpoint file")
     instead = "--average" if options.average else "--images" if options.images else ""
-    refused = [*MEASURING, "images"] if options.average else [*MEASURING, "predictions"] if options.images else []
+    refused = (
+        [*MEASURING, "images"]
+        if options.average
+        else [*MEASURING, "predictions"]
+        if options.images
+        else []
+    )
     for name in refused:
         if getattr(options, name) is not None:
             raise UserError(f"--{name.replace('_', '-')} does not go with {instead}")
@@ -126,7 +204,9 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[Path], list[st
         if path and (path.is_dir() or not path.absolute().parent.is_dir()):
             raise UserError(f"--{name} {path}: name a file in a folder that exists")
     if options.bn_images is not None and (options.bn_images < 1 or options.bn != "population"):
-        raise UserError(f"--bn-images {options.bn_images}: a number of images, at least 1, for --bn population")
+        raise UserError(
+            f"--bn-images {options.bn_images}: a number of images, at least 1, for --bn population"
+        )
     if options.export:
         check_export(options.export)
         if len(paths) > 1:
@@ -157,12 +237,22 @@ def main_checked(arguments: list[str]) -> int:
     try:
         errors, about = average(options) if options.average else measure(options, paths, overrides)
     except torch.OutOfMemoryError as error:
-        raise Failed(f"out of memory: {str(error).splitlines()[0]}; try fewer or smaller --scales, or device=cpu") from error
+        raise Failed(
+            f"out of memory: {str(error).splitlines()[0]}; try fewer or smaller --scales, or "
+            "device=cpu"
+        ) from error
     figures = dataclasses.asdict(errors)
     if options.json:
         options.json.write_text(json.dumps(figures | about, indent=2) + "\n")
-    told = [(name, ", ".join(map(str, value)) if isinstance(value, list) else value) for name, value in about.items()]
-    told += [("top-1 error", f"{errors.top1_error:.2f} %"), ("top-5 error", f"{errors.top5_error:.2f} %"), ("images", f"{errors.count:,}")]
+    told = [
+        (name, ", ".join(map(str, value)) if isinstance(value, list) else value)
+        for name, value in about.items()
+    ]
+    told += [
+        ("top-1 error", f"{errors.top1_error:.2f} %"),
+        ("top-5 error", f"{errors.top5_error:.2f} %"),
+        ("images", f"{errors.count:,}"),
+    ]
     print(rows(told))
     print(json.dumps({name: figures[name] for name in ("top1_error", "top5_error", "count")}))
     return 0

@@ -40,18 +40,27 @@ def describe(name: str, net: Architecture) -> dict[str, Any]:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """The rows for a person to read."""
-    lines = [f"{'network':<16} {'layers':>6} {'shortcut':>8} {'input':>9} {'parameters':>11} {'multiply-adds':>13}  paper's error"]
+    lines = [
+        f"{'network':<16} {'layers':>6} {'shortcut':>8} {'input':>9} {'parameters':>11} "
+        f"{'multiply-adds':>13}  paper's error"
+    ]
     for row in rows:
-        errors = [f"{row[key]:.2f}" for key in ("paper_top1_error", "paper_top5_error") if row[key] is not None]
+        errors = [
+            f"{row[key]:.2f}"
+            for key in ("paper_top1_error", "paper_top5_error")
+            if row[key] is not None
+        ]
         published = " / ".join(errors) + (" %" if errors else "-")
         millions = row["multiply_adds"] / 1e6
         size = f"{row['input']}x{row['input']}"
         lines.append(
-            f"{row['name']:<16} {row['layers']:>6} {row['shortcut']:>8} {size:>9} {row['parameters']:>11,} {millions:>13,.1f}  {published}"
+            f"{row['name']:<16} {row['layers']:>6} {row['shortcut']:>8} {size:>9} "
+            f"{row['parameters']:>11,} {millions:>13,.1f}  {published}"
         )
     notes = [
         "",
-        "Multiply-adds (the paper's FLOPs) in millions, for one image. Bottlenecks of ResNet-50, 101 and 152 have the paper's stride,",
+        "Multiply-adds (the paper's FLOPs) in millions, for one image. Bottlenecks of "
+        "ResNet-50, 101 and 152 have the paper's stride,",
         "in the 1x1; --stride-in 3x3 shows torchvision's.",
         "Errors: CIFAR-10 test (Table 6; the plain nets' are only drawn, in Fig. 6);",
         "ImageNet validation, ten-crop, top-1 / top-5 (Tables 2 and 3).",
@@ -61,10 +70,18 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def main_checked(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
-        "resnet-info", description=f"{__doc__}\n\n{EXAMPLES}", formatter_class=argparse.RawDescriptionHelpFormatter
+        "resnet-info",
+        description=f"{__doc__}\n\n{EXAMPLES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("models", nargs="*", metavar="MODEL", help="names of networks (default: all)")
-    parser.add_argument("--stride-in", choices=[str(one) for one in StrideIn], help="where bottlenecks halve the map (default: their own)")
+    parser.add_argument(
+        "models", nargs="*", metavar="MODEL", help="names of networks (default: all)"
+    )
+    parser.add_argument(
+        "--stride-in",
+        choices=[str(one) for one in StrideIn],
+        help="where bottlenecks halve the map (default: their own)",
+    )
     parser.add_argument("--json", action="store_true", help="a JSON list instead of the table")
     options = parser.parse_args(arguments)
     for name in options.models:
@@ -72,7 +89,10 @@ def main_checked(arguments: list[str]) -> int:
             raise UserError(f"unknown network '{name}'{did_you_mean(name, NETWORKS)}")
     networks = {name: NETWORKS[name] for name in options.models or NETWORKS}
     if options.stride_in:
-        networks = {name: dataclasses.replace(net, stride_in=StrideIn(options.stride_in)) for name, net in networks.items()}
+        networks = {
+            name: dataclasses.replace(net, stride_in=StrideIn(options.stride_in))
+            for name, net in networks.items()
+        }
     rows = [describe(name, net) for name, net in networks.items()]
     print(json.dumps(rows, indent=2) if options.json else table(rows))
     return 0

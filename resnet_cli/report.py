@@ -1,4 +1,6 @@
-"""resnet-report: the paper's figures and tables from run folders, finished or still running, ours beside theirs."""
+"""resnet-report: the paper's figures and tables from run folders, finished or still running,
+ours beside theirs.
+"""
 
 import argparse
 import os
@@ -23,17 +25,21 @@ from resnet_cli.training.logbook import METRICS
 EXAMPLES = """examples:
   resnet-report runs                       everything below runs/, into report/
   resnet-report runs/cifar10 --out figures
-  resnet-report runs evaluations/*.json    with what `resnet-eval --json FILE` measured (files below runs are found)
+  resnet-report runs evaluations/*.json    with what `resnet-eval --json FILE` measured
+                                           (files below runs are found)
 
-writes report.md, report.html (one file, opens without network), figure1, 4, 6 and 7 and degradation-DATASET as PNG and SVG
-(those there is anything for), table2 ... 6 as Markdown and CSV; and the figures for TensorBoard beside the runs, in report/
+writes report.md, report.html (one file, opens without network), figure1, 4, 6 and 7 and
+degradation-DATASET as PNG and SVG (those there is anything for), table2 ... 6 as Markdown and CSV;
+and the figures for TensorBoard beside the runs, in report/
 """
 
 
 def responses_of(runs: Sequence[Run]) -> tuple[Plot | None, list[str]]:
     """Figure 7, and what could not be measured for it, in words."""
     measured, notes, images = [], [], 0
-    for run in figure7.to_measure([run for run in runs if run.result and responses.can_measure(run.folder)]):
+    for run in figure7.to_measure(
+        [run for run in runs if run.result and responses.can_measure(run.folder)]
+    ):
         try:
             found = responses.of_run(run.folder, root=os.environ.get("RESNET_DATA"))
         except (UserError, OSError, ValueError, KeyError, TypeError) as error:
@@ -46,10 +52,24 @@ def responses_of(runs: Sequence[Run]) -> tuple[Plot | None, list[str]]:
 
 def main_checked(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
-        "resnet-report", description=f"{__doc__}\n\n{EXAMPLES}", formatter_class=argparse.RawDescriptionHelpFormatter
+        "resnet-report",
+        description=f"{__doc__}\n\n{EXAMPLES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUNS", help="run folders, folders above them, files of resnet-eval --json")
-    parser.add_argument("--out", type=Path, default=Path("report"), metavar="DIR", help="where to write (default: report)")
+    parser.add_argument(
+        "runs",
+        nargs="+",
+        type=Path,
+        metavar="RUNS",
+        help="run folders, folders above them, files of resnet-eval --json",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("report"),
+        metavar="DIR",
+        help="where to write (default: report)",
+    )
     options = parser.parse_args(arguments)
     for root in options.runs:
         if not root.exists():
@@ -58,19 +78,33 @@ def main_checked(arguments: list[str]) -> int:
     evaluations, more = find_evaluations(options.runs, runs)
     if not runs and not evaluations:
         reasons = "".join(f"; {note}" for note in notes + more)
-        raise UserError(f"no runs below {', '.join(map(str, options.runs))}: no folder there holds a readable metrics.jsonl{reasons}")
+        raise UserError(
+            f"no runs below {', '.join(map(str, options.runs))}: no folder there holds a "
+            f"readable metrics.jsonl{reasons}"
+        )
     try:
         options.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"--out {options.out}: cannot make this folder: {error.strerror}") from error
-    empty = [root for root in options.runs if root.is_dir() and not any(root.rglob(METRICS)) and not any(root.rglob("*.json"))]
+        raise UserError(
+            f"--out {options.out}: cannot make this folder: {error.strerror}"
+        ) from error
+    empty = [
+        root
+        for root in options.runs
+        if root.is_dir() and not any(root.rglob(METRICS)) and not any(root.rglob("*.json"))
+    ]
     notes += [f"{root}: no run is below it" for root in empty]
     datasets = list(dict.fromkeys(run.dataset for run in runs))
     if len(datasets) > 1:
-        notes.append(f"{' and '.join(datasets)} are different data: no figure and no row of a table mixes them")
+        notes.append(
+            f"{' and '.join(datasets)} are different data: no figure and no row of a table "
+            "mixes them"
+        )
     seventh, unmeasured = responses_of(runs)
     figures = [degradation([run for run in runs if run.dataset == dataset]) for dataset in datasets]
-    figures += [draw_from(frame, runs) for frame in FRAMES for draw_from in (whole_schedule, papers_figure)] + [seventh]
+    figures += [
+        draw_from(frame, runs) for frame in FRAMES for draw_from in (whole_schedule, papers_figure)
+    ] + [seventh]
     plots = [plot for plot in figures if plot]
     tables = [make_table(paper, runs, evaluations) for paper in TABLES]
     notes += more + unmeasured
@@ -84,7 +118,9 @@ def main_checked(arguments: list[str]) -> int:
     (options.out / "report.html").write_text(to_html(blocks, folder=options.out))
     print(to_markdown(overview(runs, notes)))
     print(f"written to {options.out / 'report.md'} and {options.out / 'report.html'}")
-    for folder in show_on_board({options.out / f"{plot.name}.png": plot.dataset for plot in plots}, runs):
+    for folder in show_on_board(
+        {options.out / f"{plot.name}.png": plot.dataset for plot in plots}, runs
+    ):
         print(f"figures for TensorBoard in {folder}")
     return 0
 

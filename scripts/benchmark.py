@@ -1,14 +1,16 @@
 """Speed of ours beside the usual script, interleaved in one run on one machine.
 
-    python scripts/benchmark.py                               training and testing: ResNet-20, 56, 110, 18 and 50
-    python scripts/benchmark.py resnet20 --rounds 7           one network
-    python scripts/benchmark.py --json speed.json --markdown speed.md
-    python scripts/benchmark.py --imagenet                    photographs: loader, ten crops, the dense test, the index
-    python scripts/benchmark.py --scale                       several processes and many runs: two ranks, a sweep's start, saving
+    python scripts/benchmark.py                               training and testing: ResNet-20, 56,
+    110, 18 and 50 python scripts/benchmark.py resnet20 --rounds 7           one network python
+    scripts/benchmark.py --json speed.json --markdown speed.md python scripts/benchmark.py
+    --imagenet                    photographs: loader, ten crops, the dense test, the index python
+    scripts/benchmark.py --scale                       several processes and many runs: two ranks, a
+    sweep's start, saving
 
-Every contestant is a process of its own (scripts/usual.py, scripts/ours.py). Each round gives all of them a turn; printed
-are medians over rounds, ratios taken round by round, and how near a contestant comes to what this machine copies and
-multiplies at best in its quick precision, measured in the same run (scripts/limits.py).
+Every contestant is a process of its own (scripts/usual.py, scripts/ours.py). Each round gives all
+of them a turn; printed are medians over rounds, ratios taken round by round, and how near a
+contestant comes to what this machine copies and multiplies at best in its quick precision, measured
+in the same run (scripts/limits.py).
 """
 
 import argparse
@@ -25,16 +27,35 @@ from turns import Contestant, Rates, interleave, summarise
 
 from resnet_cli.models.zoo import NETWORKS
 from resnet_cli.runtime.compile import missing_for_compiling
-from resnet_cli.runtime.device import DTYPES, DeviceChoice, Precision, choose_device, choose_dtype, describe, precision_name
+from resnet_cli.runtime.device import (
+    DTYPES,
+    DeviceChoice,
+    Precision,
+    choose_device,
+    choose_dtype,
+    describe,
+    precision_name,
+)
 
 BATCHES = {"resnet20": 128, "resnet56": 128, "resnet110": 128, "resnet18": 32, "resnet50": 16}
 GPU_BATCHES = BATCHES | {"resnet18": 256, "resnet50": 256}
 TESTING_BATCH = {"cpu": 250, "cuda": 1000}  # ours; the usual script tests 100 images at a time
 PHOTOGRAPHS = 100
-COLUMNS = ("", "images/s", "min - max", "ratio", "peak GiB", "launches a step", "of a matmul's rate", "of a copy's rate")
+COLUMNS = (
+    "",
+    "images/s",
+    "min - max",
+    "ratio",
+    "peak GiB",
+    "launches a step",
+    "of a matmul's rate",
+    "of a copy's rate",
+)
 
 
-def contestants(name: str, device: torch.device, fast: Precision, *, batch: int, testing: bool) -> dict[str, list[str]]:
+def contestants(
+    name: str, device: torch.device, fast: Precision, *, batch: int, testing: bool
+) -> dict[str, list[str]]:
     """What takes part, by name: the usual script first."""
     photographs = NETWORKS[name].num_classes == 1000
     size = (PHOTOGRAPHS if photographs else TESTING_BATCH[device.type]) if testing else batch
@@ -55,7 +76,9 @@ def contestants(name: str, device: torch.device, fast: Precision, *, batch: int,
     return found
 
 
-def race(commands: dict[str, list[str]], *, rounds: int, seconds: float, limits: Limits) -> tuple[Rates, dict[str, dict[str, Any]]]:
+def race(
+    commands: dict[str, list[str]], *, rounds: int, seconds: float, limits: Limits
+) -> tuple[Rates, dict[str, dict[str, Any]]]:
     """Rates, and what each contestant tells of itself."""
     running = []
     try:
@@ -74,15 +97,32 @@ def table(report: dict[str, dict[str, Any]]) -> str:
     for name, found in report.items():
         speeds = found["rounds"]
         places = 1 if max(speeds) < 100 else 0
-        speed, slowest, fastest = (f"{one:,.{places}f}" for one in (found["images_per_second"], min(speeds), max(speeds)))
+        speed, slowest, fastest = (
+            f"{one:,.{places}f}" for one in (found["images_per_second"], min(speeds), max(speeds))
+        )
         parts = f"{found['of_matmul']:.0%}", f"{found['of_copy']:.0%}"
         rows.append(
-            (name, speed, f"{slowest} - {fastest}", f"{found['ratio']:.2f}", f"{found['peak_gib']:.2f}", f"{found['launches']:,}", *parts)
+            (
+                name,
+                speed,
+                f"{slowest} - {fastest}",
+                f"{found['ratio']:.2f}",
+                f"{found['peak_gib']:.2f}",
+                f"{found['launches']:,}",
+                *parts,
+            )
         )
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def measure(names: list[str], device: torch.device, *, rounds: int, seconds: float, tell: Callable[[str, dict[str, Any]], None]) -> None:
+def measure(
+    names: list[str],
+    device: torch.device,
+    *,
+    rounds: int,
+    seconds: float,
+    tell: Callable[[str, dict[str, Any]], None],
+) -> None:
     """All networks, training and testing; `tell` gets Markdown and data as they come."""
     dtype = choose_dtype(Precision.auto, device)
     fast, limits = Precision(precision_name(dtype)), Limits(device, dtype)
@@ -94,12 +134,18 @@ def measure(names: list[str], device: torch.device, *, rounds: int, seconds: flo
         for testing in (False, True):
             commands = contestants(name, device, fast, batch=batch, testing=testing)
             rates, facts = race(commands, rounds=rounds, seconds=seconds, limits=limits)
-            found = {contestant: one | facts[contestant] for contestant, one in summarise(rates).items()}
+            found = {
+                contestant: one | facts[contestant] for contestant, one in summarise(rates).items()
+            }
             for contestant, one in found.items():
                 wide = torch.float32 if "fp32" in contestant else DTYPES[fast]
-                needs = traffic(net, image_size=side, testing=testing, bytes_per_value=wide.itemsize)
+                needs = traffic(
+                    net, image_size=side, testing=testing, bytes_per_value=wide.itemsize
+                )
                 one["of_matmul"] = (
-                    one["images_per_second"] * operations(net, image_size=side, testing=testing) / limits.operations_per_second
+                    one["images_per_second"]
+                    * operations(net, image_size=side, testing=testing)
+                    / limits.operations_per_second
                 )
                 one["of_copy"] = one["images_per_second"] * needs / limits.bytes_per_second
             title = f"{name}, {'testing' if testing else f'training, batch {batch}'}, {side}x{side}"
@@ -108,24 +154,43 @@ def measure(names: list[str], device: torch.device, *, rounds: int, seconds: flo
         "copy GB/s, read and written": limits.bytes_per_second / 1e9,
         f"{fast} matmul TFLOP/s": limits.operations_per_second / 1e12,
     }
-    tell("\nThis machine's limits: " + ", ".join(f"{what} {value:,.2f}" for what, value in best.items()), {"limits": best})
+    tell(
+        "\nThis machine's limits: "
+        + ", ".join(f"{what} {value:,.2f}" for what, value in best.items()),
+        {"limits": best},
+    )
 
 
 def commit() -> str:
     """Of the code that is measured."""
-    found = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, cwd=Path(__file__).parent)
+    found = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parent,
+    )
     return found.stdout.strip() or "unknown"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
-        "networks", nargs="*", default=list(BATCHES), metavar="NETWORK", help=f"of {', '.join(BATCHES)}; all, if none is named"
+        "networks",
+        nargs="*",
+        default=list(BATCHES),
+        metavar="NETWORK",
+        help=f"of {', '.join(BATCHES)}; all, if none is named",
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4, help="of each contestant's turn")
-    parser.add_argument("--imagenet", action="store_true", help="photographs instead: loader, views, index")
-    parser.add_argument("--scale", action="store_true", help="several processes and many runs instead")
+    parser.add_argument(
+        "--imagenet", action="store_true", help="photographs instead: loader, views, index"
+    )
+    parser.add_argument(
+        "--scale", action="store_true", help="several processes and many runs instead"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--markdown", type=Path, metavar="FILE")
     options = parser.parse_args()
@@ -135,7 +200,12 @@ def main() -> int:
     if options.rounds < 1 or options.seconds <= 0:
         parser.error("--rounds must be at least 1, --seconds above 0")
     device = choose_device(DeviceChoice.auto)
-    machine = {"device": describe(device), "torch": torch.__version__, "rounds": options.rounds, "commit": commit()}
+    machine = {
+        "device": describe(device),
+        "torch": torch.__version__,
+        "rounds": options.rounds,
+        "commit": commit(),
+    }
     report: dict[str, Any] = dict(machine)
     said: list[str] = []
 
@@ -157,7 +227,10 @@ def main() -> int:
 
         tell("", benchmark_scale.measure(device, rounds=options.rounds))
     else:
-        head = f"{machine['device']}, torch {torch.__version__}, commit {machine['commit']}; medians of {options.rounds} interleaved rounds"
+        head = (
+            f"{machine['device']}, torch {torch.__version__}, commit {machine['commit']}; "
+            f"medians of {options.rounds} interleaved rounds"
+        )
         tell(head, {})
         measure(options.networks, device, rounds=options.rounds, seconds=options.seconds, tell=tell)
     return 0

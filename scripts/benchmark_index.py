@@ -1,11 +1,13 @@
-"""How long the index of ImageNet takes to build and to load, and how much memory: on a made-up tree of empty files.
+"""How long the index of ImageNet takes to build and to load, and how much memory: on a made-up tree
+of empty files.
 
     python scripts/benchmark_index.py                       1,000 classes of 1,281 + 50 files
     python scripts/benchmark_index.py --per-class 200 --json index.json
 
-The tree is made in a temporary folder (--folder: another) and deleted. Each step is a process of its own, so that its peak
-memory is its own; the folder's entries are cached by the system, as nothing here can drop them, so a first look at a slow disk
-takes longer. Where the tree is smaller than ImageNet, `imagenet_seconds` is the time scaled by the number of files.
+The tree is made in a temporary folder (--folder: another) and deleted. Each step is a process of
+its own, so that its peak memory is its own; the folder's entries are cached by the system, as
+nothing here can drop them, so a first look at a slow disk takes longer. Where the tree is smaller
+than ImageNet, `imagenet_seconds` is the time scaled by the number of files.
 """
 
 import argparse
@@ -28,11 +30,20 @@ def make_tree(root: Path, *, classes: int, per_class: int, val_per_class: int) -
     """Empty files named as ImageNet's."""
     for number in range(classes):
         wnid = f"n{number + 1_440_764:08}"
-        for split, name, count in (("train", f"{wnid}_{{}}.JPEG", per_class), ("val", "ILSVRC2012_val_{:08}.JPEG", val_per_class)):
+        for split, name, count in (
+            ("train", f"{wnid}_{{}}.JPEG", per_class),
+            ("val", "ILSVRC2012_val_{:08}.JPEG", val_per_class),
+        ):
             folder = root / split / wnid
             folder.mkdir(parents=True)
             for image in range(count):
-                os.close(os.open(folder / name.format(number * count + image), os.O_CREAT | os.O_WRONLY, 0o644))
+                os.close(
+                    os.open(
+                        folder / name.format(number * count + image),
+                        os.O_CREAT | os.O_WRONLY,
+                        0o644,
+                    )
+                )
 
 
 def measure_here(root: Path) -> Figures:
@@ -41,11 +52,23 @@ def measure_here(root: Path) -> Figures:
     start = time.perf_counter()
     folders = open_folders(root)
     seconds = time.perf_counter() - start
-    return {"seconds": seconds, "mib": 1024 * (peak_memory() - before), "files": len(folders.train) + len(folders.val)}
+    return {
+        "seconds": seconds,
+        "mib": 1024 * (peak_memory() - before),
+        "files": len(folders.train) + len(folders.val),
+    }
 
 
-def measure(folder: Path | None = None, *, classes: int = CLASSES, per_class: int = TRAIN, val_per_class: int = VAL) -> dict[str, Figures]:
-    """Builds, then loads the index of a made-up tree: seconds, peak MiB, files of each, and the seconds for ImageNet's count."""
+def measure(
+    folder: Path | None = None,
+    *,
+    classes: int = CLASSES,
+    per_class: int = TRAIN,
+    val_per_class: int = VAL,
+) -> dict[str, Figures]:
+    """Builds, then loads the index of a made-up tree: seconds, peak MiB, files of each, and the
+    seconds for ImageNet's count.
+    """
     with tempfile.TemporaryDirectory(dir=folder) as place:
         root, caches = Path(place) / "images", Path(place) / "caches"
         make_tree(root, classes=classes, per_class=per_class, val_per_class=val_per_class)
@@ -53,10 +76,16 @@ def measure(folder: Path | None = None, *, classes: int = CLASSES, per_class: in
         for step in ("build", "load"):
             command = [sys.executable, __file__, "--measure", str(root)]
             environment = os.environ | {"XDG_CACHE_HOME": str(caches)}
-            done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+            done = subprocess.run(
+                command, env=environment, check=True, stdout=subprocess.PIPE, text=True
+            )
             figures[step] = json.loads(done.stdout)
-            figures[step]["imagenet_seconds"] = figures[step]["seconds"] * 1_331_167 / figures[step]["files"]
-        figures["load"]["index_mib"] = sum(path.stat().st_size for path in caches.rglob("*.npz")) / 1024**2
+            figures[step]["imagenet_seconds"] = (
+                figures[step]["seconds"] * 1_331_167 / figures[step]["files"]
+            )
+        figures["load"]["index_mib"] = (
+            sum(path.stat().st_size for path in caches.rglob("*.npz")) / 1024**2
+        )
     return figures
 
 
@@ -64,7 +93,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--classes", type=int, default=CLASSES)
     parser.add_argument("--per-class", type=int, default=TRAIN, help="training files")
-    parser.add_argument("--folder", type=Path, help="where the tree is made (default: the system's temporary folder)")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        help="where the tree is made (default: the system's temporary folder)",
+    )
     parser.add_argument("--json", type=Path, help="also write the figures there")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()

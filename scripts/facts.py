@@ -10,16 +10,22 @@ from torch.profiler import ProfilerActivity, profile
 
 
 def facts(step: Callable[[], None]) -> dict[str, Any]:
-    """The most memory this process held (GiB; of the GPU, where there is one), and what one step launches.
+    """The most memory this process held (GiB; of the GPU, where there is one), and what one step
+    launches.
 
-    On a GPU what the host launches is counted, kernels and graphs; on a CPU operators that call no other, a compiled loop being one.
+    On a GPU what the host launches is counted, kernels and graphs; on a CPU operators that call no
+    other, a compiled loop being one.
     """
     cuda = torch.cuda.is_available()
     if cuda:
         memory = torch.cuda.max_memory_reserved() / 2**30
     else:
-        memory = int(re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[0]) / 2**20
-    with profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]) as seen:
+        memory = (
+            int(re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[0]) / 2**20
+        )
+    with profile(
+        activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
+    ) as seen:
         step()
         if cuda:
             torch.cuda.synchronize()

@@ -1,4 +1,6 @@
-"""What the machine could do at best: its rates of copying and multiplying, measured, and what a network needs of both."""
+"""What the machine could do at best: its rates of copying and multiplying, measured, and what a
+network needs of both.
+"""
 
 import time
 from collections.abc import Callable
@@ -12,7 +14,9 @@ from resnet_cli.models.resnet import BasicBlock, ResNet
 
 
 class Limits:
-    """Bytes read and written a second by a large copy, and operations a second of a large matmul: the best of all rounds."""
+    """Bytes read and written a second by a large copy, and operations a second of a large
+    matmul: the best of all rounds.
+    """
 
     def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
         large = device.type == "cuda"
@@ -41,17 +45,22 @@ class Limits:
 
 
 def operations(net: Architecture, *, image_size: int, testing: bool) -> float:
-    """Multiplications and additions an image: two for each multiply-add, three times over in training (forward, two gradients)."""
+    """Multiplications and additions an image: two for each multiply-add, three times over in
+    training (forward, two gradients).
+    """
     return (2 if testing else 6) * multiply_adds(net, image_size=image_size)
 
 
 def traffic(net: Architecture, *, image_size: int, testing: bool, bytes_per_value: int) -> float:
-    """Bytes an image that must be read and written when convolutions stand alone and all that lies between two is one pass.
+    """Bytes an image that must be read and written when convolutions stand alone and all that lies
+    between two is one pass.
 
-    Of a convolution with i values in and e out, training forward: it reads i and writes e; the statistics read e; the
-    normalisation reads and writes e. Backward: two sums read gradient and values, 2e; the gradient of BN reads both again
-    and writes e; those of images and weights read e each, the first writes i, the second reads i. Together 11e + 3i, and
-    for every block 2e more: the shortcut is read on the way forward, its gradient added on the way back. Testing: i + e, and e a block.
+    Of a convolution with i values in and e out, training forward: it reads i and writes e; the
+    statistics read e; the normalisation reads and writes e. Backward: two sums read gradient and
+    values, 2e; the gradient of BN reads both again and writes e; those of images and weights read e
+    each, the first writes i, the second reads i. Together 11e + 3i, and for every block 2e more:
+    the shortcut is read on the way forward, its gradient added on the way back. Testing: i + e, and
+    e a block.
     """
     values = 0
 

@@ -19,7 +19,14 @@ from resnet_cli.models.resnet import ResNet
 from resnet_cli.models.zoo import NETWORKS
 from resnet_cli.run.build import fold
 from resnet_cli.runtime.cuda_graph import Captured, CudaGraph, choose_capture
-from resnet_cli.runtime.device import DTYPES, DeviceChoice, Precision, choose_device, keep_memory, make_exact
+from resnet_cli.runtime.device import (
+    DTYPES,
+    DeviceChoice,
+    Precision,
+    choose_device,
+    keep_memory,
+    make_exact,
+)
 from resnet_cli.training.step import TrainStep, make_optimizer
 
 
@@ -43,8 +50,12 @@ def main() -> None:
     side, count, classes = (32, 50_000, 10) if cifar else (224, 1000, 1000)
     images = torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8)
     split = Split(images, torch.randint(0, classes, (count,))).to(device)
-    mean, std = (torch.tensor(values, device=device).view(3, 1, 1) for values in CHANNELS[Normalization.imagenet])
-    normalizer = Normalizer(mean.repeat(1, side, side) if cifar else mean, std)  # a mean a pixel, as the paper
+    mean, std = (
+        torch.tensor(values, device=device).view(3, 1, 1)
+        for values in CHANNELS[Normalization.imagenet]
+    )
+    # a mean a pixel, as the paper
+    normalizer = Normalizer(mean.repeat(1, side, side) if cifar else mean, std)
     warn = partial(print, file=sys.stderr)
     capture = None
     if options.graph:
@@ -64,7 +75,14 @@ def main() -> None:
         return
     loader = ResidentLoader(split, normalizer, size, 0)
     optimizer = make_optimizer(network, lr=0.1, momentum=0.9, weight_decay=1e-4, nesterov=False)
-    step = TrainStep(network, optimizer, dtype=dtype, compiled=options.compile, prepare=loader.prepare, capture=capture)
+    step = TrainStep(
+        network,
+        optimizer,
+        dtype=dtype,
+        compiled=options.compile,
+        prepare=loader.prepare,
+        capture=capture,
+    )
 
     def train(number: int) -> None:
         step(*loader.draw(number), lr=0.001)

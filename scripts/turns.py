@@ -1,4 +1,6 @@
-"""Programs that are timed take turns: each waits in a process of its own, so that none has another's memory, threads or settings."""
+"""Programs that are timed take turns: each waits in a process of its own, so that none has
+another's memory, threads or settings.
+"""
 
 import json
 import statistics
@@ -13,12 +15,19 @@ Rates = dict[str, list[float]]  # images/s of each contestant, round by round
 
 
 def serve(
-    step: Callable[[int], None], *, images: int, untimed: int, settle: Callable[[], object], facts: Callable[[], dict[str, Any]]
+    step: Callable[[int], None],
+    *,
+    images: int,
+    untimed: int,
+    settle: Callable[[], object],
+    facts: Callable[[], dict[str, Any]],
 ) -> None:
-    """A contestant's side: for every number on stdin, so many steps of `images` images; the seconds go to stdout.
+    """A contestant's side: for every number on stdin, so many steps of `images` images; the seconds
+    go to stdout.
 
-    The first `untimed` are not timed: while the others had their turns, a loader's workers have made batches in advance.
-    `settle` waits until all is done. An empty line asks for the `facts` and ends.
+    The first `untimed` are not timed: while the others had their turns, a loader's workers have
+    made batches in advance. `settle` waits until all is done. An empty line asks for the `facts`
+    and ends.
     """
     done = 0
     for line in sys.stdin:
@@ -35,7 +44,10 @@ def serve(
             step(number)
         done += steps
         settle()
-        print(json.dumps({"seconds": time.perf_counter() - began, "images": steps * images}), flush=True)
+        print(
+            json.dumps({"seconds": time.perf_counter() - began, "images": steps * images}),
+            flush=True,
+        )
 
 
 class Contestant:
@@ -44,7 +56,9 @@ class Contestant:
     def __init__(self, name: str, command: list[str]) -> None:
         self.name = name
         script = [sys.executable, str(Path(__file__).parent / command[0]), *command[1:]]
-        self.process = subprocess.Popen(script, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            script, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
 
     def ask(self, line: str) -> dict[str, Any]:
         """Raises RuntimeError where the contestant has ended."""
@@ -72,8 +86,15 @@ class Contestant:
         self.process.wait()
 
 
-def interleave(contestants: list[Contestant], *, rounds: int, seconds: float, beside: Callable[[], None] = lambda: None) -> Rates:
-    """Every round gives each contestant a turn of about `seconds`, so that a slow minute hits all of them; `beside` runs once a round.
+def interleave(
+    contestants: list[Contestant],
+    *,
+    rounds: int,
+    seconds: float,
+    beside: Callable[[], None] = lambda: None,
+) -> Rates:
+    """Every round gives each contestant a turn of about `seconds`, so that a slow minute hits all
+    of them; `beside` runs once a round.
 
     What they compile, they compile before.
     """
@@ -83,13 +104,21 @@ def interleave(contestants: list[Contestant], *, rounds: int, seconds: float, be
         one.seconds(1)
         each = one.seconds(3) / 3
         turns[one.name] = max(2, round(seconds / each))
-        print(f"{one.name}: ready after {time.perf_counter() - began:.0f} s, {turns[one.name]} steps a turn", file=sys.stderr)
+        print(
+            f"{one.name}: ready after {time.perf_counter() - began:.0f} s, {turns[one.name]} "
+            "steps a turn",
+            file=sys.stderr,
+        )
     rates: Rates = {one.name: [] for one in contestants}
     for number in range(rounds):
         beside()
         for one in contestants:
             rates[one.name].append(one.rate(turns[one.name]))
-        print(f"round {number + 1}: " + ", ".join(f"{name} {speeds[-1]:,.1f}" for name, speeds in rates.items()), file=sys.stderr)
+        print(
+            f"round {number + 1}: "
+            + ", ".join(f"{name} {speeds[-1]:,.1f}" for name, speeds in rates.items()),
+            file=sys.stderr,
+        )
     return rates
 
 
@@ -100,7 +129,9 @@ def summarise(rates: Rates) -> dict[str, dict[str, Any]]:
         name: {
             "images_per_second": statistics.median(speeds),
             "rounds": speeds,
-            "ratio": statistics.median(mine / theirs for mine, theirs in zip(speeds, first, strict=True)),
+            "ratio": statistics.median(
+                mine / theirs for mine, theirs in zip(speeds, first, strict=True)
+            ),
         }
         for name, speeds in rates.items()
     }

@@ -1,7 +1,9 @@
-"""The usual script, as a contestant of benchmark.py: what people write who train ResNets in PyTorch. Knows nothing of this project.
+"""The usual script, as a contestant of benchmark.py: what people write who train ResNets in
+PyTorch. Knows nothing of this project.
 
-CIFAR-10: torchvision's block in the paper's network, PIL transforms, a DataLoader with two workers, fp32, NCHW, `.item()` each step.
-At 224: torchvision's network, fp32, NCHW, the same batch again and again, so that its data come for nothing.
+CIFAR-10: torchvision's block in the paper's network, PIL transforms, a DataLoader with two workers,
+fp32, NCHW, `.item()` each step. At 224: torchvision's network, fp32, NCHW, the same batch again and
+again, so that its data come for nothing.
 """
 
 import argparse
@@ -41,7 +43,9 @@ class UsualResNet(nn.Module):
         blocks: list[nn.Module] = []
         for width, before, stride in ((16, 16, 1), (32, 16, 2), (64, 32, 2)):
             first = None if width == before else Halve()
-            blocks += [BasicBlock(before, width, stride, first)] + [BasicBlock(width, width) for _ in range(n - 1)]
+            blocks += [BasicBlock(before, width, stride, first)] + [
+                BasicBlock(width, width) for _ in range(n - 1)
+            ]
         self.layers = nn.Sequential(*blocks)
         self.fc = nn.Linear(64, 10)
 
@@ -54,11 +58,18 @@ class Pictures(Dataset[tuple[Tensor, int]]):
 
     def __init__(self, *, testing: bool) -> None:
         rng = np.random.default_rng(0)
-        self.images = rng.integers(0, 256, (10_000 if testing else 50_000, 32, 32, 3), dtype=np.uint8)
+        self.images = rng.integers(
+            0, 256, (10_000 if testing else 50_000, 32, 32, 3), dtype=np.uint8
+        )
         self.labels = rng.integers(0, 10, len(self.images)).tolist()
-        normal = [transforms.ToTensor(), transforms.Normalize((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))]
+        normal = [
+            transforms.ToTensor(),
+            transforms.Normalize((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+        ]
         self.transform = transforms.Compose(
-            normal if testing else [transforms.RandomCrop(32, padding=4), transforms.RandomHorizontalFlip(), *normal]
+            normal
+            if testing
+            else [transforms.RandomCrop(32, padding=4), transforms.RandomHorizontalFlip(), *normal]
         )
 
     def __len__(self) -> int:
@@ -74,20 +85,28 @@ def batches(size: int, *, side: int, testing: bool) -> Iterator[tuple[Tensor, Te
         images, labels = torch.randn(size, 3, side, side), torch.randint(0, 1000, (size,))
         while True:
             yield images, labels
-    loader = DataLoader(Pictures(testing=testing), size, shuffle=not testing, num_workers=2, drop_last=True)
+    loader = DataLoader(
+        Pictures(testing=testing), size, shuffle=not testing, num_workers=2, drop_last=True
+    )
     while True:
         yield from loader
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("network")
     parser.add_argument("batch_size", type=int)
     parser.add_argument("--testing", action="store_true")
     options = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     photographs = options.network in ("resnet18", "resnet50")
-    network = getattr(torchvision.models, options.network)() if photographs else UsualResNet(int(options.network.removeprefix("resnet")))
+    network = (
+        getattr(torchvision.models, options.network)()
+        if photographs
+        else UsualResNet(int(options.network.removeprefix("resnet")))
+    )
     network.to(device).train(not options.testing)
     optimizer = torch.optim.SGD(network.parameters(), 0.1, momentum=0.9, weight_decay=1e-4)
     loss_of = nn.CrossEntropyLoss()
@@ -108,7 +127,13 @@ def main() -> None:
         (network(images).argmax(1) == labels).sum().item()
 
     step = test if options.testing else train
-    serve(step, images=options.batch_size, untimed=1 if photographs else 5, settle=lambda: None, facts=lambda: facts(lambda: step(0)))
+    serve(
+        step,
+        images=options.batch_size,
+        untimed=1 if photographs else 5,
+        settle=lambda: None,
+        facts=lambda: facts(lambda: step(0)),
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""One tar shard after the other out of a split's images, the same bytes every time; prepare_imagenet.py says which and where."""
+"""One tar shard after the other out of a split's images, the same bytes every time;
+prepare_imagenet.py says which and where.
+"""
 
 import io
 import os
@@ -49,7 +51,9 @@ class Reducer:
 
 
 def reduce(content: bytes, *, where: str, shorter_side: int) -> Image.Image | None:
-    """The image with its shorter side reduced, in its own aspect ratio, or None where it is short enough. Raises DataError."""
+    """The image with its shorter side reduced, in its own aspect ratio, or None where it is
+    short enough. Raises DataError.
+    """
     image = decode(content, where=where)
     short = min(image.size)
     if short <= shorter_side:
@@ -68,7 +72,8 @@ def plan(folders: ImageFolders, per_shard: int) -> list[Shard]:
 
 
 def name_keys(samples: Samples, classes: tuple[str, ...]) -> list[str]:
-    """`class/image` of every sample: webdataset's key ends at the first dot, so an image's name must have none.
+    """`class/image` of every sample: webdataset's key ends at the first dot, so an image's name
+    must have none.
 
     Raises DataError where two images would have the same.
     """
@@ -82,13 +87,18 @@ def name_keys(samples: Samples, classes: tuple[str, ...]) -> list[str]:
         if key in taken:
             key = f"{folder}/{stem}_{path.suffix[1:]}"  # a.jpg and a.png
         if key in taken:
-            raise DataError(f"{samples.path(index)}: another image of its class is named so too, apart from dots; rename one")
+            raise DataError(
+                f"{samples.path(index)}: another image of its class is named so too, apart "
+                "from dots; rename one"
+            )
         taken.add(key)
         keys.append(key)
     return keys
 
 
-def ahead(pool: ThreadPoolExecutor, function: Callable[[int], Any], items: Iterable[int], *, depth: int) -> Iterator[Any]:
+def ahead(
+    pool: ThreadPoolExecutor, function: Callable[[int], Any], items: Iterable[int], *, depth: int
+) -> Iterator[Any]:
     """The results in order, `depth` of them in the making."""
     waiting: deque[Future[Any]] = deque()
     for item in items:
@@ -99,7 +109,9 @@ def ahead(pool: ThreadPoolExecutor, function: Callable[[int], Any], items: Itera
         yield waiting.popleft().result()
 
 
-def write_shard(path: Path, shard: Shard, *, keys: list[str], reducer: Reducer, workers: int, bar: "tqdm[Any]") -> None:
+def write_shard(
+    path: Path, shard: Shard, *, keys: list[str], reducer: Reducer, workers: int, bar: "tqdm[Any]"
+) -> None:
     """Writes a shard under another name, flushes it and renames it."""
     part = path.with_name(path.name + ".part")
     with part.open("wb") as file:
@@ -107,9 +119,14 @@ def write_shard(path: Path, shard: Shard, *, keys: list[str], reducer: Reducer, 
         with tarfile.open(fileobj=file, mode="w") as tar, ThreadPoolExecutor(workers) as pool:
             indices = range(shard.first, shard.last)
             for index, (content, suffix) in zip(
-                indices, ahead(pool, lambda i: reducer(shard.samples, i), indices, depth=4 * workers), strict=True
+                indices,
+                ahead(pool, lambda i: reducer(shard.samples, i), indices, depth=4 * workers),
+                strict=True,
             ):
-                for name, data in ((keys[index] + suffix, content), (keys[index] + ".cls", str(shard.samples.labels[index]).encode())):
+                for name, data in (
+                    (keys[index] + suffix, content),
+                    (keys[index] + ".cls", str(shard.samples.labels[index]).encode()),
+                ):
                     entry = tarfile.TarInfo(name)  # no time, no owner: the same bytes every time
                     entry.size = len(data)
                     tar.addfile(entry, io.BytesIO(data))

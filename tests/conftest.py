@@ -1,8 +1,11 @@
-"""What many tests share: the commands as a user calls them, tiny runs, and the real data where it is."""
+"""What many tests share: the commands as a user calls them, tiny runs, and the real data where
+it is.
+"""
 
 import os
 
-os.environ["OMP_NUM_THREADS"] = "1"  # before torch wakes: networks this small gain nothing from threads, and two processes would fight
+# before torch wakes: networks this small gain nothing from threads, and two processes would fight
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import subprocess
 import sys
@@ -20,8 +23,21 @@ COMMANDS = {"resnet-train": train.main_checked, "resnet-eval": evaluate.main_che
 COMMANDS |= {"resnet-info": info.main_checked, "resnet-report": report.main_checked}
 
 # Ten layers, a few hundred pictures: a run of seconds that goes through everything.
-TINY = ["model=resnet20", "model.depth=8", "dataset=synthetic", "dataset.train_images=300", "dataset.test_images=150"]
-TINY += ["batch_size=32", "schedule.iterations=24", "log_every=4", "eval_every=12", "checkpoint_every=8", "device=cpu"]
+TINY = [
+    "model=resnet20",
+    "model.depth=8",
+    "dataset=synthetic",
+    "dataset.train_images=300",
+    "dataset.test_images=150",
+]
+TINY += [
+    "batch_size=32",
+    "schedule.iterations=24",
+    "log_every=4",
+    "eval_every=12",
+    "checkpoint_every=8",
+    "device=cpu",
+]
 
 
 @dataclass(frozen=True)
@@ -61,11 +77,15 @@ def command(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
     return run
 
 
-def spawn(*arguments: object, env: dict[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:
+def spawn(
+    *arguments: object, env: dict[str, str] | None = None, **options: Any
+) -> subprocess.Popen[str]:
     """resnet-train in a process of its own, to be killed."""
     words = [sys.executable, "-m", "resnet_cli.train", *map(str, arguments)]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"} | (env or {})
-    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, **options)
+    return subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, **options
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -84,7 +104,9 @@ def cifar10_root() -> Path:
     """The folder with the real CIFAR-10; skips where there is none."""
     root = Path(os.environ.get("RESNET_DATA", "data"))
     if not (root / "cifar-10-batches-py" / "test_batch").is_file():
-        pytest.skip("needs the real CIFAR-10: set RESNET_DATA to the folder that holds cifar-10-batches-py/")
+        pytest.skip(
+            "needs the real CIFAR-10: set RESNET_DATA to the folder that holds cifar-10-batches-py/"
+        )
     return root
 
 

@@ -1,4 +1,6 @@
-"""The benchmark's own arithmetic, and its contestants: every one starts, trains or tests, and tells of itself."""
+"""The benchmark's own arithmetic, and its contestants: every one starts, trains or tests, and
+tells of itself.
+"""
 
 import json
 import subprocess
@@ -19,20 +21,29 @@ from turns import Contestant, summarise  # noqa: E402
 
 
 def test_bytes_by_hand() -> None:
-    """ResNet-8 on 32x32, in bf16: seven convolutions and three blocks, written out. The network's 1 x 1 fc is nothing beside them."""
+    """ResNet-8 on 32x32, in bf16: seven convolutions and three blocks, written out.
+
+    The network's 1 x 1 fc is nothing beside them.
+    """
     sizes = [(3 * 1024, 16 * 1024)] + [(16 * 1024, 16 * 1024)] * 2
     sizes += [(16 * 1024, 32 * 256), (32 * 256, 32 * 256), (32 * 256, 64 * 64), (64 * 64, 64 * 64)]
     blocks = 16 * 1024 + 32 * 256 + 64 * 64
     net = cifar(8, shortcut=Shortcut.A)
     training = sum(11 * e + 3 * i for i, e in sizes) + 2 * blocks
     assert traffic(net, image_size=32, testing=False, bytes_per_value=2) == 2 * training
-    assert traffic(net, image_size=32, testing=True, bytes_per_value=2) == 2 * (sum(i + e for i, e in sizes) + blocks)
+    assert traffic(net, image_size=32, testing=True, bytes_per_value=2) == 2 * (
+        sum(i + e for i, e in sizes) + blocks
+    )
 
 
 def test_operations_are_table_1s_six_times_over() -> None:
     """Forward and two gradients, a multiplication and an addition each."""
-    assert operations(NETWORKS["resnet50"], image_size=224, testing=False) == pytest.approx(6 * 3.8e9, rel=0.02)
-    assert operations(NETWORKS["resnet50"], image_size=224, testing=True) == pytest.approx(2 * 3.8e9, rel=0.02)
+    assert operations(NETWORKS["resnet50"], image_size=224, testing=False) == pytest.approx(
+        6 * 3.8e9, rel=0.02
+    )
+    assert operations(NETWORKS["resnet50"], image_size=224, testing=True) == pytest.approx(
+        2 * 3.8e9, rel=0.02
+    )
 
 
 def test_ratios_are_taken_round_by_round() -> None:
@@ -44,7 +55,13 @@ def test_ratios_are_taken_round_by_round() -> None:
 
 @pytest.mark.parametrize(("script", "testing"), [("usual.py", True), ("ours.py", False)])
 def test_a_contestant_takes_turns_and_tells_of_itself(script: str, testing: bool) -> None:
-    words = [script, "resnet20", "4", *(["fp32"] if script == "ours.py" else []), *(["--testing"] if testing else [])]
+    words = [
+        script,
+        "resnet20",
+        "4",
+        *(["fp32"] if script == "ours.py" else []),
+        *(["--testing"] if testing else []),
+    ]
     one = Contestant("it", words)
     try:
         assert one.rate(2) > 0
@@ -63,9 +80,20 @@ def test_a_contestant_that_ends_is_named() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(missing_for_compiling() is not None, reason="PyTorch's compiler needs g++ or clang++ and Python.h")
+@pytest.mark.skipif(
+    missing_for_compiling() is not None,
+    reason="PyTorch's compiler needs g++ or clang++ and Python.h",
+)
 def test_the_whole_benchmark_of_one_network(tmp_path: Path) -> None:
-    command = [sys.executable, str(SCRIPTS / "benchmark.py"), "resnet20", "--rounds", "1", "--seconds", "0.5"]
+    command = [
+        sys.executable,
+        str(SCRIPTS / "benchmark.py"),
+        "resnet20",
+        "--rounds",
+        "1",
+        "--seconds",
+        "0.5",
+    ]
     files = ["--json", str(tmp_path / "speed.json"), "--markdown", str(tmp_path / "speed.md")]
     done = subprocess.run([*command, *files], capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr
@@ -75,5 +103,7 @@ def test_the_whole_benchmark_of_one_network(tmp_path: Path) -> None:
         assert next(iter(found)) == "usual script, fp32"
         assert all(0 < one["of_copy"] < 1 and 0 < one["of_matmul"] < 1 for one in found.values())
         assert title in (tmp_path / "speed.md").read_text()
-    fast = next(name for name in report["resnet20, training, batch 128, 32x32"] if name.endswith("compiled"))
+    fast = next(
+        name for name in report["resnet20, training, batch 128, 32x32"] if name.endswith("compiled")
+    )
     assert report["resnet20, training, batch 128, 32x32"][fast]["ratio"] > 1.5

@@ -14,10 +14,12 @@ def test_every_network_of_the_paper_is_there(command: Command) -> None:
     rows = {row["name"]: row for row in json.loads(command("resnet-info", "--json").out)}
     assert rows["resnet110"] | {"multiply_adds": 0} == {
         "name": "resnet110", "layers": 110, "shortcut": "A", "dataset": "cifar10", "input": 32,
-        "stride_in": None, "parameters": 1_727_962, "multiply_adds": 0, "paper_top1_error": 6.43, "paper_top5_error": None,
+        "stride_in": None, "parameters": 1_727_962, "multiply_adds": 0,
+        "paper_top1_error": 6.43, "paper_top5_error": None,
     }  # fmt: skip
     for name, published in TABLE_1.items():
-        assert rows[name]["multiply_adds"] / 1e9 == pytest.approx(published, abs=0.07), name  # 3.86 is the 3.8 of ResNet-50
+        # 3.86 is the 3.8 of ResNet-50
+        assert rows[name]["multiply_adds"] / 1e9 == pytest.approx(published, abs=0.07), name
         assert rows[name]["layers"] == int(name.removeprefix("resnet"))
     assert rows["plain34"]["multiply_adds"] == rows["resnet34"]["multiply_adds"]
     assert rows["resnet152"]["paper_top5_error"] == 5.71
@@ -31,8 +33,12 @@ def test_torchvisions_stride_costs_more(command: Command) -> None:
 def test_multiply_adds_of_resnet20_by_hand(command: Command) -> None:
     (row,) = json.loads(command("resnet-info", "--json", "resnet20").out)
     stem = 32 * 32 * 9 * 3 * 16
-    stages = [(32, 16, 16, 16), (16, 16, 32, 32), (8, 32, 64, 64)]  # side, inputs, width, width of the other five
-    convolutions = sum(side * side * 9 * (inputs * width + 5 * width * other) for side, inputs, width, other in stages)
+    # side, inputs, width, width of the other five
+    stages = [(32, 16, 16, 16), (16, 16, 32, 32), (8, 32, 64, 64)]
+    convolutions = sum(
+        side * side * 9 * (inputs * width + 5 * width * other)
+        for side, inputs, width, other in stages
+    )
     assert row["multiply_adds"] == stem + convolutions + 64 * 10
 
 
@@ -46,4 +52,7 @@ def test_the_table_is_for_people(command: Command) -> None:
 def test_an_unknown_network_is_one_line(command: Command) -> None:
     wrong = command("resnet-info", "resnet65")
     assert (wrong.code, wrong.out) == (2, "")
-    assert wrong.err == "resnet-info: unknown network 'resnet65': did you mean 'resnet56' or 'resnet50'?\n"
+    assert (
+        wrong.err
+        == "resnet-info: unknown network 'resnet65': did you mean 'resnet56' or 'resnet50'?\n"
+    )

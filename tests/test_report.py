@@ -22,7 +22,12 @@ def report(command: Command, tmp_path: Path) -> Path:
     """The report of two made-up runs, one of which has responses."""
     for name in ("plain20", "resnet20-A"):
         folder = make_run(tmp_path / "runs", name, errors=(60.0, 9.0), iterations=64_000)
-        responses = {"layers": ["conv1", "layer1.0.conv1"], "std": [1.0, 0.5], "images": 1000, "iteration": 64_000}
+        responses = {
+            "layers": ["conv1", "layer1.0.conv1"],
+            "std": [1.0, 0.5],
+            "images": 1000,
+            "iteration": 64_000,
+        }
         (folder / "responses.json").write_text(json.dumps(responses))
     made = command("resnet-report", tmp_path / "runs", "--out", tmp_path / "out")
     assert made.code == 0, made.err
@@ -31,8 +36,14 @@ def report(command: Command, tmp_path: Path) -> Path:
 
 def test_all_of_it_is_written(report: Path) -> None:
     names = {path.name for path in report.iterdir()}
-    pictures = {f"{name}.{kind}" for name in ("degradation-cifar10", "figure1", "figure6", "figure7") for kind in ("png", "svg")}
-    assert names == {"report.md", "report.html"} | pictures | {f"table{n}.{kind}" for n in range(2, 7) for kind in ("md", "csv")}
+    pictures = {
+        f"{name}.{kind}"
+        for name in ("degradation-cifar10", "figure1", "figure6", "figure7")
+        for kind in ("png", "svg")
+    }
+    assert names == {"report.md", "report.html"} | pictures | {
+        f"table{n}.{kind}" for n in range(2, 7) for kind in ("md", "csv")
+    }
     text = (report / "report.md").read_text()
     assert "`resnet-train model=plain20 seed=0` at abc" in text
     assert "Nothing of ours yet, the published numbers alone: [Table 2](table2.md)" in text
@@ -78,8 +89,16 @@ def test_a_browser_shows_the_page_and_asks_for_nothing_else(report: Path, tmp_pa
     with http.server.ThreadingHTTPServer(("localhost", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         page = f"http://localhost:{server.server_port}/report.html"
-        flags = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=5000"]
-        done = subprocess.run(["chromium", *flags, "--dump-dom", page], capture_output=True, text=True, timeout=120)
+        flags = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--virtual-time-budget=5000",
+        ]
+        done = subprocess.run(
+            ["chromium", *flags, "--dump-dom", page], capture_output=True, text=True, timeout=120
+        )
         server.shutdown()
     assert "Plain and residual networks, from our runs" in done.stdout, done.stderr
     assert asked == ["/report.html"]
@@ -102,7 +121,10 @@ def test_running_broken_and_doubled_runs_are_told(command: Command, tmp_path: Pa
     make_run(root, "plain20")
     half = make_run(root, "plain56", done=False, optimizer={"lr": 0.1})
     with (half / "metrics.jsonl").open("ab") as file:
-        file.write(b'{"iteration": 250, "train/error": "much"}\n[1]\n\xff\xfe\n{"iteration": 300, "train/er')
+        file.write(
+            b'{"iteration": 250, "train/error": "much"}\n[1]\n\xff\xfe\n'
+            b'{"iteration": 300, "train/er'
+        )
     bad = make_run(root, "resnet20-A", done=False)
     (bad / "config.yaml").write_text("nonsense")
     worse = make_run(root, "resnet32-A")
@@ -116,7 +138,10 @@ def test_running_broken_and_doubled_runs_are_told(command: Command, tmp_path: Pa
     assert f"{bad} was passed over" in text
     assert f"{worse} was passed over" in text
     assert f"is the same recipe and seed as {twin}, and does not count again" in text
-    assert "cifar10 and synthetic are different data: no figure and no row of a table mixes them" in text
+    assert (
+        "cifar10 and synthetic are different data: no figure and no row of a table mixes them"
+        in text
+    )
     assert "plain56 at 200" in text
 
 
@@ -132,13 +157,18 @@ def test_a_persons_note_is_repeated(command: Command, tmp_path: Path) -> None:
     folder = make_run(tmp_path / "runs", "plain20")
     (folder / "note.md").write_text("0.9 above the paper: the seed, as two others show.\n")
     command("resnet-report", tmp_path / "runs", "--out", tmp_path / "out")
-    assert "- plain20, seed 0: 0.9 above the paper: the seed, as two others show." in (tmp_path / "out/report.md").read_text()
+    assert (
+        "- plain20, seed 0: 0.9 above the paper: the seed, as two others show."
+        in (tmp_path / "out/report.md").read_text()
+    )
 
 
 def test_an_empty_folder_among_others_is_told(command: Command, tmp_path: Path) -> None:
     make_run(tmp_path / "runs", "plain20")
     (tmp_path / "empty").mkdir()
-    made = command("resnet-report", tmp_path / "runs", tmp_path / "empty", "--out", tmp_path / "out")
+    made = command(
+        "resnet-report", tmp_path / "runs", tmp_path / "empty", "--out", tmp_path / "out"
+    )
     assert made.code == 0
     assert f"{tmp_path / 'empty'}: no run is below it" in made.out
 
@@ -156,7 +186,9 @@ def test_fifty_whole_runs_take_seconds(command: Command, tmp_path: Path) -> None
     for depth in (20, 32, 44, 56, 110):
         for network in (f"plain{depth}", f"resnet{depth}-A"):
             for seed in range(5):
-                make_run(tmp_path / "runs", network, seed=seed, errors=[80 * 0.99**n for n in range(640)])
+                make_run(
+                    tmp_path / "runs", network, seed=seed, errors=[80 * 0.99**n for n in range(640)]
+                )
     began = time.monotonic()
     assert command("resnet-report", tmp_path / "runs", "--out", tmp_path / "out").code == 0
     assert time.monotonic() - began < 20
@@ -164,9 +196,19 @@ def test_fifty_whole_runs_take_seconds(command: Command, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("done", [True, False])
 def test_a_folder_of_ones_own_is_not_imagenet(command: Command, tmp_path: Path, done: bool) -> None:
-    """Twenty classes at the paper's length and size stay out of its figures and tables, running or finished."""
+    """Twenty classes at the paper's length and size stay out of its figures and tables, running
+    or finished.
+    """
     for name in ("plain18", "resnet18-A"):
-        folder = make_run(tmp_path / "runs", name, dataset="imagenet", errors=(50.0, 40.0), done=done, iterations=600_000, batch_size=256)
+        folder = make_run(
+            tmp_path / "runs",
+            name,
+            dataset="imagenet",
+            errors=(50.0, 40.0),
+            done=done,
+            iterations=600_000,
+            batch_size=256,
+        )
         (folder / "data.json").write_text(json.dumps({"classes": [str(n) for n in range(20)]}))
         if done:
             result = json.loads((folder / "result.json").read_text())

@@ -30,9 +30,17 @@ def test_a_run_leaves_what_it_says(command: Command, runs: Path) -> None:
     assert folder.name == "seed0"
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [line["iteration"] for line in lines] == [4, 8, 12, 16, 20, 24]
-    assert lines[0].keys() == {"iteration", "epoch", "train/loss", "train/error", "lr", "images_per_second"}
+    assert lines[0].keys() == {
+        "iteration",
+        "epoch",
+        "train/loss",
+        "train/error",
+        "lr",
+        "images_per_second",
+    }
     assert lines[2].keys() == lines[0].keys() | {"val/error", "test/error"}
-    assert [line["lr"] for line in lines] == pytest.approx([0.1, 0.1, 0.1, 0.01, 0.001, 0.001])  # milestones at 12 and 18
+    # milestones at 12 and 18
+    assert [line["lr"] for line in lines] == pytest.approx([0.1, 0.1, 0.1, 0.01, 0.001, 0.001])
     assert lines[-1]["epoch"] == pytest.approx(24 * 32 / 300)
 
     result = json.loads((folder / "result.json").read_text())
@@ -62,10 +70,20 @@ def test_a_run_leaves_what_it_says(command: Command, runs: Path) -> None:
 
 def test_a_small_problem_is_learned(command: Command, runs: Path) -> None:
     """64 pictures by heart: the training error ends near nothing; an unlearned net errs on 90 %."""
-    small = [*TINY, "dataset.train_images=64", "schedule.iterations=150", "optimizer.lr=0.05", "log_every=10"]
+    small = [
+        *TINY,
+        "dataset.train_images=64",
+        "schedule.iterations=150",
+        "optimizer.lr=0.05",
+        "log_every=10",
+    ]
     assert command("resnet-train", *small, f"runs={runs}").code == 0
     (metrics,) = runs.rglob("metrics.jsonl")
-    errors = [line["train/error"] for line in map(json.loads, metrics.read_text().splitlines()) if "train/error" in line]
+    errors = [
+        line["train/error"]
+        for line in map(json.loads, metrics.read_text().splitlines())
+        if "train/error" in line
+    ]
     assert errors[0] > 70
     assert errors[-1] < 15
 
@@ -83,15 +101,30 @@ def test_runs_repeat_bit_for_bit_and_seeds_differ(command: Command, tmp_path: Pa
 def test_a_dry_run_tells_the_plan_and_writes_nothing(command: Command, runs: Path) -> None:
     plan = command("resnet-train", *TINY, f"runs={runs}", "dry_run=true")
     assert plan.code == 0, plan.err
-    for part in ("resnet8-A", "8 layers", "multiply-adds", "0.1 x 0.1 at 12, 18", "300 training", "24 iterations", str(runs), "expect"):
+    for part in (
+        "resnet8-A",
+        "8 layers",
+        "multiply-adds",
+        "0.1 x 0.1 at 12, 18",
+        "300 training",
+        "24 iterations",
+        str(runs),
+        "expect",
+    ):
         assert part in plan.out
     assert re.search(r"about \d+ (s|min)", plan.out)
-    assert command("resnet-train", "-m", *TINY, "seed=0,1", f"runs={runs}", "dry_run=true").code == 0
+    assert (
+        command("resnet-train", "-m", *TINY, "seed=0,1", f"runs={runs}", "dry_run=true").code == 0
+    )
     assert not runs.exists()
 
 
-def test_a_loss_that_is_no_number_stops_before_the_weights(command: Command, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The 11th batch has a bad loss: exit 4, the checkpoint of iteration 8 stays, and nothing after is logged."""
+def test_a_loss_that_is_no_number_stops_before_the_weights(
+    command: Command, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The 11th batch has a bad loss: exit 4, the checkpoint of iteration 8 stays, and nothing
+    after is logged.
+    """
     calls = 0
 
     def poisoned(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -102,7 +135,9 @@ def test_a_loss_that_is_no_number_stops_before_the_weights(command: Command, run
 
     monkeypatch.setattr(step_module, "cross_entropy", poisoned)
     diverged = command("resnet-train", *TINY, f"runs={runs}")
-    check_refused(diverged, 4, "not finite at iteration 11", "lr 0.1", "last.pt", "smaller optimizer.lr")
+    check_refused(
+        diverged, 4, "not finite at iteration 11", "lr 0.1", "last.pt", "smaller optimizer.lr"
+    )
     (last,) = runs.rglob("last.pt")
     saved = load(last)
     assert saved["progress"]["iteration"] == 8
@@ -132,7 +167,9 @@ BAD = {
 
 
 @pytest.mark.parametrize("override", BAD)
-def test_bad_input_is_one_line_and_leaves_nothing(command: Command, runs: Path, override: str) -> None:
+def test_bad_input_is_one_line_and_leaves_nothing(
+    command: Command, runs: Path, override: str
+) -> None:
     if override == "device=cuda" and torch.cuda.is_available():
         pytest.skip("there is a CUDA device here")
     code, told = BAD[override]
@@ -141,10 +178,17 @@ def test_bad_input_is_one_line_and_leaves_nothing(command: Command, runs: Path, 
     assert not runs.exists()
 
 
-def test_a_sweep_trains_all_skips_the_finished_and_goes_on_past_a_broken_one(command: Command, runs: Path) -> None:
+def test_a_sweep_trains_all_skips_the_finished_and_goes_on_past_a_broken_one(
+    command: Command, runs: Path
+) -> None:
     words = [word for word in TINY if not word.startswith(("model=", "model.depth"))]
     sweep = ["-m", *words, "model=plain20,resnet20", "model.depth=8", "seed=0,1", f"runs={runs}"]
-    broken = runs / "synthetic/plain8/batch_size=32,dataset.test_images=150,dataset.train_images=300,schedule.iterations=24/seed1"
+    broken = (
+        runs
+        / "synthetic/plain8"
+        / "batch_size=32,dataset.test_images=150,dataset.train_images=300,schedule.iterations=24"
+        / "seed1"
+    )
     broken.mkdir(parents=True)
     (broken / "config.yaml").write_text("{model: {depth: 14}}\n")
     first = command("resnet-train", *sweep)
@@ -159,17 +203,27 @@ def test_a_sweep_trains_all_skips_the_finished_and_goes_on_past_a_broken_one(com
     assert second.code == 0
     assert second.out.count("is finished") == 3
     assert len(list(runs.rglob("result.json"))) == 4
-    assert sorted(path.name for path in runs.iterdir()) == ["synthetic"]  # Hydra leaves nothing of its own
+    # Hydra leaves nothing of its own
+    assert sorted(path.name for path in runs.iterdir()) == ["synthetic"]
 
 
 def test_flags_that_are_none_say_how_settings_are_written(command: Command) -> None:
-    check_refused(command("resnet-train", "--model", "resnet56"), 2, "unknown flag '--model'", "key=value")
+    check_refused(
+        command("resnet-train", "--model", "resnet56"), 2, "unknown flag '--model'", "key=value"
+    )
 
 
 def test_help_has_examples_first_and_lists_the_choices(command: Command) -> None:
     shown = command("resnet-train", "--help").out
     assert shown.index("examples:") < shown.index("choices") < shown.index("keys")
-    for word in ("plain56", "resnet1202", "synthetic", "quickstart", "schedule.iterations", "exit codes"):
+    for word in (
+        "plain56",
+        "resnet1202",
+        "synthetic",
+        "quickstart",
+        "schedule.iterations",
+        "exit codes",
+    ):
         assert word in shown
 
 
@@ -181,7 +235,9 @@ def test_hydras_own_flags_work(command: Command) -> None:
 
 @pytest.mark.parametrize("no_color", [False, True])
 def test_a_terminal_gets_a_bar(runs: Path, no_color: bool) -> None:
-    """In a pseudo-terminal: iteration, loss, errors, rate, speed and time left; colours unless NO_COLOR."""
+    """In a pseudo-terminal: iteration, loss, errors, rate, speed and time left; colours unless
+    NO_COLOR.
+    """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 200, 0, 0))  # 200 columns
     environment = os.environ | {"TERM": "xterm"}
@@ -208,9 +264,15 @@ def test_a_terminal_gets_a_bar(runs: Path, no_color: bool) -> None:
     assert ("\033[1m" in text or "\033[32m" in text) is not no_color
 
 
-def test_elsewhere_lines_say_how_long_it_takes(command: Command, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_elsewhere_lines_say_how_long_it_takes(
+    command: Command, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("resnet_cli.runtime.console.LINE_EVERY", 0.0)
     out = command("resnet-train", *TINY, f"runs={runs}").out
-    assert re.search(r"resnet8-A 12/24  loss [\d.]+  train error [\d.]+ %  test error [\d.]+ %  lr 0.1  [\d,]+ images/s  ETA \d+ s", out)
+    assert re.search(
+        r"resnet8-A 12/24  loss [\d.]+  train error [\d.]+ %  test error [\d.]+ %  lr 0.1  "
+        r"[\d,]+ images/s  ETA \d+ s",
+        out,
+    )
     assert "\033" not in out
     assert "\r" not in out

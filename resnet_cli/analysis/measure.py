@@ -1,4 +1,6 @@
-"""Checkpoints and data together: how resnet-eval measures, and how it recognises a person's own pictures."""
+"""Checkpoints and data together: how resnet-eval measures, and how it recognises a person's own
+pictures.
+"""
 
 import os
 import sys
@@ -43,7 +45,10 @@ class Bench:
     @property
     def subjects_here(self) -> list[Tested]:
         """On the device."""
-        return [(one.network.to(self.device), one.pixels(self.dataset).to(self.device)) for one in self.subjects]
+        return [
+            (one.network.to(self.device), one.pixels(self.dataset).to(self.device))
+            for one in self.subjects
+        ]
 
     def tested(self, test: Test) -> list[Tested]:
         """As they are tested, with BN folded; compiled where `test` is long enough."""
@@ -56,9 +61,17 @@ class Bench:
 
     def test(self, split: str, protocol: Protocol | None) -> Test:
         """A split and how it is shown. Raises UserError where the run has no such split."""
-        part = {"train": self.dataset.train, "val": self.dataset.validation, "test": self.dataset.test}[split]
+        part = {
+            "train": self.dataset.train,
+            "val": self.dataset.validation,
+            "test": self.dataset.test,
+        }[split]
         if part is None:
-            why = "ImageNet's test images have no public labels" if split == "test" else "this run held out no validation images"
+            why = (
+                "ImageNet's test images have no public labels"
+                if split == "test"
+                else "this run held out no validation images"
+            )
             raise UserError(f"--split {split}: {why}")
         if isinstance(part, Split):
             return make_image_test(part, self.device)
@@ -70,24 +83,40 @@ class Bench:
         return PhotographTest(samples, protocol, workers, self.device, self.bad)
 
     def name(self, test: Test, index: int) -> str:
-        """What an image is called wherever the data lies: its path below the root, or its number."""
+        """What an image is called wherever the data lies: its path below the root, or its
+        number.
+        """
         if not isinstance(test, PhotographTest):
             return str(index)
-        return os.path.relpath(test.samples.path(index), Path(self.subjects[0].config.dataset.root).expanduser())
+        return os.path.relpath(
+            test.samples.path(index), Path(self.subjects[0].config.dataset.root).expanduser()
+        )
 
     def measure_statistics(self, images: int | None) -> int:
-        """Replaces the BN statistics of every subject by those over `images` training images, or all, in whole batches of training.
+        """Replaces the BN statistics of every subject by those over `images` training images, or
+        all, in whole batches of training.
 
         Returns how many there were. Raises DataError where there are none.
         """
         if not len(self.dataset.train):
-            raise DataError("--bn population: there are no training images to measure the statistics on")
+            raise DataError(
+                "--bn population: there are no training images to measure the statistics on"
+            )
         for one, (network, pixels) in zip(self.subjects, self.subjects_here, strict=True):
             workers = choose_workers(one.config.dataset.workers, self.device)
-            loader = make_loader(one.config, self.dataset.train, pixels, device=self.device, bad=self.bad, workers=workers)
+            loader = make_loader(
+                one.config,
+                self.dataset.train,
+                pixels,
+                device=self.device,
+                bad=self.bad,
+                workers=workers,
+            )
             batches = max(1, min(images or loader.count, loader.count) // loader.batch_size)
             bar = progress(range(batches), total=batches, unit="batch")
-            population_statistics(network, (loader.batch(number)[0] for number in bar), dtype=self.dtype)
+            population_statistics(
+                network, (loader.batch(number)[0] for number in bar), dtype=self.dtype
+            )
         return batches * loader.batch_size
 
 
@@ -112,7 +141,9 @@ def set_up(subjects: list[Subject]) -> Bench:
     return Bench(subjects, dataset, device, choose_dtype(first.precision, device), bad)
 
 
-def choose_protocol(views: str | None, scales: list[int] | None, subject: Subject) -> Protocol | None:
+def choose_protocol(
+    views: str | None, scales: list[int] | None, subject: Subject
+) -> Protocol | None:
     """How photographs are shown; None for images that are shown as they are. Raises UserError."""
     if scales and views != Views.dense:
         raise UserError("--scales belongs to --views dense")
@@ -120,7 +151,10 @@ def choose_protocol(views: str | None, scales: list[int] | None, subject: Subjec
         raise UserError(f"--scales {min(scales)}: must be at least 32 pixels")
     if subject.config.dataset.image_size is None:
         if views not in (None, Views.single):
-            raise UserError(f"--views {views}: section 4.2 tests {subject.config.dataset.name}'s 32x32 images by their single view")
+            raise UserError(
+                f"--views {views}: section 4.2 tests {subject.config.dataset.name}'s 32x32 "
+                "images by their single view"
+            )
         return None
     return Protocol(Views(views or Views.single), subject.image_size, tuple(scales or ()))
 
@@ -149,11 +183,18 @@ def evaluate(bench: Bench, test: Test, *, keep: bool) -> tuple[Errors, Predictio
     if not keep:
         return count.errors(), None
     scores, labels, indices = (torch.cat(parts) for parts in zip(*kept, strict=True))
-    return count.errors(), Predictions(scores, labels, tuple(bench.name(test, index) for index in indices.tolist()))
+    return count.errors(), Predictions(
+        scores, labels, tuple(bench.name(test, index) for index in indices.tolist())
+    )
 
 
-def recognise(paths: list[Path], overrides: list[str], folder: Path) -> dict[str, list[tuple[str, float]]]:
-    """What --images asks for: the five likeliest classes of each picture, with their probabilities. Raises UserError and DataError."""
+def recognise(
+    paths: list[Path], overrides: list[str], folder: Path
+) -> dict[str, list[tuple[str, float]]]:
+    """What --images asks for: the five likeliest classes of each picture, with their probabilities.
+
+    Raises UserError and DataError.
+    """
     subjects = open_all(paths, overrides)
     first = subjects[0]
     for one in subjects:
@@ -166,7 +207,10 @@ def recognise(paths: list[Path], overrides: list[str], folder: Path) -> dict[str
     test = bench.photographs(samples, Protocol(Views.single, first.image_size))
     found: dict[str, list[tuple[str, float]]] = {}
     for scores, _, indices in score(bench, test):
-        found |= {test.samples.path(index): top(one, names) for one, index in zip(scores, indices.tolist(), strict=True)}
+        found |= {
+            test.samples.path(index): top(one, names)
+            for one, index in zip(scores, indices.tolist(), strict=True)
+        }
     if not found:
         raise DataError(f"--images {folder}: no picture in it could be decoded")
     return found

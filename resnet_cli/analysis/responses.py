@@ -1,4 +1,6 @@
-"""Fig. 7: how strongly each 3x3 layer responds, as the standard deviation of its output after BN, before ReLU and addition."""
+"""Fig. 7: how strongly each 3x3 layer responds, as the standard deviation of its output after
+BN, before ReLU and addition.
+"""
 
 import json
 from dataclasses import asdict, dataclass
@@ -37,9 +39,11 @@ def can_measure(folder: Path) -> bool:
 
 
 def of_run(folder: Path, *, root: str | None = None) -> Responses:
-    """The responses of a finished run's last checkpoint: kept beside it as responses.json, and measured where that is missing.
+    """The responses of a finished run's last checkpoint: kept beside it as responses.json, and
+    measured where that is missing.
 
-    `root`: where the data lies, if not where the run found it. Raises UserError or DataError where there is no checkpoint or no data.
+    `root`: where the data lies, if not where the run found it. Raises UserError or DataError where
+    there is no checkpoint or no data.
     """
     kept = folder / FILE
     if kept.is_file():
@@ -51,18 +55,25 @@ def of_run(folder: Path, *, root: str | None = None) -> Responses:
         config.dataset.root = root
     data = load_dataset(config.dataset, Console())
     if not isinstance(data.test, Split):
-        raise UserError(f"{folder}: Fig. 7 is of CIFAR-10's networks, this run is on {config.dataset.name}")
+        raise UserError(
+            f"{folder}: Fig. 7 is of CIFAR-10's networks, this run is on {config.dataset.name}"
+        )
     network = ResNet(architecture(config, num_classes=len(saved["network"]["fc.bias"])))
     load_weights(network, saved["network"], path=path, name=network.architecture.name)
     std = measure(network, Normalizer(**saved["normalizer"]), data.test[:IMAGES])
-    found = Responses(list(std), list(std.values()), min(IMAGES, len(data.test)), saved["progress"]["iteration"])
+    found = Responses(
+        list(std), list(std.values()), min(IMAGES, len(data.test)), saved["progress"]["iteration"]
+    )
     write_whole(kept, json.dumps(asdict(found)) + "\n")
     return found
 
 
 @torch.inference_mode()
-def measure(network: nn.Module, normalizer: Normalizer, split: Split, *, batch_size: int = 250) -> dict[str, float]:
-    """3x3 layer -> std of its response over all images, channels and positions, in fp32, in the order of the forward pass.
+def measure(
+    network: nn.Module, normalizer: Normalizer, split: Split, *, batch_size: int = 250
+) -> dict[str, float]:
+    """3x3 layer -> std of its response over all images, channels and positions, in fp32, in the
+    order of the forward pass.
 
     BN normalises with its running averages, as when testing.
     """
@@ -70,11 +81,15 @@ def measure(network: nn.Module, normalizer: Normalizer, split: Split, *, batch_s
 
     def count(name: str, response: Tensor) -> None:
         values = response.double()
-        sums = torch.stack([torch.tensor(values.numel(), dtype=torch.float64), values.sum(), values.square().sum()])
+        sums = torch.stack(
+            [torch.tensor(values.numel(), dtype=torch.float64), values.sum(), values.square().sum()]
+        )
         totals[name] = totals.get(name, 0) + sums
 
     hooks = [
-        norm.register_forward_hook(lambda _module, _inputs, response, name=name: count(name, response))
+        norm.register_forward_hook(
+            lambda _module, _inputs, response, name=name: count(name, response)
+        )
         for name, norm in after_3x3(network).items()
     ]
     try:
@@ -84,12 +99,21 @@ def measure(network: nn.Module, normalizer: Normalizer, split: Split, *, batch_s
     finally:
         for hook in hooks:
             hook.remove()
-    return {name: float((squares / n - (total / n) ** 2).clamp_min(0).sqrt()) for name, (n, total, squares) in totals.items()}
+    return {
+        name: float((squares / n - (total / n) ** 2).clamp_min(0).sqrt())
+        for name, (n, total, squares) in totals.items()
+    }
 
 
 def after_3x3(network: nn.Module) -> dict[str, nn.BatchNorm2d]:
-    """Each 3x3 convolution's name and the BN that follows it: `layer1.0.conv1` and `layer1.0.bn1`."""
+    """Each 3x3 convolution's name and the BN that follows it: `layer1.0.conv1` and
+    `layer1.0.bn1`.
+    """
     modules = dict(network.named_modules())
-    convolutions = [name for name, module in modules.items() if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3)]
+    convolutions = [
+        name
+        for name, module in modules.items()
+        if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3)
+    ]
     norms = {name: modules["bn".join(name.rsplit("conv", 1))] for name in convolutions}
     return {name: norm for name, norm in norms.items() if isinstance(norm, nn.BatchNorm2d)}

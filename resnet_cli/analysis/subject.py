@@ -1,4 +1,6 @@
-"""What resnet-eval measures: a checkpoint of ours, which knows its run, or another project's weights with what must be said of them."""
+"""What resnet-eval measures: a checkpoint of ours, which knows its run, or another project's
+weights with what must be said of them.
+"""
 
 import os
 from dataclasses import dataclass
@@ -19,14 +21,26 @@ from resnet_cli.runtime.device import Precision
 from resnet_cli.runtime.errors import UserError
 from resnet_cli.training.checkpoint import is_ours, resolve
 
-# What may be said anew of one of our checkpoints: where the data lies and what computes, not what was trained.
-FREE_DATA = ("root", "download", "mirror", "test_images", "workers", "reindex", "on_error", "max_skipped")
+# What may be said anew of one of our checkpoints: where the data lies and what computes, not what
+# was trained.
+FREE_DATA = (
+    "root",
+    "download",
+    "mirror",
+    "test_images",
+    "workers",
+    "reindex",
+    "on_error",
+    "max_skipped",
+)
 FREE = ("device", "precision", "compile", *(f"dataset.{key}" for key in FREE_DATA))
 
 
 @dataclass(frozen=True)
 class Subject:
-    """One checkpoint to measure; `normalizer` and `classes` are None where only the data can tell."""
+    """One checkpoint to measure; `normalizer` and `classes` are None where only the data can
+    tell.
+    """
 
     path: Path
     config: Config
@@ -53,8 +67,15 @@ class Subject:
     def refuse_mean_image(self) -> None:
         """Raises UserError where the pixels' mean is one of a training set that is not at hand."""
         data = self.config.dataset
-        if self.normalizer is None and data.normalization is Normalization.paper and data.name is not DatasetName.imagenet:
-            raise UserError(f"{self.path} does not hold the mean image of its training set; say dataset.normalization=cifar or imagenet")
+        if (
+            self.normalizer is None
+            and data.normalization is Normalization.paper
+            and data.name is not DatasetName.imagenet
+        ):
+            raise UserError(
+                f"{self.path} does not hold the mean image of its training set; say "
+                "dataset.normalization=cifar or imagenet"
+            )
 
     def pixels(self, dataset: Dataset) -> Normalizer:
         """How its pixels are normalised: as it says itself, else as its overrides do."""
@@ -68,17 +89,28 @@ def open_subject(path: Path, overrides: list[str]) -> Subject:
     if is_ours(content):
         try:
             trained = from_plain(content["config"])
-            trained.compile = Compile.auto  # that it was worth it for training says nothing of a test
+            # that it was worth it for training says nothing of a test
+            trained.compile = Compile.auto
         except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"checkpoint {path} was written by another version of resnet-train ({error})") from error
+            raise UserError(
+                f"checkpoint {path} was written by another version of resnet-train ({error})"
+            ) from error
         config = with_overrides(trained, overrides)
-        classes = tuple(content["classes"]) if "classes" in content else None  # older checkpoints do not name them
-        return Subject(path, config, build(path, config, content["network"]), Normalizer(**content["normalizer"]), classes)
+        # older checkpoints do not name them
+        classes = tuple(content["classes"]) if "classes" in content else None
+        return Subject(
+            path,
+            config,
+            build(path, config, content["network"]),
+            Normalizer(**content["normalizer"]),
+            classes,
+        )
     state = state_dict_of(content, path)
     given = {override.split("=")[0] for override in overrides}
     if not {"model", "dataset.normalization"} <= given:
         raise UserError(
-            f"checkpoint {path} holds weights alone: say which network and how its pixels were normalised,"
+            f"checkpoint {path} holds weights alone: say which network and how its pixels "
+            "were normalised,"
             " as in model=resnet20 shortcut=A dataset.normalization=imagenet"
         )
     if "precision" not in given:
@@ -86,18 +118,29 @@ def open_subject(path: Path, overrides: list[str]) -> Subject:
     config = compose(overrides)
     network = build(path, config, state)
     net = network.architecture
-    if net.block is Block.bottleneck and net.groups == 1 and net.width_per_group == 64 and "model.stride_in" not in given:
+    if (
+        net.block is Block.bottleneck
+        and net.groups == 1
+        and net.width_per_group == 64
+        and "model.stride_in" not in given
+    ):
         raise UserError(
             f"checkpoint {path} does not tell where its bottlenecks have their stride:"
-            " say model.stride_in=3x3 (torchvision and most others) or model.stride_in=1x1 (the paper's own models)"
+            " say model.stride_in=3x3 (torchvision and most others) or model.stride_in=1x1 "
+            "(the paper's own models)"
         )
     return Subject(path, config, network, None, None)
 
 
 def build(path: Path, config: Config, state: dict[str, torch.Tensor]) -> ResNet:
-    """The network of a checkpoint, which itself tells how many classes it knows. Raises UserError where the weights are not its."""
+    """The network of a checkpoint, which itself tells how many classes it knows.
+
+    Raises UserError where the weights are not its.
+    """
     fc = state.get("fc.weight")
-    network = ResNet(architecture(config, num_classes=len(fc) if fc is not None and fc.dim() else 10))
+    network = ResNet(
+        architecture(config, num_classes=len(fc) if fc is not None and fc.dim() else 10)
+    )
     load_weights(network, state, path=path, name=network.architecture.name)
     return network.eval().to(memory_format=torch.channels_last)
 
@@ -117,12 +160,16 @@ def with_overrides(trained: Config, overrides: list[str]) -> Config:
     tree = to_plain(trained)
     keys = [override.split("=")[0].lstrip("+") for override in overrides]
     if "RESNET_DATA" in os.environ and (
-        trained.dataset.name is DatasetName.cifar10 or not Path(trained.dataset.root).expanduser().is_dir()
+        trained.dataset.name is DatasetName.cifar10
+        or not Path(trained.dataset.root).expanduser().is_dir()
     ):
         keys.append("dataset.root")
     for key in keys:
         if key not in FREE:
-            raise UserError(f"{key} cannot be changed here: the checkpoint knows what was trained; {', '.join(FREE)} can")
+            raise UserError(
+                f"{key} cannot be changed here: the checkpoint knows what was trained; "
+                f"{', '.join(FREE)} can"
+            )
         *groups, name = key.split(".")
         branch = tree
         for group in groups:
@@ -136,10 +183,16 @@ def refuse_mixture(subjects: list[Subject]) -> None:
     first = subjects[0]
     for other in subjects[1:]:
         if images_of(other) != images_of(first):
-            raise UserError(f"{other.path} has other images than {first.path} ({first.config.dataset.name}): they make no ensemble")
+            raise UserError(
+                f"{other.path} has other images than {first.path} "
+                f"({first.config.dataset.name}): they make no ensemble"
+            )
         mine, theirs = (one.network.architecture.num_classes for one in (first, other))
         if mine != theirs or (first.classes and other.classes and first.classes != other.classes):
-            raise UserError(f"{other.path} tells other classes apart ({theirs}) than {first.path} ({mine}): they make no ensemble")
+            raise UserError(
+                f"{other.path} tells other classes apart ({theirs}) than {first.path} "
+                f"({mine}): they make no ensemble"
+            )
 
 
 def images_of(one: Subject) -> tuple[object, ...]:
@@ -154,5 +207,7 @@ def refuse_other_classes(one: Subject, dataset: Dataset) -> None:
     if knows < there or (one.classes is None and knows != there):
         raise UserError(f"{one.path} tells {knows:,} classes apart, the data has {there:,}")
     if one.classes and one.classes != dataset.classes:
-        odd = next((name for name in dataset.classes if name not in one.classes), "in another order")
+        odd = next(
+            (name for name in dataset.classes if name not in one.classes), "in another order"
+        )
         raise UserError(f"{one.path} was trained on other classes than the data has ({odd})")

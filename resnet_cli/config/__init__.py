@@ -1,1 +1,3 @@
-"""What can be set: typed values (schema), composed from conf/ and the command line (compose), validated."""
+"""What can be set: typed values (schema), composed from conf/ and the command line (compose),
+validated.
+"""

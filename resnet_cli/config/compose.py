@@ -1,4 +1,6 @@
-"""Hydra's side of the house: find conf/, compose a command line into a `schema.Config`, say clearly what does not fit."""
+"""Hydra's side of the house: find conf/, compose a command line into a `schema.Config`, say
+clearly what does not fit.
+"""
 
 import hashlib
 import re
@@ -26,8 +28,12 @@ from resnet_cli.config.validate import check, scaled, shared_out
 from resnet_cli.runtime.errors import UserError, did_you_mean
 
 PACKAGE = Path(__file__).resolve().parent.parent
-CONF_DIR = next((path for path in (PACKAGE / "conf", PACKAGE.parent / "conf") if path.is_dir()), PACKAGE / "conf")
-CHOICES = ("model", "dataset", "schedule", "experiment")  # what a run's folder is named for; the rest shows where it differs
+CONF_DIR = next(
+    (path for path in (PACKAGE / "conf", PACKAGE.parent / "conf") if path.is_dir()),
+    PACKAGE / "conf",
+)
+# what a run's folder is named for; the rest shows where it differs
+CHOICES = ("model", "dataset", "schedule", "experiment")
 LONGEST = 200  # characters of a folder's name
 GROUPS = ("model", "dataset", "optimizer", "schedule", "experiment", "tweak")
 
@@ -36,7 +42,9 @@ ConfigStore.instance().store(name="schema", node=Config)
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a command line: its config, its folder under `runs`, and the overrides that make it."""
+    """One run of a command line: its config, its folder under `runs`, and the overrides that
+    make it.
+    """
 
     config: Config
     folder: Path
@@ -46,11 +54,19 @@ class Job:
 def options(group: str) -> list[str]:
     """The files of a config group, in the order people count: resnet20 before resnet110."""
     names = [path.stem for path in (CONF_DIR / group).glob("*.yaml")]
-    return sorted(names, key=lambda name: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)])
+    return sorted(
+        names,
+        key=lambda name: [
+            int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)
+        ],
+    )
 
 
 def jobs(overrides: list[str], *, multirun: bool) -> tuple[list[Job], Launcher | None]:
-    """Every run a command line asks for, and for a sweep, what launches it. Raises UserError before anything has started."""
+    """Every run a command line asks for, and for a sweep, what launches it.
+
+    Raises UserError before anything has started.
+    """
     with hydra_ready():
         parsed = parse(overrides)
         for override in parsed:
@@ -58,20 +74,28 @@ def jobs(overrides: list[str], *, multirun: bool) -> tuple[list[Job], Launcher |
             if not override.is_sweep_override():
                 check_choice(override)
         check_launching(parsed)
-        root = compose([o for o, p in zip(overrides, parsed, strict=True) if not p.is_sweep_override()], with_hydra=True)
+        root = compose(
+            [o for o, p in zip(overrides, parsed, strict=True) if not p.is_sweep_override()],
+            with_hydra=True,
+        )
         sweep = multirun or str(root.hydra.mode) == "RunMode.MULTIRUN"
         launched = launcher(root, is_sweep=sweep)
         if not sweep:
             for override in parsed:
                 if override.is_sweep_override():
-                    raise UserError(f"{override.input_line}: several values make a sweep; add -m to run them all")
+                    raise UserError(
+                        f"{override.input_line}: several values make a sweep; add -m to run "
+                        "them all"
+                    )
             return [job(overrides)], None
         params = [f"{key}={value}" for key, value in (root.hydra.sweeper.params or {}).items()]
         of_runs = [o for o, p in zip(overrides, parsed, strict=True) if not is_launchers(p)]
         try:
             (batch,) = BasicSweeper.split_arguments(parse(params + of_runs), max_batch_size=None)
         except HydraException as error:
-            raise UserError(f"cannot sweep this: {error}; list the values, as in seed=0,1,2") from error
+            raise UserError(
+                f"cannot sweep this: {error}; list the values, as in seed=0,1,2"
+            ) from error
         found: dict[Path, Job] = {}
         for one in map(job, batch):
             found.setdefault(one.folder, one)  # seed=0,0 is one run
@@ -87,15 +111,32 @@ def job(overrides: list[str]) -> Job:
     config = to_config(compose(overrides))
     check(config)
     config = shared_out(scaled(config))
-    words = {word: override for word, override in zip(overrides, parsed, strict=True) if override.key_or_group in CHOICES}
+    words = {
+        word: override
+        for word, override in zip(overrides, parsed, strict=True)
+        if override.key_or_group in CHOICES
+    }
     unchanged = to_config(compose(list(words)))
     chosen = {override.key_or_group: str(override.value()) for override in words.values()}
-    recipe = [chosen[group] for group in ("experiment", "schedule") if chosen.get(group, config.dataset.name) != config.dataset.name]
+    recipe = [
+        chosen[group]
+        for group in ("experiment", "schedule")
+        if chosen.get(group, config.dataset.name) != config.dataset.name
+    ]
     if "experiment" in chosen:
-        without = to_config(compose([word for word, override in words.items() if override.key_or_group != "experiment"]))
+        without = to_config(
+            compose(
+                [word for word, override in words.items() if override.key_or_group != "experiment"]
+            )
+        )
         if not differences(to_plain(without), to_plain(unchanged)):
-            recipe.remove(chosen["experiment"])  # it only says which networks to train, and shares their runs with other experiments
-    return Job(config, Path(config.runs).expanduser() / run_name(config, unchanged, recipe=recipe), overrides)
+            # it only says which networks to train, and shares their runs with other experiments
+            recipe.remove(chosen["experiment"])
+    return Job(
+        config,
+        Path(config.runs).expanduser() / run_name(config, unchanged, recipe=recipe),
+        overrides,
+    )
 
 
 @contextmanager
@@ -106,13 +147,19 @@ def hydra_ready() -> Iterator[None]:
 
 def parse(overrides: list[str]) -> list[Override]:
     try:
-        return OverridesParser.create(config_loader=GlobalHydra.instance().config_loader()).parse_overrides(overrides)
+        return OverridesParser.create(
+            config_loader=GlobalHydra.instance().config_loader()
+        ).parse_overrides(overrides)
     except OverrideParseException as error:
-        raise UserError(f"cannot read '{error.override}': expected key=value, as in model=resnet56 seed=1") from error
+        raise UserError(
+            f"cannot read '{error.override}': expected key=value, as in model=resnet56 seed=1"
+        ) from error
 
 
 def quote_paths(overrides: list[str]) -> list[str]:
-    """Quotes the values that are paths, so that a run folder (`lr=0.05,batch_size=64`) or `My Drive` can be typed as it is."""
+    """Quotes the values that are paths, so that a run folder (`lr=0.05,batch_size=64`) or `My
+    Drive` can be typed as it is.
+    """
     paths = ("resume", "runs", "dataset.root")
     pairs = [override.partition("=") for override in overrides]
     return [
@@ -125,7 +172,9 @@ def quote_paths(overrides: list[str]) -> list[str]:
 
 def command(name: str, overrides: list[str]) -> str:
     """The command line to type again, without the quotes of `quote_paths`."""
-    return shlex.join([name, *(re.sub(r"^([\w.]+)='(.*)'$", r"\1=\2", override) for override in overrides)])
+    return shlex.join(
+        [name, *(re.sub(r"^([\w.]+)='(.*)'$", r"\1=\2", override) for override in overrides)]
+    )
 
 
 def known_keys() -> list[str]:
@@ -142,7 +191,10 @@ def check_key(override: Override) -> None:
     if key not in known and not key.startswith("hydra."):
         if inside := [one for one in known if one.split(".")[-1] == key]:
             raise UserError(f"unknown key '{key}': did you mean '{inside[0]}'?")
-        raise UserError(f"unknown key '{key}'{did_you_mean(key, known, otherwise='resnet-train --help lists them')}")
+        raise UserError(
+            f"unknown key '{key}'"
+            + did_you_mean(key, known, otherwise="resnet-train --help lists them")
+        )
 
 
 def check_choice(override: Override) -> None:
@@ -178,18 +230,24 @@ def to_config(composed: DictConfig) -> Config:
 
 
 def run_name(config: Config, unchanged: Config, *, recipe: Sequence[str] = ()) -> Path:
-    """`cifar10/resnet56-A/schedule.iterations=4000/seed0`: the same choices find the same folder again, in whatever order they were typed.
+    """`cifar10/resnet56-A/schedule.iterations=4000/seed0`: the same choices find the same folder
+    again, in whatever order they were typed.
 
-    The part in the middle names the `recipe` (experiment and schedule, where chosen), and every value that is not as in
-    `unchanged`: what these choices, model and dataset alone compose. It is left out where nothing differs.
+    The part in the middle names the `recipe` (experiment and schedule, where chosen), and every
+    value that is not as in `unchanged`: what these choices, model and dataset alone compose. It is
+    left out where nothing differs.
     """
     new, old = trained(to_plain(config)), trained(to_plain(unchanged))
     named = {"model.depth", "shortcut", "seed"}
-    changed = [f"{key}={new[key]}" for key in sorted(new) if key not in named and new[key] != old.get(key)]
+    changed = [
+        f"{key}={new[key]}" for key in sorted(new) if key not in named and new[key] != old.get(key)
+    ]
     middle = re.sub(r"[^\w.,=+-]+", "_", ",".join([*recipe, *changed]))
     if len(middle) > LONGEST:  # file systems stop at 255; config.yaml tells what it was
         middle = f"{middle[: LONGEST - 9]}-{hashlib.sha256(middle.encode()).hexdigest()[:8]}"
-    return Path(config.dataset.name, architecture(config, num_classes=10).name, middle, f"seed{config.seed}")
+    return Path(
+        config.dataset.name, architecture(config, num_classes=10).name, middle, f"seed{config.seed}"
+    )
 
 
 def leaves(tree: Any, prefix: str = "") -> list[str]:
@@ -197,5 +255,9 @@ def leaves(tree: Any, prefix: str = "") -> list[str]:
     keys: list[str] = []
     for key in tree:
         child = tree._get_node(key)
-        keys += leaves(child, f"{prefix}{key}.") if isinstance(child, DictConfig) else [f"{prefix}{key}"]
+        keys += (
+            leaves(child, f"{prefix}{key}.")
+            if isinstance(child, DictConfig)
+            else [f"{prefix}{key}"]
+        )
     return keys

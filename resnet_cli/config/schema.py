@@ -8,7 +8,16 @@ from typing import Any, get_args
 from resnet_cli.data.crops import Augmentation
 from resnet_cli.data.datasets import DatasetName, OnError
 from resnet_cli.data.images import Normalization
-from resnet_cli.models.architecture import Architecture, Checkpointing, Family, Shortcut, Stem, StrideIn, cifar, imagenet
+from resnet_cli.models.architecture import (
+    Architecture,
+    Checkpointing,
+    Family,
+    Shortcut,
+    Stem,
+    StrideIn,
+    cifar,
+    imagenet,
+)
 from resnet_cli.runtime.compile import Compile
 from resnet_cli.runtime.cuda_graph import CudaGraph
 from resnet_cli.runtime.device import DeviceChoice, Precision
@@ -39,7 +48,8 @@ class DatasetConfig:
     validation: int = 0  # training images held out; the paper's 45k/5k is 5000
     normalization: Normalization = Normalization.paper
     augmentation: Augmentation = Augmentation.paper
-    image_size: int | None = None  # side of the training crops of ImageNet and other folders, in pixels
+    # side of the training crops of ImageNet and other folders, in pixels
+    image_size: int | None = None
     num_classes: int | None = None  # null: as many as there are; a number is checked against that
     train_images: int | None = None  # use only so many; null: all
     test_images: int | None = None
@@ -61,17 +71,22 @@ class OptimizerConfig:
 
 @dataclass
 class ScheduleConfig:
-    """When the rate falls. Milestones are fractions of `iterations`, so a shorter run is the same recipe."""
+    """When the rate falls.
+
+    Milestones are fractions of `iterations`, so a shorter run is the same recipe.
+    """
 
     iterations: int = MISSING
     rule: Rule = Rule.steps
     gamma: float = MISSING  # the factor each time
     milestones: list[float] = field(default_factory=list)  # rule=steps: where
     patience: int = 10  # rule=plateau: evaluations without progress, ...
-    progress: float = 0.1  # ... which is to be better than the best before by so many percent points of error, ...
+    # ... which is to be better than the best before by so many percent points of error, ...
+    progress: float = 0.1
     drops: int = 3  # ... and at most so many times
     warmup_lr: float | None = None  # first this, until ...
-    warmup_until_error: float = 80.0  # ... the training error of the last 100 iterations is under this, in percent
+    # ... the training error of the last 100 iterations is under this, in percent
+    warmup_until_error: float = 80.0
 
 
 @dataclass
@@ -83,14 +98,18 @@ class Config:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     shortcut: Shortcut = MISSING
-    scale: float = 1.0  # shortens the schedule; composing multiplies it into schedule.iterations, which is what a run goes by
+    # shortens the schedule; composing multiplies it into schedule.iterations, which is what a run
+    # goes by
+    scale: float = 1.0
     seed: int = 0
     batch_size: int = 128
-    bn_batch: int | None = None  # BN's statistics are of every so many images; null: of a device's share of the batch
+    # BN's statistics are of every so many images; null: of a device's share of the batch
+    bn_batch: int | None = None
     sync_bn: bool = False  # ... of the whole batch, over all devices
     device: DeviceChoice = DeviceChoice.auto
     devices: int | str = 1  # processes that share each batch: a number, or auto: all GPUs
-    max_restarts: int = 3  # of several devices: how often they start anew from the last checkpoint when one is lost
+    # of several devices: how often they start anew from the last checkpoint when one is lost
+    max_restarts: int = 3
     timeout: float = 600.0  # seconds a device waits for the others before it gives them up
     precision: Precision = Precision.auto
     compile: Compile = Compile.auto
@@ -105,13 +124,27 @@ class Config:
     jobs_per_device: int | None = None  # of a sweep with hydra/launcher=local
 
 
-# Keys that say where and how a run happens, not what is trained: they may change from one start of a run to the next.
-BOOKKEEPING = {"dataset.root", "dataset.download", "dataset.mirror", "device", "resume", "runs", "dry_run", "jobs_per_device"}
+# Keys that say where and how a run happens, not what is trained: they may change from one start of
+# a run to the next.
+BOOKKEEPING = {
+    "dataset.root",
+    "dataset.download",
+    "dataset.mirror",
+    "device",
+    "resume",
+    "runs",
+    "dry_run",
+    "jobs_per_device",
+}
 BOOKKEEPING |= {"cuda_graph", "checkpointing"}  # the same numbers, faster or in less memory
 BOOKKEEPING |= {"log_every", "eval_every", "checkpoint_every"}
-BOOKKEEPING |= {f"dataset.{key}" for key in ("num_classes", "workers", "on_error", "max_skipped", "reindex")}
-BOOKKEEPING |= {"devices", "sync_bn", "max_restarts", "timeout"}  # what several devices mean for BN, bn_batch says
-BOOKKEEPING |= {"scale"}  # a way to say schedule.iterations: 0.0625 of 64,000 is the same run as schedule.iterations=4000
+BOOKKEEPING |= {
+    f"dataset.{key}" for key in ("num_classes", "workers", "on_error", "max_skipped", "reindex")
+}
+# what several devices mean for BN, bn_batch says
+BOOKKEEPING |= {"devices", "sync_bn", "max_restarts", "timeout"}
+# a way to say schedule.iterations: 0.0625 of 64,000 is the same run as schedule.iterations=4000
+BOOKKEEPING |= {"scale"}
 
 
 def architecture(config: Config, *, num_classes: int) -> Architecture:
@@ -130,7 +163,10 @@ def architecture(config: Config, *, num_classes: int) -> Architecture:
             width_per_group=model.width_per_group,
         )
     if model.stem is Stem.imagenet or (model.groups, model.width_per_group) != (1, 64):
-        raise ValueError("model.stem, model.groups and model.width_per_group belong to ImageNet's networks, such as model=resnet18")
+        raise ValueError(
+            "model.stem, model.groups and model.width_per_group belong to ImageNet's "
+            "networks, such as model=resnet18"
+        )
     return cifar(model.depth, shortcut=config.shortcut, num_classes=num_classes)
 
 
@@ -149,19 +185,27 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """{'model': {'depth': 20}} -> {'model.depth': 20}."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+        flat |= (
+            flatten(value, f"{prefix}{key}.")
+            if isinstance(value, dict)
+            else {f"{prefix}{key}": value}
+        )
     return flat
 
 
 def trained(tree: dict[str, Any]) -> dict[str, Any]:
-    """What of a run's plain config says what is trained, under dotted keys. A plateau is looked for at evaluations, so there they count."""
+    """What of a run's plain config says what is trained, under dotted keys.
+
+    A plateau is looked for at evaluations, so there they count.
+    """
     flat = flatten(tree)
     decides = {"eval_every"} if flat.get("schedule.rule") == Rule.plateau else set()
     return {key: value for key, value in flat.items() if key not in BOOKKEEPING - decides}
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """`key: old -> new` for whatever tells two runs apart; bookkeeping does not. Keys that an older version did not have are as by default.
+    """`key: old -> new` for whatever tells two runs apart; bookkeeping does not. Keys that an older
+    version did not have are as by default.
 
     Raises KeyError, TypeError or ValueError where `old` is no run of this version.
     """
@@ -171,7 +215,10 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 
 
 def from_plain(tree: dict[str, Any]) -> Config:
-    """`to_plain` undone. Raises KeyError, TypeError or ValueError for what is no run of this version."""
+    """`to_plain` undone.
+
+    Raises KeyError, TypeError or ValueError for what is no run of this version.
+    """
 
     def build(kind: Any, values: dict[str, Any]) -> Any:
         types = {part.name: part.type for part in dataclasses.fields(kind)}

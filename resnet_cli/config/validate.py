@@ -3,7 +3,14 @@
 import dataclasses
 import math
 
-from resnet_cli.config.schema import Config, DatasetConfig, ScheduleConfig, architecture, flatten, to_plain
+from resnet_cli.config.schema import (
+    Config,
+    DatasetConfig,
+    ScheduleConfig,
+    architecture,
+    flatten,
+    to_plain,
+)
 from resnet_cli.data.crops import Augmentation
 from resnet_cli.data.datasets import DatasetName
 from resnet_cli.models.architecture import Checkpointing
@@ -20,23 +27,56 @@ def check(config: Config) -> None:
     except ValueError as error:
         raise UserError(str(error)) from error
     flat = flatten(to_plain(config))
-    counts = ["batch_size", "log_every", "eval_every", "checkpoint_every", "schedule.iterations", "schedule.patience"]
-    counts += ["dataset.train_images", "dataset.test_images", "dataset.num_classes", "model.num_classes", "bn_batch"]
+    counts = [
+        "batch_size",
+        "log_every",
+        "eval_every",
+        "checkpoint_every",
+        "schedule.iterations",
+        "schedule.patience",
+    ]
+    counts += [
+        "dataset.train_images",
+        "dataset.test_images",
+        "dataset.num_classes",
+        "model.num_classes",
+        "bn_batch",
+    ]
     for key in counts:
         if flat[key] is not None and flat[key] < 1:
             raise UserError(f"{key}={flat[key]}: must be at least 1")
-    rates = ["optimizer.lr", "optimizer.momentum", "optimizer.weight_decay", "schedule.gamma", "schedule.warmup_lr", "schedule.progress"]
-    for key in (*rates, "schedule.drops", "dataset.validation", "dataset.workers", "dataset.max_skipped", "max_restarts", "seed"):
+    rates = [
+        "optimizer.lr",
+        "optimizer.momentum",
+        "optimizer.weight_decay",
+        "schedule.gamma",
+        "schedule.warmup_lr",
+        "schedule.progress",
+    ]
+    for key in (
+        *rates,
+        "schedule.drops",
+        "dataset.validation",
+        "dataset.workers",
+        "dataset.max_skipped",
+        "max_restarts",
+        "seed",
+    ):
         if flat[key] is not None and not 0 <= flat[key] < math.inf:
             raise UserError(f"{key}={flat[key]}: must be a number that is not negative")
     if not 0 < config.scale <= 1:
-        raise UserError(f"scale={config.scale:g}: must be a fraction of the schedule, above 0 and at most 1")
+        raise UserError(
+            f"scale={config.scale:g}: must be a fraction of the schedule, above 0 and at most 1"
+        )
     if not 0 < config.timeout < math.inf:
         raise UserError(f"timeout={config.timeout:g}: must be seconds, above 0")
     if config.seed >= 2**63:
         raise UserError(f"seed={config.seed}: must fit 63 bits")
     if config.checkpointing is Checkpointing.on and config.sync_bn:
-        raise UserError("checkpointing=on would count sync_bn's statistics twice: leave one of them out, or say bn_batch")
+        raise UserError(
+            "checkpointing=on would count sync_bn's statistics twice: leave one of them out, "
+            "or say bn_batch"
+        )
     if config.optimizer.nesterov and not config.optimizer.momentum:
         raise UserError("optimizer.nesterov=true needs optimizer.momentum above 0")
     check_schedule(config.schedule)
@@ -46,58 +86,104 @@ def check(config: Config) -> None:
 def check_schedule(schedule: ScheduleConfig) -> None:
     """Raises UserError for milestones that are none."""
     milestones = schedule.milestones
-    if sorted(set(milestones)) != milestones or not all(0 < fraction < 1 for fraction in milestones):
-        raise UserError(f"schedule.milestones={milestones}: must be rising fractions of the iterations, between 0 and 1")
+    if sorted(set(milestones)) != milestones or not all(
+        0 < fraction < 1 for fraction in milestones
+    ):
+        raise UserError(
+            f"schedule.milestones={milestones}: must be rising fractions of the iterations, "
+            "between 0 and 1"
+        )
     if schedule.rule is Rule.plateau and milestones:
-        raise UserError(f"schedule.rule=plateau: the error decides, so schedule.milestones={milestones} must be []")
+        raise UserError(
+            f"schedule.rule=plateau: the error decides, so schedule.milestones={milestones} "
+            "must be []"
+        )
 
 
 def check_images(data: DatasetConfig) -> None:
     """Which keys belong to which data. Raises UserError."""
     if data.name is DatasetName.imagenet:
         if data.validation:
-            raise UserError(f"dataset.validation={data.validation}: the images of val/ are the validation images")
+            raise UserError(
+                f"dataset.validation={data.validation}: the images of val/ are the validation "
+                "images"
+            )
         if data.image_size is None or data.image_size < 32:
             raise UserError(f"dataset.image_size={data.image_size}: must be at least 32")
         return
-    for key, value, usual in (("image_size", data.image_size, None), ("augmentation", data.augmentation, Augmentation.paper)):
+    for key, value, usual in (
+        ("image_size", data.image_size, None),
+        ("augmentation", data.augmentation, Augmentation.paper),
+    ):
         if value != usual:
-            raise UserError(f"dataset.{key}={value}: {data.name} has images of 32x32 and the augmentation of section 4.2")
+            raise UserError(
+                f"dataset.{key}={value}: {data.name} has images of 32x32 and the augmentation "
+                "of section 4.2"
+            )
 
 
 def scaled(config: Config) -> Config:
-    """The config with `scale` multiplied into its iterations; milestones are fractions and move along, a plateau's evaluations too."""
-    schedule = dataclasses.replace(config.schedule, iterations=max(1, round(config.scale * config.schedule.iterations)))
+    """The config with `scale` multiplied into its iterations; milestones are fractions and move
+    along, a plateau's evaluations too.
+    """
+    schedule = dataclasses.replace(
+        config.schedule, iterations=max(1, round(config.scale * config.schedule.iterations))
+    )
     looks = config.scale if schedule.rule is Rule.plateau else 1  # patience counts evaluations
-    return dataclasses.replace(config, schedule=schedule, eval_every=max(1, round(looks * config.eval_every)))
+    return dataclasses.replace(
+        config, schedule=schedule, eval_every=max(1, round(looks * config.eval_every))
+    )
 
 
 def shared_out(config: Config) -> Config:
-    """The config with `devices` a number, and `bn_batch` null where BN sees the whole batch. Raises UserError where shares do not fit."""
+    """The config with `devices` a number, and `bn_batch` null where BN sees the whole batch.
+
+    Raises UserError where shares do not fit.
+    """
     devices = count_ranks(config)
     if config.batch_size % devices:
-        fewer = next(number for number in range(devices - 1, 0, -1) if config.batch_size % number == 0)
-        raise UserError(f"batch_size={config.batch_size} does not divide among devices={devices}; devices={fewer} would do")
+        fewer = next(
+            number for number in range(devices - 1, 0, -1) if config.batch_size % number == 0
+        )
+        raise UserError(
+            f"batch_size={config.batch_size} does not divide among devices={devices}; "
+            f"devices={fewer} would do"
+        )
     share = config.batch_size // devices
     if config.sync_bn and config.bn_batch:
-        raise UserError(f"sync_bn=true normalises the whole batch together: leave bn_batch={config.bn_batch} out")
+        raise UserError(
+            "sync_bn=true normalises the whole batch together: leave "
+            f"bn_batch={config.bn_batch} out"
+        )
     together = config.batch_size if config.sync_bn else config.bn_batch or share
     if not config.sync_bn and share % together:
-        raise UserError(f"bn_batch={config.bn_batch}: a device has {share} images of each batch, which must be a multiple of it")
-    return dataclasses.replace(config, devices=devices, bn_batch=None if together == config.batch_size else together)
+        raise UserError(
+            f"bn_batch={config.bn_batch}: a device has {share} images of each batch, which "
+            "must be a multiple of it"
+        )
+    return dataclasses.replace(
+        config, devices=devices, bn_batch=None if together == config.batch_size else together
+    )
 
 
 def count_ranks(config: Config) -> int:
-    """How many processes share a batch: as many as were started, or as `devices` asks for. Raises UserError."""
+    """How many processes share a batch: as many as were started, or as `devices` asks for.
+
+    Raises UserError.
+    """
     here = place()
     if here is not None:
         if config.devices not in (1, "auto", here.world):
-            raise UserError(f"devices={config.devices}, but {here.world} processes were started: leave devices out")
+            raise UserError(
+                f"devices={config.devices}, but {here.world} processes were started: leave "
+                "devices out"
+            )
         return here.world
     asked = config.devices
     if asked == "auto":
         device = choose_device(config.device)
-        asked = count_devices(device) if device.type == "cuda" else 1  # on one CPU more processes gain nothing
+        # on one CPU more processes gain nothing
+        asked = count_devices(device) if device.type == "cuda" else 1
     if not isinstance(asked, int) or asked < 1:
         raise UserError(f"devices={asked}: must be a number above 0, or auto")
     return asked
@@ -109,10 +195,17 @@ def refuse_missing(config: Config) -> None:
     there = count_devices(device)
     assert isinstance(config.devices, int)
     if here is not None and here.world != config.devices:
-        raise UserError(f"devices={config.devices}, but {here.world} processes were started for this run")
+        raise UserError(
+            f"devices={config.devices}, but {here.world} processes were started for this run"
+        )
     if here is not None and config.dry_run:
         raise UserError("dry_run=true times one process: call resnet-train itself, with devices=N")
     if here is None and config.devices > there:
-        raise UserError(f"devices={config.devices}: there {'is' if there == 1 else 'are'} {there} here")
+        raise UserError(
+            f"devices={config.devices}: there {'is' if there == 1 else 'are'} {there} here"
+        )
     if config.sync_bn and config.devices > 1 and device.type == "cpu":
-        raise UserError("sync_bn=true needs GPUs: PyTorch's SyncBatchNorm refuses the CPU; devices=1 normalises the whole batch, too")
+        raise UserError(
+            "sync_bn=true needs GPUs: PyTorch's SyncBatchNorm refuses the CPU; devices=1 "
+            "normalises the whole batch, too"
+        )

@@ -19,7 +19,14 @@ from resnet_cli.data.images import Split
 from resnet_cli.runtime.errors import DataError
 
 ARCHIVE, ARCHIVE_MD5 = CIFAR10.filename, CIFAR10.tgz_md5
-FILES = [(name, md5) for name, md5 in (*CIFAR10.train_list, *CIFAR10.test_list, (CIFAR10.meta["filename"], CIFAR10.meta["md5"]))]
+FILES = [
+    (name, md5)
+    for name, md5 in (
+        *CIFAR10.train_list,
+        *CIFAR10.test_list,
+        (CIFAR10.meta["filename"], CIFAR10.meta["md5"]),
+    )
+]
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 ATTEMPTS = 3
 
@@ -27,16 +34,24 @@ ATTEMPTS = 3
 def load(root: Path, *, download: bool, mirror: str) -> tuple[Split, Split]:
     """Training (50,000) and test (10,000) images: uint8 [N, 3, 32, 32], labels 0..9.
 
-    `root` holds `cifar-10-batches-py/`. Raises DataError naming the first file that is missing or not the official one.
+    `root` holds `cifar-10-batches-py/`. Raises DataError naming the first file that is missing or
+    not the official one.
     """
     wrong = first_wrong_file(root)
     if wrong and download:
-        fetch(mirror, root, archive=ARCHIVE, md5=ARCHIVE_MD5, is_there=lambda: first_wrong_file(root) is None)
+        fetch(
+            mirror,
+            root,
+            archive=ARCHIVE,
+            md5=ARCHIVE_MD5,
+            is_there=lambda: first_wrong_file(root) is None,
+        )
         wrong = first_wrong_file(root)
     if wrong:
         raise DataError(
             f"CIFAR-10: {wrong}; add dataset.download=true to fetch it (170 MB, {mirror}),"
-            f" or unpack {ARCHIVE} into {root}, or point dataset.root or RESNET_DATA at a folder that holds {CIFAR10.base_folder}/"
+            f" or unpack {ARCHIVE} into {root}, or point dataset.root or RESNET_DATA at a "
+            f"folder that holds {CIFAR10.base_folder}/"
         )
     return read(root, train=True), read(root, train=False)
 
@@ -52,7 +67,10 @@ def first_wrong_file(root: Path) -> str | None:
         except OSError as error:
             return f"{path} cannot be read ({error.strerror})"
         if found != md5:
-            return f"{path} is truncated or altered ({path.stat().st_size:,} bytes, MD5 {found}, expected {md5})"
+            return (
+                f"{path} is truncated or altered ({path.stat().st_size:,} bytes, MD5 {found}, "
+                f"expected {md5})"
+            )
     return None
 
 
@@ -62,11 +80,20 @@ def read(root: Path, *, train: bool) -> Split:
     return Split(torch.from_numpy(data.data).permute(0, 3, 1, 2), torch.tensor(data.targets))
 
 
-def fetch(mirror: str, root: Path, *, archive: str, md5: str, is_there: Callable[[], bool], pause: float = 2.0) -> None:
-    """Downloads `archive` from `mirror` into `root` and unpacks it, with a progress bar and up to three attempts.
+def fetch(
+    mirror: str,
+    root: Path,
+    *,
+    archive: str,
+    md5: str,
+    is_there: Callable[[], bool],
+    pause: float = 2.0,
+) -> None:
+    """Downloads `archive` from `mirror` into `root` and unpacks it, with a progress bar and up to
+    three attempts.
 
-    A lock keeps two processes from fetching at once; the second looks again whether it `is_there`. Raises DataError when the
-    last attempt fails.
+    A lock keeps two processes from fetching at once; the second looks again whether it `is_there`.
+    Raises DataError when the last attempt fails.
     """
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -80,7 +107,8 @@ def fetch(mirror: str, root: Path, *, archive: str, md5: str, is_there: Callable
             try:
                 download_and_extract_archive(url, str(root), filename=archive, md5=md5)
                 return
-            except (OSError, EOFError, ValueError, HTTPException, tarfile.TarError) as error:  # refused, cut off, no address
+            # refused, cut off, no address
+            except (OSError, EOFError, ValueError, HTTPException, tarfile.TarError) as error:
                 reason = str(error)
             except RuntimeError as error:  # another MD5
                 (root / archive).unlink(missing_ok=True)
@@ -89,7 +117,8 @@ def fetch(mirror: str, root: Path, *, archive: str, md5: str, is_there: Callable
                 time.sleep(pause * attempt)
     raise DataError(
         f"downloading {url} failed {ATTEMPTS} times ({reason});"
-        f" check the network, or choose another dataset.mirror, or put {archive} into {root}{os.sep} by hand"
+        f" check the network, or choose another dataset.mirror, or put {archive} into "
+        f"{root}{os.sep} by hand"
     )
 
 

@@ -26,7 +26,8 @@ warnings.filterwarnings("ignore", message=r"(?i)corrupt exif", module=r"PIL\.")
 
 
 def decode(content: bytes, *, where: str) -> Image.Image:
-    """An image file as RGB, 8 bits a channel, turned upright as its EXIF block says; transparent parts lie on white.
+    """An image file as RGB, 8 bits a channel, turned upright as its EXIF block says; transparent
+    parts lie on white.
 
     Raises DataError naming `where` if the bytes are cut off, corrupt or no image.
     """
@@ -36,8 +37,15 @@ def decode(content: bytes, *, where: str) -> Image.Image:
         picture = to_rgb(image)
     except MemoryError:
         raise
-    except Exception as error:  # whatever a format's reader stumbles on: OSError, SyntaxError, struct.error, IndexError...
-        reason = "it is empty" if not content else "unknown format" if isinstance(error, UnidentifiedImageError) else error
+    # whatever a format's reader stumbles on: OSError, SyntaxError, struct.error, IndexError...
+    except Exception as error:
+        reason = (
+            "it is empty"
+            if not content
+            else "unknown format"
+            if isinstance(error, UnidentifiedImageError)
+            else error
+        )
         raise DataError(f"{where} is no readable image: {reason}") from error
     turn = UPRIGHT.get(orientation(image))
     return picture if turn is None else picture.transpose(turn)
@@ -47,8 +55,11 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """Any mode -> RGB."""
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
-    if image.mode.startswith("I"):  # 16 bits, which Pillow would clip to 8; the upper 8 are what it keeps of 16-bit colour
-        return Image.fromarray((np.asarray(image).clip(0, 0xFFFF) >> 8).astype(np.uint8)).convert("RGB")
+    # 16 bits, which Pillow would clip to 8; the upper 8 are what it keeps of 16-bit colour
+    if image.mode.startswith("I"):
+        return Image.fromarray((np.asarray(image).clip(0, 0xFFFF) >> 8).astype(np.uint8)).convert(
+            "RGB"
+        )
     if image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
@@ -59,5 +70,6 @@ def orientation(image: Image.Image) -> int:
     """EXIF's orientation, 1..8; 1 (upright) where it is not told or cannot be read."""
     try:
         return int(image.getexif().get(ORIENTATION, 1))
-    except (ValueError, TypeError, SyntaxError, LookupError, OSError, struct.error):  # the block is malformed; the picture need not be
+    # the block is malformed; the picture need not be
+    except (ValueError, TypeError, SyntaxError, LookupError, OSError, struct.error):
         return 1

@@ -43,9 +43,10 @@ class ImageFolders:
 def open_folders(root: Path, *, reindex: bool = False, say: Say = lambda _: None) -> ImageFolders:
     """The images below `root`, in whichever layout they lie (see `layouts`).
 
-    The index is kept in $XDG_CACHE_HOME/resnet_cli (~/.cache/resnet_cli). Class folders in which files came or went since are
-    indexed again, and that is told to `say`; so does `reindex`. Raises DataError where images are missing or broken, or where a
-    tar or list is not the one that was indexed.
+    The index is kept in $XDG_CACHE_HOME/resnet_cli (~/.cache/resnet_cli). Class folders in which
+    files came or went since are indexed again, and that is told to `say`; so does `reindex`. Raises
+    DataError where images are missing or broken, or where a tar or list is not the one that was
+    indexed.
     """
     root = Path(os.path.abspath(root))
     try:
@@ -58,8 +59,12 @@ def open_folders(root: Path, *, reindex: bool = False, say: Say = lambda _: None
                 scanned = build(root, layout, say=say)
                 save(cache, scanned, layout=layout, stamps=stamps, say=say)
     except OSError as error:
-        raise DataError(f"{error.filename or root} cannot be read: {error.strerror or error}") from error
-    return ImageFolders(layout.name, scanned.classes, scanned.train, scanned.val, [*count(scanned), *scanned.notes])
+        raise DataError(
+            f"{error.filename or root} cannot be read: {error.strerror or error}"
+        ) from error
+    return ImageFolders(
+        layout.name, scanned.classes, scanned.train, scanned.val, [*count(scanned), *scanned.notes]
+    )
 
 
 def build(root: Path, layout: Layout, *, say: Say) -> Scanned:
@@ -69,10 +74,16 @@ def build(root: Path, layout: Layout, *, say: Say) -> Scanned:
     scanned = layout.scan()
     empty = np.flatnonzero(np.bincount(scanned.train.labels, minlength=len(scanned.classes)) == 0)
     if 0 < len(empty) < len(scanned.classes):
-        raise DataError(f"{root}: class {scanned.classes[empty[0]]} has no training image ({len(empty):,} such classes)")
+        raise DataError(
+            f"{root}: class {scanned.classes[empty[0]]} has no training image ({len(empty):,} "
+            "such classes)"
+        )
     if not len(scanned.val):
         raise DataError(f"{root}: there is no validation image")
-    say(f"indexed {len(scanned.train):,} + {len(scanned.val):,} images in {time.monotonic() - start:.1f} s")
+    say(
+        f"indexed {len(scanned.train):,} + {len(scanned.val):,} images in "
+        f"{time.monotonic() - start:.1f} s"
+    )
     return scanned
 
 
@@ -82,7 +93,10 @@ def count(scanned: Scanned) -> list[str]:
     remarks = []
     if found != IMAGENET:
         known = " / ".join(f"{number:,}" for number in IMAGENET)
-        remarks.append(f"{found[0]:,} classes, {found[1]:,} training and {found[2]:,} validation images: not ImageNet's {known}")
+        remarks.append(
+            f"{found[0]:,} classes, {found[1]:,} training and {found[2]:,} validation images: "
+            f"not ImageNet's {known}"
+        )
     missing = len(scanned.classes) - len(np.unique(scanned.val.labels))
     if missing:
         remarks.append(f"{missing:,} of {len(scanned.classes):,} classes have no validation image")
@@ -92,12 +106,18 @@ def count(scanned: Scanned) -> list[str]:
 def cache_file(root: Path) -> Path:
     """Where the index of `root` is kept."""
     caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(caches) / "resnet_cli" / f"index-{hashlib.sha256(os.fsencode(root)).hexdigest()[:16]}.npz"
+    return (
+        Path(caches)
+        / "resnet_cli"
+        / f"index-{hashlib.sha256(os.fsencode(root)).hexdigest()[:16]}.npz"
+    )
 
 
 @contextmanager
 def one_at_a_time(cache: Path) -> Iterator[None]:
-    """Processes that start together build one index, not one each; where nothing can be locked, they do."""
+    """Processes that start together build one index, not one each; where nothing can be locked,
+    they do.
+    """
     lock = FileLock(f"{cache}.lock")
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)
@@ -112,7 +132,10 @@ def one_at_a_time(cache: Path) -> Iterator[None]:
 
 
 def load(cache: Path, *, layout: Layout, stamps: Stamps, say: Say) -> Scanned | None:
-    """The index that was kept, or None where there is none or it is stale. Raises DataError where a tar or list changed."""
+    """The index that was kept, or None where there is none or it is stale.
+
+    Raises DataError where a tar or list changed.
+    """
     try:
         with np.load(cache, allow_pickle=False) as file:
             about = json.loads(file["about"].tobytes())
@@ -125,19 +148,33 @@ def load(cache: Path, *, layout: Layout, stamps: Stamps, say: Say) -> Scanned | 
                 say(f"{difference(about['stamps'], stamps)} since it was indexed")
                 return None
             train, val = (
-                Samples(tuple(about["containers"][split]), **{name: file[f"{split}_{name}"] for name in ARRAYS})
+                Samples(
+                    tuple(about["containers"][split]),
+                    **{name: file[f"{split}_{name}"] for name in ARRAYS},
+                )
                 for split in ("train", "val")
             )
         return Scanned(tuple(about["classes"]), train, val, tuple(about["notes"]))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         say(f"the index {cache} cannot be read ({error})")
         return None
 
 
 def difference(before: Stamps, now: Stamps) -> str:
-    """Which source changed, in words. Raises DataError if it is a tar or a list: nobody adds to those in passing."""
+    """Which source changed, in words.
+
+    Raises DataError if it is a tar or a list: nobody adds to those in passing.
+    """
     old, new = ({path: tuple(rest) for path, *rest in stamps} for stamps in (before, now))
     for path, stamps in old.items():
         is_file = stamps[0] >= 0
@@ -146,7 +183,14 @@ def difference(before: Stamps, now: Stamps) -> str:
     came = [path for path in new if path not in old]
     went = [path for path in old if path not in new]
     moved = [path for path in new if path in old and new[path] != old[path]]
-    some = next((f"{paths[0]} {what}" for paths, what in ((came, "came"), (went, "went"), (moved, "changed")) if paths), "")
+    some = next(
+        (
+            f"{paths[0]} {what}"
+            for paths, what in ((came, "came"), (went, "went"), (moved, "changed"))
+            if paths
+        ),
+        "",
+    )
     count = len(came) + len(went) + len(moved)
     return f"{some} and {count - 1:,} more" if count > 1 else some
 
@@ -154,13 +198,26 @@ def difference(before: Stamps, now: Stamps) -> str:
 def save(cache: Path, scanned: Scanned, *, layout: Layout, stamps: Stamps, say: Say) -> None:
     """Keeps the index; a disk that will not is no failure."""
     splits = {"train": scanned.train, "val": scanned.val}
-    about = {"form": FORM, "layout": layout.name, "stamps": stamps, "classes": scanned.classes, "notes": scanned.notes}
+    about = {
+        "form": FORM,
+        "layout": layout.name,
+        "stamps": stamps,
+        "classes": scanned.classes,
+        "notes": scanned.notes,
+    }
     about["containers"] = {name: samples.containers for name, samples in splits.items()}
-    arrays = {f"{split}_{name}": getattr(samples, name) for split, samples in splits.items() for name in ARRAYS}
+    arrays = {
+        f"{split}_{name}": getattr(samples, name)
+        for split, samples in splits.items()
+        for name in ARRAYS
+    }
     buffer = io.BytesIO()
     np.savez(buffer, about=np.frombuffer(json.dumps(about).encode(), dtype=np.uint8), **arrays)
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)
         write_whole(cache, buffer.getvalue())
     except OSError as error:
-        say(f"the index cannot be kept in {cache.parent} ({error.strerror}): the next start will build it again")
+        say(
+            f"the index cannot be kept in {cache.parent} ({error.strerror}): the next start "
+            "will build it again"
+        )

@@ -1,4 +1,6 @@
-"""What a data set is to the rest of the house: uint8 images in memory, or files, and how their pixels become a network's input."""
+"""What a data set is to the rest of the house: uint8 images in memory, or files, and how their
+pixels become a network's input.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,9 +14,12 @@ from resnet_cli.data.samples import Samples
 class Normalization(StrEnum):
     """What is subtracted from (and divides) the pixels before the network sees them."""
 
-    paper = "paper"  # the mean: of CIFAR-10's training split per pixel (section 4.2), of ImageNet per channel
+    # the mean: of CIFAR-10's training split per pixel (section 4.2), of ImageNet per channel
+    paper = "paper"
     cifar = "cifar"  # per channel, CIFAR-10's mean and std
-    imagenet = "imagenet"  # per channel, ImageNet's mean and std: torchvision's weights, and akamaster's and many others' for CIFAR-10
+    # per channel, ImageNet's mean and std: torchvision's weights, and akamaster's and many others'
+    # for CIFAR-10
+    imagenet = "imagenet"
 
 
 CHANNELS: dict[Normalization, tuple[tuple[float, ...], tuple[float, ...]]] = {
@@ -44,7 +49,8 @@ class Split:
 class Dataset:
     """The splits of one data set.
 
-    `validation` is held out of CIFAR-10's training images, or is ImageNet's val folder, whose test images nobody has.
+    `validation` is held out of CIFAR-10's training images, or is ImageNet's val folder, whose test
+    images nobody has.
     """
 
     name: str
@@ -58,15 +64,19 @@ class Dataset:
     @property
     def held_out(self) -> dict[str, Split | Samples]:
         """What errors are measured on, under `val` and `test`."""
-        return {name: split for name, split in (("val", self.validation), ("test", self.test)) if split is not None}
+        return {
+            name: split
+            for name, split in (("val", self.validation), ("test", self.test))
+            if split is not None
+        }
 
 
 @dataclass(frozen=True)
 class Normalizer:
     """uint8 pixels -> float input: (x / 255 - mean) / std.
 
-    `mean` and `std` are float32 [3, H, W] (per pixel) or [3, 1, 1] (per channel). The paper's Caffe leaves pixels in
-    0..255; BN after the first convolution makes the network blind to that factor.
+    `mean` and `std` are float32 [3, H, W] (per pixel) or [3, 1, 1] (per channel). The paper's Caffe
+    leaves pixels in 0..255; BN after the first convolution makes the network blind to that factor.
     """
 
     mean: Tensor
@@ -80,12 +90,16 @@ class Normalizer:
 
 
 def fit_normalizer(kind: Normalization, train: Split | Samples) -> Normalizer:
-    """The normalisation of a run. `train` is the training split alone: neither validation nor test images count.
+    """The normalisation of a run. `train` is the training split alone: neither validation nor test
+    images count.
 
-    Photographs are cut anywhere and tested at several sizes, so what the paper subtracts from them is one mean a channel, ImageNet's.
+    Photographs are cut anywhere and tested at several sizes, so what the paper subtracts from them
+    is one mean a channel, ImageNet's.
     """
     if kind is Normalization.paper and isinstance(train, Samples):
-        return Normalizer(torch.tensor(CHANNELS[Normalization.imagenet][0]).view(3, 1, 1), torch.ones(3, 1, 1))
+        return Normalizer(
+            torch.tensor(CHANNELS[Normalization.imagenet][0]).view(3, 1, 1), torch.ones(3, 1, 1)
+        )
     if kind is Normalization.paper:
         assert isinstance(train, Split)
         total = torch.zeros(train.images.shape[1:], dtype=torch.int64)

@@ -18,10 +18,13 @@ OPEN_TARS = 256  # kept open in a process: many systems allow 1,024 files
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """The labelled files of one split, as arrays: a million of them are some dozen MB, and forked workers share them."""
+    """The labelled files of one split, as arrays: a million of them are some dozen MB, and
+    forked workers share them.
+    """
 
     containers: tuple[str, ...]  # folders and tars
-    stamps: NDArray[np.int64]  # [containers, 2]: bytes and mtime in ns of a tar when it was indexed, NO_STAMP for a folder
+    # [containers, 2]: bytes and mtime in ns of a tar when it was indexed, NO_STAMP for a folder
+    stamps: NDArray[np.int64]
     container: NDArray[np.int32]  # [N]
     names: NDArray[np.uint8]  # file names, end to end
     name_start: NDArray[np.int64]  # [N]
@@ -39,19 +42,29 @@ class Samples:
         return os.fsdecode(self.names[start : start + int(self.name_length[index])].tobytes())
 
     def path(self, index: int) -> str:
-        """For messages: `.../train/n01440764/n01440764_10026.JPEG`, or `.../train-000001.tar:key.jpg`."""
+        """For messages: `.../train/n01440764/n01440764_10026.JPEG`, or
+        `.../train-000001.tar:key.jpg`.
+        """
         between = os.sep if self.offset[index] < 0 else ":"
         return self.containers[self.container[index]] + between + self.name(index)
 
     def read(self, index: int) -> bytes:
-        """The file's bytes. Raises DataError where it is missing or cut off, or its tar changed since it was indexed."""
-        offset, size, container = int(self.offset[index]), int(self.size[index]), int(self.container[index])
+        """The file's bytes.
+
+        Raises DataError where it is missing or cut off, or its tar changed since it was indexed.
+        """
+        offset, size, container = (
+            int(self.offset[index]),
+            int(self.size[index]),
+            int(self.container[index]),
+        )
         try:
             if offset < 0:
                 with open(self.path(index), "rb") as file:
                     return file.read()
             length, mtime = self.stamps[container].tolist()
-            tar = open_tar(self.containers[container], length=length, mtime=mtime)  # a name, so that it stays open while we read
+            # a name, so that it stays open while we read
+            tar = open_tar(self.containers[container], length=length, mtime=mtime)
             content = os.pread(tar.fd, size, offset)
         except FileNotFoundError as error:
             raise DataError(missing(self.path(index))) from error
@@ -68,7 +81,10 @@ class Samples:
 
 
 class OpenTar:
-    """A file descriptor that lives as long as somebody reads from it. `pread` moves nothing, so forked processes may share it."""
+    """A file descriptor that lives as long as somebody reads from it.
+
+    `pread` moves nothing, so forked processes may share it.
+    """
 
     def __init__(self, path: str) -> None:
         self.fd = os.open(path, os.O_RDONLY)
@@ -80,7 +96,10 @@ class OpenTar:
 
 @lru_cache(maxsize=OPEN_TARS)
 def open_tar(path: str, *, length: int, mtime: int) -> OpenTar:
-    """The tar, open, once it is known to be the indexed one: as many bytes, the same mtime in ns. Raises DataError, OSError."""
+    """The tar, open, once it is known to be the indexed one: as many bytes, the same mtime in ns.
+
+    Raises DataError, OSError.
+    """
     tar = OpenTar(path)
     if stamp(tar.fd) != (length, mtime):
         raise DataError(changed(path))
@@ -88,17 +107,26 @@ def open_tar(path: str, *, length: int, mtime: int) -> OpenTar:
 
 
 def stamp(path: Path | int) -> tuple[int, int]:
-    """What tells that a file changed: its bytes and mtime in ns; of a folder, only the mtime. Raises OSError."""
+    """What tells that a file changed: its bytes and mtime in ns; of a folder, only the mtime.
+
+    Raises OSError.
+    """
     status = os.stat(path)
     return (-1 if S_ISDIR(status.st_mode) else status.st_size, status.st_mtime_ns)
 
 
 def changed(path: str) -> str:
-    return f"{path} changed since it was indexed; if it is as it should be, index it again with dataset.reindex=true"
+    return (
+        f"{path} changed since it was indexed; if it is as it should be, index it again with "
+        "dataset.reindex=true"
+    )
 
 
 def missing(path: str) -> str:
-    return f"{path} is missing, and was there when it was indexed; put it back, or index what there is with dataset.reindex=true"
+    return (
+        f"{path} is missing, and was there when it was indexed; put it back, or index what "
+        "there is with dataset.reindex=true"
+    )
 
 
 class Gathering:
@@ -108,7 +136,9 @@ class Gathering:
         self.numbers: dict[str, int] = {}  # of the containers
         self.stamps: list[tuple[int, int]] = []
         self.names = bytearray()
-        self.columns: dict[str, list[NDArray[np.int64]]] = {key: [] for key in ("container", "length", "offset", "size", "label")}
+        self.columns: dict[str, list[NDArray[np.int64]]] = {
+            key: [] for key in ("container", "length", "offset", "size", "label")
+        }
 
     def add(
         self,
@@ -120,19 +150,33 @@ class Gathering:
         sizes: Sequence[int] | None = None,
         stamp: tuple[int, int] = NO_STAMP,
     ) -> None:
-        """Files of one folder, or (`offsets`, `sizes`, `stamp`) of one tar, with a label each or one for all."""
+        """Files of one folder, or (`offsets`, `sizes`, `stamp`) of one tar, with a label each
+        or one for all.
+        """
         number = self.numbers.setdefault(str(container), len(self.numbers))
         if number == len(self.stamps):
             self.stamps.append(stamp)
         encoded = [os.fsencode(name) for name in names]
         self.names += b"".join(encoded)
-        found: dict[str, int | Sequence[int]] = {"container": number, "length": [len(name) for name in encoded], "label": labels}
-        found |= {"offset": -1 if offsets is None else offsets, "size": -1 if sizes is None else sizes}
+        found: dict[str, int | Sequence[int]] = {
+            "container": number,
+            "length": [len(name) for name in encoded],
+            "label": labels,
+        }
+        found |= {
+            "offset": -1 if offsets is None else offsets,
+            "size": -1 if sizes is None else sizes,
+        }
         for key, values in found.items():
-            self.columns[key].append(np.broadcast_to(np.asarray(values, dtype=np.int64), len(names)))
+            self.columns[key].append(
+                np.broadcast_to(np.asarray(values, dtype=np.int64), len(names))
+            )
 
     def finish(self) -> Samples:
-        joined = {key: np.concatenate([np.empty(0, np.int64), *parts]) for key, parts in self.columns.items()}
+        joined = {
+            key: np.concatenate([np.empty(0, np.int64), *parts])
+            for key, parts in self.columns.items()
+        }
         lengths = joined["length"]
         return Samples(
             containers=tuple(self.numbers),

@@ -1,7 +1,8 @@
 """Which image comes when, and how it is augmented: pure functions of (seed, epoch, sample).
 
-Nothing here has a state, so the iteration number alone resumes a run, and the answer is the same on every device and
-for any number of processes. Batches run on across the end of an epoch, as Caffe's do: an epoch shows each image once.
+Nothing here has a state, so the iteration number alone resumes a run, and the answer is the same on
+every device and for any number of processes. Batches run on across the end of an epoch, as Caffe's
+do: an epoch shows each image once.
 """
 
 from functools import lru_cache
@@ -16,13 +17,19 @@ ALL: Part = (0, 1)
 
 @lru_cache(maxsize=2)  # a batch touches at most two epochs, unless the set is tiny
 def epoch_order(count: int, *, seed: int, epoch: int) -> Tensor:
-    """The permutation of 0..count-1 in which `epoch` shows the images: int64 [count], on the CPU."""
+    """The permutation of 0..count-1 in which `epoch` shows the images: int64 [count], on the
+    CPU.
+    """
     generator = torch.Generator().manual_seed(int(mix(torch.tensor(seed), epoch)))
     return torch.randperm(count, generator=generator)
 
 
-def batch_indices(iteration: int, *, batch_size: int, count: int, seed: int, part: Part = ALL) -> tuple[Tensor, Tensor]:
-    """The images of one batch, or one process's equal part of it, and the epoch each belongs to: two int64 [N], on the CPU."""
+def batch_indices(
+    iteration: int, *, batch_size: int, count: int, seed: int, part: Part = ALL
+) -> tuple[Tensor, Tensor]:
+    """The images of one batch, or one process's equal part of it, and the epoch each belongs
+    to: two int64 [N], on the CPU.
+    """
     position = torch.arange(iteration * batch_size, (iteration + 1) * batch_size)
     epochs, places = position // count, position % count
     indices = torch.empty_like(places)
@@ -35,12 +42,16 @@ def batch_indices(iteration: int, *, batch_size: int, count: int, seed: int, par
 
 
 def sample_hashes(indices: Tensor, epochs: Tensor, *, seed: int) -> Tensor:
-    """64 random bits for each showing of an image: int64 [N], a function of (seed, epoch, image)."""
+    """64 random bits for each showing of an image: int64 [N], a function of (seed, epoch,
+    image).
+    """
     return mix(mix(mix(torch.zeros_like(indices), seed), epochs), indices)
 
 
 def mix(key: Tensor, value: Tensor | int) -> Tensor:
-    """A 64-bit hash of (key, value), element by element: splitmix64's finaliser (Steele et al. 2014). int64 -> int64."""
+    """A 64-bit hash of (key, value), element by element: splitmix64's finaliser (Steele et al.
+    2014). int64 -> int64.
+    """
     value = value if isinstance(value, Tensor) else torch.full_like(key, value)
     x = key + (value + 1) * _signed(0x9E3779B97F4A7C15)  # int64 wraps around, as it should
     x = (x ^ _shift(x, 30)) * _signed(0xBF58476D1CE4E5B9)
@@ -58,5 +69,7 @@ def _signed(constant: int) -> int:
 
 
 def uniform(bits: Tensor, count: int, *, lowest: int) -> Tensor:
-    """A draw from 0..count-1 out of the 20 bits of `bits` that start at `lowest`; int64, bias under count / 2**20."""
+    """A draw from 0..count-1 out of the 20 bits of `bits` that start at `lowest`; int64, bias
+    under count / 2**20.
+    """
     return (((bits >> lowest) & 0xFFFFF) * count) >> 20

@@ -1,6 +1,8 @@
-"""Photographs from files: read, decoded and cut by worker processes, uint8 over to the device, coloured and normalised there.
+"""Photographs from files: read, decoded and cut by worker processes, uint8 over to the device,
+coloured and normalised there.
 
-Like the rest of `data`, a training batch is a pure function of the iteration: the workers have no state and no random numbers.
+Like the rest of `data`, a training batch is a pure function of the iteration: the workers have no
+state and no random numbers.
 """
 
 import itertools
@@ -25,12 +27,15 @@ from resnet_cli.runtime.errors import DataError
 
 PATIENCE = 1000  # broken images in a row
 
-View = Callable[[Image], Any]  # a photograph -> uint8 tensor [views, 3, S, S], or a list of uint8 [3, H, W] of several sizes
+# a photograph -> uint8 tensor [views, 3, S, S], or a list of uint8 [3, H, W] of several sizes
+View = Callable[[Image], Any]
 
 
 @dataclass
 class BadImages:
-    """What to do about a file that cannot be decoded: stop, or leave up to `cap` of them out and list them."""
+    """What to do about a file that cannot be decoded: stop, or leave up to `cap` of them out
+    and list them.
+    """
 
     skip: bool = False
     cap: int = 0
@@ -47,7 +52,10 @@ class BadImages:
             self.found.append(failure)
             self.warn(f"skipped: {failure} ({len(self.found)} of at most {self.cap})")
             if len(self.found) > self.cap:
-                raise DataError(f"more than dataset.max_skipped={self.cap} images are broken, the last: {failure}")
+                raise DataError(
+                    f"more than dataset.max_skipped={self.cap} images are broken, the last: "
+                    f"{failure}"
+                )
 
 
 class Crops(NamedTuple):
@@ -72,7 +80,13 @@ class Cropping(Dataset[Crops]):
     part: Part = ALL
 
     def __getitem__(self, iteration: int) -> Crops:
-        indices, epochs = batch_indices(iteration, batch_size=self.batch_size, count=len(self.samples), seed=self.seed, part=self.part)
+        indices, epochs = batch_indices(
+            iteration,
+            batch_size=self.batch_size,
+            count=len(self.samples),
+            seed=self.seed,
+            part=self.part,
+        )
         bits = draws(sample_hashes(indices, epochs, seed=self.seed), self.augmentation)
         images = np.empty((len(indices), self.image_size, self.image_size, 3), np.uint8)
         failures: list[str] = []
@@ -80,12 +94,22 @@ class Cropping(Dataset[Crops]):
             index, photograph = self.readable(index, failures)
             indices[place] = index
             images[place] = cut(
-                photograph, box(photograph, bits[place], self.augmentation, image_size=self.image_size), size=self.image_size
+                photograph,
+                box(photograph, bits[place], self.augmentation, image_size=self.image_size),
+                size=self.image_size,
             )
-        return Crops(torch.from_numpy(images), torch.from_numpy(self.samples.labels[indices.numpy()]), indices, epochs, failures)
+        return Crops(
+            torch.from_numpy(images),
+            torch.from_numpy(self.samples.labels[indices.numpy()]),
+            indices,
+            epochs,
+            failures,
+        )
 
     def readable(self, index: int, failures: list[str]) -> tuple[int, Image]:
-        """The photograph `index`, or the next one that can be decoded, so that every batch is full."""
+        """The photograph `index`, or the next one that can be decoded, so that every batch is
+        full.
+        """
         count = len(self.samples)
         for other in range(index, index + min(count, PATIENCE)):
             try:
@@ -102,7 +126,9 @@ def photograph(samples: Samples, index: int) -> Image:
 
 @dataclass
 class StreamingLoader:
-    """Training batches from files; `batch` is a pure function of the iteration, and quick when drawn in order."""
+    """Training batches from files; `batch` is a pure function of the iteration, and quick when
+    drawn in order.
+    """
 
     samples: Samples
     augmentation: Augmentation
@@ -130,8 +156,17 @@ class StreamingLoader:
         """
         if self.ahead is None or iteration != self.next_iteration:
             self.close()
-            dataset = Cropping(self.samples, self.augmentation, self.image_size, self.batch_size, self.seed, self.part)
-            self.ahead = fetch(dataset, itertools.count(iteration), workers=self.workers, device=self.device)
+            dataset = Cropping(
+                self.samples,
+                self.augmentation,
+                self.image_size,
+                self.batch_size,
+                self.seed,
+                self.part,
+            )
+            self.ahead = fetch(
+                dataset, itertools.count(iteration), workers=self.workers, device=self.device
+            )
         crops = next(self.ahead)
         self.next_iteration = iteration + 1
         self.bad.tell(crops.failures)
@@ -144,7 +179,8 @@ class StreamingLoader:
         mean, std = self.normalizer.mean, self.normalizer.std
         shift = colour_noise(hashes) - mean if self.augmentation is Augmentation.paper else -mean
         pixels = flip_some(images.permute(0, 3, 1, 2), hashes).float()
-        return pixels.mul_(1 / (255 * std)).add_(shift / std), labels  # (x / 255 + noise - mean) / std
+        # (x / 255 + noise - mean) / std
+        return pixels.mul_(1 / (255 * std)).add_(shift / std), labels
 
     def batch(self, iteration: int) -> tuple[Tensor, Tensor]:
         """Both halves."""
@@ -180,21 +216,33 @@ class Viewing(Dataset[Seen]):
 
     def __getitem__(self, chunk: int) -> Seen:
         views, kept, failures = [], [], []
-        for index in range(chunk * self.batch_size, min((chunk + 1) * self.batch_size, len(self.samples))):
+        for index in range(
+            chunk * self.batch_size, min((chunk + 1) * self.batch_size, len(self.samples))
+        ):
             try:
                 views.append(self.view(photograph(self.samples, index)))
                 kept.append(index)
             except DataError as error:
                 failures.append(str(error))
         several = bool(views) and isinstance(views[0], list)
-        shown = [one[None] for one in views[0]] if several else torch.stack(views) if views else torch.empty(0)
+        shown = (
+            [one[None] for one in views[0]]
+            if several
+            else torch.stack(views)
+            if views
+            else torch.empty(0)
+        )
         indices = torch.tensor(kept, dtype=torch.int64)
-        return Seen(shown, torch.from_numpy(self.samples.labels[indices.numpy()]), indices, failures)
+        return Seen(
+            shown, torch.from_numpy(self.samples.labels[indices.numpy()]), indices, failures
+        )
 
 
 @dataclass(frozen=True)
 class ViewStream:
-    """All images of a split once, in order, as `view` shows them; views of several sizes need batch_size 1."""
+    """All images of a split once, in order, as `view` shows them; views of several sizes need
+    batch_size 1.
+    """
 
     samples: Samples
     view: View
@@ -205,12 +253,19 @@ class ViewStream:
     part: Part = ALL  # processes take turns, a batch at a time
 
     def __iter__(self) -> Iterator[tuple[Any, Tensor, Tensor]]:
-        """Views and labels on the device, and the images' indices. Raises DataError as training does."""
+        """Views and labels on the device, and the images' indices.
+
+        Raises DataError as training does.
+        """
         dataset = Viewing(self.samples, self.view, self.batch_size)
         number, every = self.part
         chunks = range(number, (len(self.samples) + self.batch_size - 1) // self.batch_size, every)
         for seen in fetch(dataset, chunks, workers=self.workers, device=self.device):
             self.bad.tell(seen.failures)
             if len(seen.indices):
-                views = [view.to(self.device) for view in seen.views] if isinstance(seen.views, list) else seen.views.to(self.device)
+                views = (
+                    [view.to(self.device) for view in seen.views]
+                    if isinstance(seen.views, list)
+                    else seen.views.to(self.device)
+                )
                 yield views, seen.labels.to(self.device), seen.indices

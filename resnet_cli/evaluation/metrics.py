@@ -13,7 +13,9 @@ from resnet_cli.runtime.distributed import Context
 
 @dataclass(frozen=True)
 class Errors:
-    """Errors in percent over `count` images, each counted once; `loss` is the mean cross-entropy in nats."""
+    """Errors in percent over `count` images, each counted once; `loss` is the mean
+    cross-entropy in nats.
+    """
 
     top1_error: float
     top5_error: float
@@ -24,8 +26,8 @@ class Errors:
 class ErrorCount:
     """Counts wrong images batch by batch, on the device; nothing waits for it until `errors`.
 
-    `totals` float64 [4] holds images wrong at first guess, images wrong at five, the summed loss and the images seen:
-    counts that several processes can add up.
+    `totals` float64 [4] holds images wrong at first guess, images wrong at five, the summed loss
+    and the images seen: counts that several processes can add up.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -33,22 +35,33 @@ class ErrorCount:
 
     @torch.inference_mode()
     def add(self, scores: Tensor, labels: Tensor) -> None:
-        """Scores (softmax probabilities) float32 [N, classes] and labels int64 [N]. Of fewer than five classes, all are guessed."""
+        """Scores (softmax probabilities) float32 [N, classes] and labels int64 [N].
+
+        Of fewer than five classes, all are guessed.
+        """
         right = scores.topk(min(5, scores.shape[1])).indices == labels[:, None]
         loss = -scores.gather(1, labels[:, None]).clamp_min(torch.finfo(scores.dtype).tiny).log()
-        self.totals[:3] += torch.stack([(~right[:, 0]).sum(), (~right.any(dim=1)).sum(), loss.double().sum()])
+        self.totals[:3] += torch.stack(
+            [(~right[:, 0]).sum(), (~right.any(dim=1)).sum(), loss.double().sum()]
+        )
         self.totals[3] += len(labels)
 
     def errors(self) -> Errors:
-        """The errors so far; the one wait for the device. Raises ValueError where no image was added."""
+        """The errors so far; the one wait for the device.
+
+        Raises ValueError where no image was added.
+        """
         top1, top5, loss, count = self.totals.tolist()
         if count == 0:
             raise ValueError("no images to measure")
         return Errors(100 * top1 / count, 100 * top5 / count, loss / count, int(count))
 
 
-def measure(subjects: Sequence[Subject], test: Test, *, dtype: torch.dtype, context: Context | None = None) -> Errors:
-    """The errors of one network or, several of them, of their ensemble. The networks must be in eval mode.
+def measure(
+    subjects: Sequence[Subject], test: Test, *, dtype: torch.dtype, context: Context | None = None
+) -> Errors:
+    """The errors of one network or, several of them, of their ensemble. The networks must be in
+    eval mode.
 
     The ranks of a `context` each take their share of the batches, and count every image once.
     """
@@ -64,19 +77,26 @@ WNID_OR_NUMBER = re.compile(r"n\d{8}|\d{1,3}")
 
 
 def top(scores: Tensor, classes: Sequence[str], k: int = 5) -> list[tuple[str, float]]:
-    """The `k` likeliest classes of one image (all of them where there are fewer), likeliest first, with their probabilities.
+    """The `k` likeliest classes of one image (all of them where there are fewer), likeliest first,
+    with their probabilities.
 
     `scores` [classes] are softmax probabilities.
     """
     assert scores.shape == (len(classes),), (scores.shape, len(classes))
     values, indices = scores.float().topk(min(k, len(classes)))
-    return [(classes[index], value) for index, value in zip(indices.tolist(), values.tolist(), strict=True)]
+    return [
+        (classes[index], value)
+        for index, value in zip(indices.tolist(), values.tolist(), strict=True)
+    ]
 
 
 def names_of(classes: Sequence[str]) -> tuple[str, ...]:
-    """ImageNet's 1,000 classes in words ("tench"), where `classes` are its wnids in order or mere numbers; else `classes` themselves."""
+    """ImageNet's 1,000 classes in words ("tench"), where `classes` are its wnids in order or
+    mere numbers; else `classes` themselves.
+    """
     if len(classes) != 1000 or not all(WNID_OR_NUMBER.fullmatch(name) for name in classes):
         return tuple(classes)
-    from torchvision.models import ResNet50_Weights  # here: importing every network of torchvision takes a second
+    # here: importing every network of torchvision takes a second
+    from torchvision.models import ResNet50_Weights
 
     return tuple(ResNet50_Weights.DEFAULT.meta["categories"])

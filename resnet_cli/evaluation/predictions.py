@@ -1,4 +1,6 @@
-"""What a network said of every image, in a file: ensembles can be made later without the networks."""
+"""What a network said of every image, in a file: ensembles can be made later without the
+networks.
+"""
 
 import io
 import json
@@ -21,16 +23,21 @@ CHUNK = 5000  # images counted or checked at once
 
 @dataclass(frozen=True)
 class Predictions:
-    """`scores` (softmax probabilities) float32 [images, classes], `labels` int64 [images] and `paths`, as the data set names them."""
+    """`scores` (softmax probabilities) float32 [images, classes], `labels` int64 [images] and
+    `paths`, as the data set names them.
+    """
 
     scores: Tensor
     labels: Tensor
     paths: tuple[str, ...]
-    about: dict[str, Any] = field(default_factory=dict)  # which networks they are of, and how they were measured; plain values
+    # which networks they are of, and how they were measured; plain values
+    about: dict[str, Any] = field(default_factory=dict)
 
 
 def write(predictions: Predictions, path: Path) -> None:
-    """Writes a NumPy .npz with `scores`, `labels`, `paths` and `about` (as JSON), whole or not at all."""
+    """Writes a NumPy .npz with `scores`, `labels`, `paths` and `about` (as JSON), whole or not
+    at all.
+    """
     buffer = io.BytesIO()
     np.savez(
         buffer,
@@ -43,7 +50,10 @@ def write(predictions: Predictions, path: Path) -> None:
 
 
 def read(path: Path) -> Predictions:
-    """Reads what `write` wrote. Raises UserError for a file that is missing, broken or something else."""
+    """Reads what `write` wrote.
+
+    Raises UserError for a file that is missing, broken or something else.
+    """
     if not path.is_file():
         raise UserError(f"predictions {path}: no such file")
     try:
@@ -51,22 +61,48 @@ def read(path: Path) -> Predictions:
             scores, labels, paths = file["scores"], file["labels"], file["paths"]
             about = json.loads(str(file["about"])) if "about" in file else {}
     except KeyError as error:
-        raise UserError(f"predictions {path}: holds no {error.args[0].split()[0]}; it should hold scores, labels and paths") from error
-    except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:  # np.load on foreign or cut-off bytes
-        raise UserError(f"predictions {path} cannot be read: it is no whole .npz file of plain arrays") from error
+        raise UserError(
+            f"predictions {path}: holds no {error.args[0].split()[0]}; it should hold scores, "
+            "labels and paths"
+        ) from error
+    # np.load on foreign or cut-off bytes
+    except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"predictions {path} cannot be read: it is no whole .npz file of plain arrays"
+        ) from error
     kinds = (scores.dtype, scores.ndim, labels.dtype, paths.dtype.kind)
-    if kinds != (np.float32, 2, np.int64, "U") or labels.shape != paths.shape or labels.shape != scores.shape[:1]:
-        raise UserError(f"predictions {path}: wants float32 scores [images, classes], int64 labels [images] and paths [images]")
+    if (
+        kinds != (np.float32, 2, np.int64, "U")
+        or labels.shape != paths.shape
+        or labels.shape != scores.shape[:1]
+    ):
+        raise UserError(
+            f"predictions {path}: wants float32 scores [images, classes], int64 labels "
+            "[images] and paths [images]"
+        )
     if not scores.size or labels.min() < 0 or labels.max() >= scores.shape[1]:
-        raise UserError(f"predictions {path}: its {len(labels)} labels are not among its {scores.shape[1]} classes")
-    predictions = Predictions(torch.from_numpy(scores), torch.from_numpy(labels), tuple(paths.tolist()), about)
-    if not all(((part.sum(dim=1) - 1).abs() < 1e-3).all() for part in predictions.scores.split(CHUNK)):
-        raise UserError(f"predictions {path}: its scores are no probabilities (they do not add up to 1 for every image)")
+        raise UserError(
+            f"predictions {path}: its {len(labels)} labels are not among its "
+            f"{scores.shape[1]} classes"
+        )
+    predictions = Predictions(
+        torch.from_numpy(scores), torch.from_numpy(labels), tuple(paths.tolist()), about
+    )
+    if not all(
+        ((part.sum(dim=1) - 1).abs() < 1e-3).all() for part in predictions.scores.split(CHUNK)
+    ):
+        raise UserError(
+            f"predictions {path}: its scores are no probabilities (they do not add up to 1 "
+            "for every image)"
+        )
     return predictions
 
 
 def average(files: Sequence[Path]) -> Predictions:
-    """An ensemble: the scores of several files averaged. Raises UserError where they are not of the same images and classes."""
+    """An ensemble: the scores of several files averaged.
+
+    Raises UserError where they are not of the same images and classes.
+    """
     first, *others = files
     whole = read(first)
     total, abouts = whole.scores.double(), [whole.about]
@@ -80,29 +116,48 @@ def average(files: Sequence[Path]) -> Predictions:
 
 def joined(abouts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """What is said of an ensemble: all networks and checkpoints, and what is alike for all."""
-    alike = {key: value for key, value in abouts[0].items() if all(about.get(key) == value for about in abouts)}
+    alike = {
+        key: value
+        for key, value in abouts[0].items()
+        if all(about.get(key) == value for about in abouts)
+    }
     networks = " + ".join(str(about.get("network", "unknown")) for about in abouts)
-    return alike | {"network": networks, "checkpoints": [path for about in abouts for path in about.get("checkpoints", [])]}
+    return alike | {
+        "network": networks,
+        "checkpoints": [path for about in abouts for path in about.get("checkpoints", [])],
+    }
 
 
 def check_same(one: Predictions, other: Predictions, *, first: Path, path: Path) -> None:
-    """Raises UserError that names the first difference between the images or classes of two files."""
+    """Raises UserError that names the first difference between the images or classes of two
+    files.
+    """
     if one.scores.shape != other.scores.shape:
-        sizes = " and ".join(f"{len(each.labels):,} images of {each.scores.shape[1]:,} classes" for each in (one, other))
+        sizes = " and ".join(
+            f"{len(each.labels):,} images of {each.scores.shape[1]:,} classes"
+            for each in (one, other)
+        )
         raise UserError(f"{first} and {path} make no ensemble: they hold {sizes}")
     for number, (ours, theirs) in enumerate(zip(one.paths, other.paths, strict=True)):
         if ours != theirs:
-            raise UserError(f"{first} and {path} make no ensemble: image {number} is {ours} in the one and {theirs} in the other")
+            raise UserError(
+                f"{first} and {path} make no ensemble: image {number} is {ours} in the one "
+                f"and {theirs} in the other"
+            )
     different = (one.labels != other.labels).nonzero()
     if len(different):
         number = int(different[0])
         labels = f"{one.labels[number]} in the one and {other.labels[number]} in the other"
-        raise UserError(f"{first} and {path} make no ensemble: {one.paths[number]} is labelled {labels}")
+        raise UserError(
+            f"{first} and {path} make no ensemble: {one.paths[number]} is labelled {labels}"
+        )
 
 
 def errors(predictions: Predictions) -> Errors:
     """Top-1 and top-5 errors, counted as while measuring."""
     count = ErrorCount(predictions.labels.device)
-    for scores, labels in zip(predictions.scores.split(CHUNK), predictions.labels.split(CHUNK), strict=True):
+    for scores, labels in zip(
+        predictions.scores.split(CHUNK), predictions.labels.split(CHUNK), strict=True
+    ):
         count.add(scores, labels)
     return count.errors()

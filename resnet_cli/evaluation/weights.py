@@ -1,4 +1,6 @@
-"""Files of weights, ours and other projects': opened without running code, matched name by name, shape by shape, and written."""
+"""Files of weights, ours and other projects': opened without running code, matched name by
+name, shape by shape, and written.
+"""
 
 import io
 import pickle
@@ -24,9 +26,11 @@ SAFETENSORS, PICKLED = ".safetensors", ".pth"  # the suffixes of exported files
 
 
 def read(path: Path) -> Any:
-    """The content of a checkpoint file, on the CPU: tensors and plain values only (safetensors, or `weights_only=True`).
+    """The content of a checkpoint file, on the CPU: tensors and plain values only (safetensors, or
+    `weights_only=True`).
 
-    Raises UserError with the reason for a file that is missing, truncated, altered or that holds code.
+    Raises UserError with the reason for a file that is missing, truncated, altered or that holds
+    code.
     """
     if not path.is_file():
         raise UserError(f"checkpoint {path}: no such file")
@@ -39,14 +43,20 @@ def read(path: Path) -> Any:
             with zipfile.ZipFile(path) as archive:
                 broken = archive.testzip()
             if broken:
-                raise UserError(f"checkpoint {path} is damaged: {broken} does not match its checksum")
+                raise UserError(
+                    f"checkpoint {path} is damaged: {broken} does not match its checksum"
+                )
         with warnings.catch_warnings(action="ignore"):  # about old pickles; what matters is raised
             return torch.load(path, map_location="cpu", weights_only=True)
     except zipfile.BadZipFile as error:
         raise UserError(f"checkpoint {path} is truncated or damaged ({error})") from error
     except pickle.UnpicklingError as error:
         code = re.search(r"GLOBAL ([\w.]+)", str(error))
-        reason = f"it holds code or objects ({code[1]}), which are never loaded" if code else "it is no file of tensors and plain values"
+        reason = (
+            f"it holds code or objects ({code[1]}), which are never loaded"
+            if code
+            else "it is no file of tensors and plain values"
+        )
         raise UserError(f"checkpoint {path} is refused: {reason}") from error
     except UserError:
         raise
@@ -56,12 +66,21 @@ def read(path: Path) -> Any:
 
 
 def state_dict_of(content: Any, path: Path) -> dict[str, Tensor]:
-    """The weights in a file's content, under our names: a plain state_dict, or one under `state_dict` or `model`."""
+    """The weights in a file's content, under our names: a plain state_dict, or one under
+    `state_dict` or `model`.
+    """
     for key in ("state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
-    if not isinstance(content, dict) or not content or not all(isinstance(value, Tensor) for value in content.values()):
-        raise UserError(f"checkpoint {path}: found no weights in it (neither a state_dict nor one under 'state_dict' or 'model')")
+    if (
+        not isinstance(content, dict)
+        or not content
+        or not all(isinstance(value, Tensor) for value in content.values())
+    ):
+        raise UserError(
+            f"checkpoint {path}: found no weights in it (neither a state_dict nor one under "
+            "'state_dict' or 'model')"
+        )
     return {our_name(str(key)): value for key, value in content.items()}
 
 
@@ -74,7 +93,10 @@ def our_name(key: str) -> str:
 
 
 def load_weights(network: nn.Module, state: dict[str, Tensor], *, path: Path, name: str) -> None:
-    """Copies `state` into the network called `name`. Raises UserError naming the first keys and shapes that do not match."""
+    """Copies `state` into the network called `name`.
+
+    Raises UserError naming the first keys and shapes that do not match.
+    """
     optional = "num_batches_tracked"  # older files lack it, and nothing reads it
     ours = {key: value for key, value in network.state_dict().items() if optional not in key}
     theirs = {key: value for key, value in state.items() if optional not in key}
@@ -89,7 +111,9 @@ def load_weights(network: nn.Module, state: dict[str, Tensor], *, path: Path, na
         "of other shape": shapes,
     }
     if any(wrong.values()):
-        told = "; ".join(f"{len(keys)} {what} ({first(keys)})" for what, keys in wrong.items() if keys)
+        told = "; ".join(
+            f"{len(keys)} {what} ({first(keys)})" for what, keys in wrong.items() if keys
+        )
         raise UserError(f"checkpoint {path} is not of {name}: {told}")
     network.load_state_dict(theirs, strict=False)
 
@@ -100,13 +124,18 @@ def first(keys: list[str]) -> str:
 
 
 def export(network: nn.Module, path: Path) -> None:
-    """Writes the weights under torchvision's names, whole or not at all: `.safetensors` or `.pth`, by the suffix.
+    """Writes the weights under torchvision's names, whole or not at all: `.safetensors` or `.pth`,
+    by the suffix.
 
-    `num_batches_tracked` goes along, since torchvision's networks ask for it. Raises UserError for another suffix.
+    `num_batches_tracked` goes along, since torchvision's networks ask for it. Raises UserError for
+    another suffix.
     """
     check_export(path)
     # channels_last is how we compute, not what others expect of a file; safetensors refuses it
-    state = {our_name(name): value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    state = {
+        our_name(name): value.detach().cpu().contiguous()
+        for name, value in network.state_dict().items()
+    }
     if path.suffix == SAFETENSORS:
         content = safetensors.torch.save(state, metadata={"format": "pt"})
     else:

@@ -1,1 +1,3 @@
-"""Where runs train: in this process, side by side on this machine, on several devices, as jobs of a cluster."""
+"""Where runs train: in this process, side by side on this machine, on several devices, as jobs
+of a cluster.
+"""

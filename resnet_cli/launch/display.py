@@ -1,4 +1,6 @@
-"""How far the runs of a sweep are, read from their folders, and told: a live table on a terminal, a line now and then elsewhere."""
+"""How far the runs of a sweep are, read from their folders, and told: a live table on a
+terminal, a line now and then elsewhere.
+"""
 
 import json
 import sys
@@ -21,8 +23,15 @@ from resnet_cli.runtime import console
 from resnet_cli.runtime.console import duration, figures
 from resnet_cli.training.logbook import METRICS, is_log_point
 
-TAIL = 8192  # bytes of metrics.jsonl that are read: some forty lines, so the newest evaluation is among them
-COLUMNS = {"loss": "train/loss", "train %": "train/error", "val %": "val/error", "test %": "test/error", "images/s": "images_per_second"}
+# bytes of metrics.jsonl that are read: some forty lines, so the newest evaluation is among them
+TAIL = 8192
+COLUMNS = {
+    "loss": "train/loss",
+    "train %": "train/error",
+    "val %": "val/error",
+    "test %": "test/error",
+    "images/s": "images_per_second",
+}
 
 
 class State(StrEnum):
@@ -57,7 +66,11 @@ class Row:
     def left(self) -> str:
         """The time to go at the newest speed."""
         speed = self.values.get("images_per_second")
-        return duration((self.iterations - self.iteration) * self.run.config.batch_size / speed) if speed else ""
+        return (
+            duration((self.iterations - self.iteration) * self.run.config.batch_size / speed)
+            if speed
+            else ""
+        )
 
 
 def newest(metrics: Path) -> list[dict[str, float]]:
@@ -85,7 +98,9 @@ def names(runs: Sequence[Run]) -> list[str]:
     depth = max(map(len, parts))
     padded = [(*path[:-1], *[""] * (depth - len(path)), path[-1]) for path in parts]
     differing = [level for level in range(depth) if len({path[level] for path in padded}) > 1]
-    return ["/".join(path[level] for level in differing if path[level]) or path[-1] for path in padded]
+    return [
+        "/".join(path[level] for level in differing if path[level]) or path[-1] for path in padded
+    ]
 
 
 class Lines:
@@ -98,7 +113,12 @@ class Lines:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
 
     def started(self, number: int, where: str) -> None:
         row = self.rows[number]
@@ -123,7 +143,10 @@ class Lines:
                 row.look()
                 if row.iteration > before:
                     eta = f"  ETA {row.left}" if row.left else ""
-                    self.say(f"{row.name} {row.iteration:,}/{row.iterations:,}  {figures(row.values)}{eta}")
+                    self.say(
+                        f"{row.name} {row.iteration:,}/{row.iterations:,}  "
+                        f"{figures(row.values)}{eta}"
+                    )
 
     def say(self, text: str) -> None:
         print(text, flush=True)
@@ -133,19 +156,31 @@ class Lines:
 
 
 class LiveTable(Lines):
-    """For a terminal: every run in a row of its own, as far as they fit; what ends is also told above, and stays."""
+    """For a terminal: every run in a row of its own, as far as they fit; what ends is also told
+    above, and stays.
+    """
 
     def __init__(self, runs: Sequence[Run]) -> None:
         super().__init__(runs)
         self.screen = Console()
-        self.live = Live(console=self.screen, auto_refresh=False, get_renderable=self.table, redirect_stderr=sys.stderr.isatty())
+        self.live = Live(
+            console=self.screen,
+            auto_refresh=False,
+            get_renderable=self.table,
+            redirect_stderr=sys.stderr.isatty(),
+        )
         self.drawn = 0.0
 
     def __enter__(self) -> Self:
         self.live.start(refresh=True)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.live.refresh()
         self.live.stop()
 
@@ -165,17 +200,35 @@ class LiveTable(Lines):
         counts = Counter(row.state for row in rows)
         caption = ", ".join(f"{counts[state]} {state}" for state in order if counts[state])
         more = f"; {len(rows) - room} of them not shown" if len(rows) > room else ""
-        columns = [title for title, key in COLUMNS.items() if title != "val %" or any(key in row.values for row in rows)]
-        table = Table(caption=caption + more, caption_justify="left", box=None, pad_edge=False, header_style="bold")
+        columns = [
+            title
+            for title, key in COLUMNS.items()
+            if title != "val %" or any(key in row.values for row in rows)
+        ]
+        table = Table(
+            caption=caption + more,
+            caption_justify="left",
+            box=None,
+            pad_edge=False,
+            header_style="bold",
+        )
         table.add_column("run", no_wrap=True)
         table.add_column("")
         for title in ("iteration", *columns, "left"):
             table.add_column(title, justify="right", no_wrap=True)
         for row in rows[:room]:
             bar = ProgressBar(total=row.iterations, completed=row.iteration, width=16)
-            shown = bar if row.state is State.running else f"[red]{row.state}" if row.state is State.broken else str(row.state)
+            shown = (
+                bar
+                if row.state is State.running
+                else f"[red]{row.state}"
+                if row.state is State.broken
+                else str(row.state)
+            )
             values = [
-                f"{row.values[key]:,.{0 if title == 'images/s' else 2}f}" if (key := COLUMNS[title]) in row.values else ""
+                f"{row.values[key]:,.{0 if title == 'images/s' else 2}f}"
+                if (key := COLUMNS[title]) in row.values
+                else ""
                 for title in columns
             ]
             left = row.left if row.state is State.running else ""

@@ -1,4 +1,6 @@
-"""One run on several devices: a process each, started and watched by torch elastic, started anew when one is lost."""
+"""One run on several devices: a process each, started and watched by torch elastic, started
+anew when one is lost.
+"""
 
 import json
 import logging
@@ -19,26 +21,39 @@ from resnet_cli.runtime.errors import LOST, SILENT, Failed, Stopped, Told
 from resnet_cli.runtime.signals import STOPPING
 
 RANK = "resnet_cli.launch.rank"  # what each process runs
-SAVING = 300  # seconds that ranks have to save after a signal: they look for it between two steps, not while they test
+# seconds that ranks have to save after a signal: they look for it between two steps, not while they
+# test
+SAVING = 300
 
 
 def launch(plan: dict[str, Any], *, devices: int, max_restarts: int, console: Console) -> None:
     """Trains what `plan` says (see rank.py) on `devices` processes.
 
-    Raises what one of them could not mend, and Failed when processes were lost more than `max_restarts` times.
+    Raises what one of them could not mend, and Failed when processes were lost more than
+    `max_restarts` times.
     """
     for restarts in range(max_restarts + 1):
         lost = start(plan | {"restarted": restarts > 0}, devices=devices)
         if lost is None:
             return
         if restarts < max_restarts:
-            console.warn(f"{lost}; all start anew from the last checkpoint (restart {restarts + 1} of {max_restarts})")
-    raise Failed(f"{lost}; max_restarts={max_restarts} used up; the same command continues from the last checkpoint")
+            console.warn(
+                f"{lost}; all start anew from the last checkpoint (restart {restarts + 1} of "
+                f"{max_restarts})"
+            )
+    raise Failed(
+        f"{lost}; max_restarts={max_restarts} used up; the same command continues from the "
+        "last checkpoint"
+    )
 
 
 def start(plan: dict[str, Any], *, devices: int) -> str | None:
-    """Runs the ranks to their end. Returns why processes were lost, if they were; raises Told, or Stopped after a signal."""
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # what a person needs to know, we say
+    """Runs the ranks to their end.
+
+    Returns why processes were lost, if they were; raises Told, or Stopped after a signal.
+    """
+    # what a person needs to know, we say
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(SAVING))
     handlers = {signum: signal.getsignal(signum) for signum in STOPPING}
     with tempfile.TemporaryDirectory(prefix="resnet-train-") as name:
@@ -52,7 +67,8 @@ def start(plan: dict[str, Any], *, devices: int) -> str | None:
             run_id=uuid.uuid4().hex,
             rdzv_backend="c10d",
             rdzv_endpoint="localhost:0",  # any free port
-            max_restarts=0,  # `launch` starts anew itself: elastic would do so after a wrong config, too
+            # `launch` starts anew itself: elastic would do so after a wrong config, too
+            max_restarts=0,
             signals_to_handle=",".join(signum.name for signum in STOPPING),
             local_addr="localhost",  # this machine's name need not lead to it
             logs_specs=DefaultLogsSpecs(log_dir=str(folder)),
@@ -74,7 +90,10 @@ def start(plan: dict[str, Any], *, devices: int) -> str | None:
 def told(folder: Path) -> list[tuple[str, int]]:
     """The lines and exit codes that ranks have left, in the order of their numbers."""
     files = sorted(folder.glob("rank*.json"), key=lambda file: int(file.stem.removeprefix("rank")))
-    return [(content["line"], content["code"]) for content in (json.loads(file.read_text()) for file in files)]
+    return [
+        (content["line"], content["code"])
+        for content in (json.loads(file.read_text()) for file in files)
+    ]
 
 
 def reason(failed: ChildFailedError, lines: list[tuple[str, int]]) -> str:
@@ -88,7 +107,8 @@ def reason(failed: ChildFailedError, lines: list[tuple[str, int]]) -> str:
     killed = [failure for failure in failed.failures.values() if failure.exitcode < 0]
     if killed:
         name = signal.Signals(-killed[0].exitcode).name
-        how = "gave the others up (SIGABRT)" if name == "SIGABRT" else f"was killed by {name}"  # as NCCL's watchdog does
+        # as NCCL's watchdog does
+        how = "gave the others up (SIGABRT)" if name == "SIGABRT" else f"was killed by {name}"
         return f"rank {killed[0].local_rank} {how}"
     if lines:
         return lines[0][0]

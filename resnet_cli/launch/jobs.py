@@ -24,7 +24,11 @@ class Run:
 
     def plain(self) -> dict[str, Any]:
         """For JSON, on the way to another process."""
-        return {"config": to_plain(self.config), "folder": str(self.folder), "command": self.command}
+        return {
+            "config": to_plain(self.config),
+            "folder": str(self.folder),
+            "command": self.command,
+        }
 
 
 def run_from_plain(tree: dict[str, Any]) -> Run:
@@ -40,7 +44,10 @@ class Outcome:
 
 
 def ended_by(error: Exception) -> Outcome:
-    """The outcome of a run that `error` ended. Our own bugs leave their traceback on stderr; other runs need not suffer from them."""
+    """The outcome of a run that `error` ended.
+
+    Our own bugs leave their traceback on stderr; other runs need not suffer from them.
+    """
     try:
         return Outcome(*explain(error))
     except Exception:
@@ -51,7 +58,10 @@ def ended_by(error: Exception) -> Outcome:
 
 
 def close(runs: Sequence[Run], outcomes: Sequence[Outcome], *, seconds: float) -> int:
-    """Prints every run and how it ended. Returns the first failure's exit code, 0 where all is well."""
+    """Prints every run and how it ended.
+
+    Returns the first failure's exit code, 0 where all is well.
+    """
     print(bold(f"{len(runs)} run{'s' * (len(runs) > 1)} in {duration(seconds)}"))
     for run, outcome in zip(runs, outcomes, strict=True):
         print(f"  {run.folder!s:<50} {outcome.line}")

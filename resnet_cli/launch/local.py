@@ -1,4 +1,6 @@
-"""hydra/launcher=local: the runs of a sweep side by side on this machine, a worker process for each GPU or share of the CPU."""
+"""hydra/launcher=local: the runs of a sweep side by side on this machine, a worker process for
+each GPU or share of the CPU.
+"""
 
 import dataclasses
 import os
@@ -23,35 +25,54 @@ TICK = 0.1  # seconds between looks at what has ended
 def slots(runs: Sequence[Run], jobs_per_device: int | None) -> list[Slot]:
     """Where `runs` train, and how many at a time. Raises UserError where they do not fit.
 
-    A process for each GPU, which trains `jobs_per_device` (1) of them in turns. On the CPU so many processes (half the cores), which
-    share its cores unless OMP_NUM_THREADS says otherwise.
+    A process for each GPU, which trains `jobs_per_device` (1) of them in turns. On the CPU so many
+    processes (half the cores), which share its cores unless OMP_NUM_THREADS says otherwise.
     """
     if several := [run for run in runs if run.config.devices != 1]:
         raise UserError(
-            f"devices={several[0].config.devices}: hydra/launcher=local trains each run on one device; leave one of the two out"
+            f"devices={several[0].config.devices}: hydra/launcher=local trains each run on "
+            "one device; leave one of the two out"
         )
     kinds = {choose_device(run.config.device).type for run in runs}
     if len(kinds) > 1:
-        raise UserError("device: with hydra/launcher=local all runs of a sweep train on the same kind of device")
+        raise UserError(
+            "device: with hydra/launcher=local all runs of a sweep train on the same kind of device"
+        )
     if kinds == {"cuda"}:
         visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-        names = (visible or [str(index) for index in range(torch.cuda.device_count())])[: torch.cuda.device_count()]
+        names = (visible or [str(index) for index in range(torch.cuda.device_count())])[
+            : torch.cuda.device_count()
+        ]
         each = jobs_per_device or 1
         if each > 1 and any(run.config.compile is Compile.on for run in runs):
-            raise UserError("compile=on: runs that share a process cannot be compiled; use compile=auto or jobs_per_device=1")
+            raise UserError(
+                "compile=on: runs that share a process cannot be compiled; use compile=auto "
+                "or jobs_per_device=1"
+            )
         found = [Slot(f"GPU {name}", {"CUDA_VISIBLE_DEVICES": name}, each) for name in names]
     else:
         processes = min(len(runs), jobs_per_device or max(1, cores() // 2))
-        found = [Slot(f"CPU, share {share + 1} of {processes}", {"CUDA_VISIBLE_DEVICES": ""}) for share in range(processes)]
+        found = [
+            Slot(f"CPU, share {share + 1} of {processes}", {"CUDA_VISIBLE_DEVICES": ""})
+            for share in range(processes)
+        ]
     threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, cores() // len(found)))
-    return [dataclasses.replace(slot, environment=slot.environment | {"OMP_NUM_THREADS": threads}) for slot in found[: len(runs)]]
+    return [
+        dataclasses.replace(slot, environment=slot.environment | {"OMP_NUM_THREADS": threads})
+        for slot in found[: len(runs)]
+    ]
 
 
 def share_loaders(runs: Sequence[Run], places: Sequence[Slot]) -> list[Run]:
     """GPUs want all cores for decoding photographs; several have to share them."""
     share = max(1, cores() // sum(place.runs for place in places))
     return [
-        dataclasses.replace(run, config=dataclasses.replace(run.config, dataset=dataclasses.replace(data, workers=share)))
+        dataclasses.replace(
+            run,
+            config=dataclasses.replace(
+                run.config, dataset=dataclasses.replace(data, workers=share)
+            ),
+        )
         if (data := run.config.dataset).name is DatasetName.imagenet and data.workers is None
         else run
         for run in runs
@@ -61,14 +82,22 @@ def share_loaders(runs: Sequence[Run], places: Sequence[Slot]) -> list[Run]:
 def plan(places: Sequence[Slot], *, runs: int) -> str:
     """What is about to happen, in a line."""
     threads, each = places[0].environment["OMP_NUM_THREADS"], places[0].runs
-    where = ", ".join(place.name for place in places) if places[0].environment["CUDA_VISIBLE_DEVICES"] else "the CPU"
+    where = (
+        ", ".join(place.name for place in places)
+        if places[0].environment["CUDA_VISIBLE_DEVICES"]
+        else "the CPU"
+    )
     processes = "1 worker process" if len(places) == 1 else f"{len(places)} worker processes"
     words = f"{runs} runs: {processes} on {where}, {threads} thread{'s' * (threads != '1')} each"
     return words + (f", {each} runs at a time in each" if each > 1 else "")
 
 
 def sweep(runs: Sequence[Run], jobs_per_device: int | None) -> list[Outcome]:
-    """Trains all of them. Raises UserError before anything has started, and Stopped, after saving, when a signal asked for it."""
+    """Trains all of them.
+
+    Raises UserError before anything has started, and Stopped, after saving, when a signal asked for
+    it.
+    """
     places = slots(runs, jobs_per_device)
     if places[0].environment["CUDA_VISIBLE_DEVICES"]:
         runs = share_loaders(runs, places)
@@ -139,7 +168,10 @@ class Sweep:
                 self.workers.remove(worker)
 
     def end(self, number: int, outcome: Outcome, worker: Worker) -> None:
-        """Notes how a run ended. Stopped together with the sweep it has not: the same command continues it."""
+        """Notes how a run ended.
+
+        Stopped together with the sweep it has not: the same command continues it.
+        """
         if self.request.signum is not None and outcome.code:
             return
         if outcome.code > 128:  # somebody stopped this one process; a new one takes its place

@@ -24,7 +24,11 @@ Steps = Generator[None, None, dict[str, Any]]  # what `worker.steps` makes
 
 
 class Turns:
-    """The runs in flight. Each has a CUDA stream of its own, so that the device may work on one while the host feeds another."""
+    """The runs in flight.
+
+    Each has a CUDA stream of its own, so that the device may work on one while the host feeds
+    another.
+    """
 
     def __init__(self) -> None:
         self.flying: dict[int, tuple[Steps, torch.cuda.Stream | None]] = {}
@@ -44,7 +48,8 @@ class Turns:
             except Stopped as stopped:
                 outcome = Outcome(str(stopped), stopped.exit_code)
             except Exception as error:
-                if "CUDA error" in str(error):  # the device is lost to this process, and all its runs with it: a new one takes over
+                # the device is lost to this process, and all its runs with it: a new one takes over
+                if "CUDA error" in str(error):
                     raise
                 outcome = ended_by(error)
             del self.flying[number]
@@ -55,7 +60,10 @@ PATIENCE = 0.2  # seconds between looks while nothing is to do
 
 
 class LogConsole(Console):
-    """Speaks to log.txt alone; the parent shows the progress of all. Warnings go to the parent as well."""
+    """Speaks to log.txt alone; the parent shows the progress of all.
+
+    Warnings go to the parent as well.
+    """
 
     def say(self, text: str = "") -> None:
         self.record(text)
@@ -74,7 +82,8 @@ def listen(request: StopRequest) -> SimpleQueue[str]:
     inbox: SimpleQueue[str] = SimpleQueue()
 
     def read() -> None:
-        with open(0, closefd=False) as lines:  # not sys.stdin: forked loader workers close that, and would wait for its lock for ever
+        # not sys.stdin: forked loader workers close that, and would wait for its lock for ever
+        with open(0, closefd=False) as lines:
             for line in lines:
                 inbox.put(line)
         if request.signum is None:
@@ -96,7 +105,13 @@ def main() -> int:
                 while request.signum is None:
                     given = json.loads(inbox.get(block=not turns.flying, timeout=PATIENCE))
                     run = run_from_plain(given["run"])
-                    steps = worker.steps(run.config, run.folder, command=run.command, console=LogConsole(str(run.folder)), request=request)
+                    steps = worker.steps(
+                        run.config,
+                        run.folder,
+                        command=run.command,
+                        console=LogConsole(str(run.folder)),
+                        request=request,
+                    )
                     turns.add(given["number"], steps)
             for number, outcome in turns.round():
                 with suppress(BrokenPipeError):

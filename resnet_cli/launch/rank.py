@@ -1,4 +1,5 @@
-"""One of the processes of a run on several devices: started by torchrun or srun, where train.py calls `train`, or
+"""One of the processes of a run on several devices: started by torchrun or srun, where train.py
+calls `train`, or
 
 as `python -m resnet_cli.rank PLAN.json` by distributed/launch.py.
 """
@@ -30,7 +31,10 @@ GONE = ("Connection closed", "Connection reset", "Broken pipe", "remote process 
 
 
 def train(config: Config, folder: RunFolder, *, command: str) -> None:
-    """This rank's part of a run. Raises what `worker.run` does, and Lost where the others do not answer."""
+    """This rank's part of a run.
+
+    Raises what `worker.run` does, and Lost where the others do not answer.
+    """
     if config.resume == "never" and os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0":
         config = dataclasses.replace(config, resume="auto")  # what there is now is this run's own
     with stop_on_signal(patient=True) as request:
@@ -39,17 +43,30 @@ def train(config: Config, folder: RunFolder, *, command: str) -> None:
                 if "OMP_NUM_THREADS" not in os.environ:
                     torch.set_num_threads(max(1, cores() // context.sharing))
                 console = Console(silent=not context.leads)
-                for _ in worker.steps(config, folder, command=command, console=console, request=request, context=context):
+                for _ in worker.steps(
+                    config,
+                    folder,
+                    command=command,
+                    console=console,
+                    request=request,
+                    context=context,
+                ):
                     pass
         except RuntimeError as error:
             text = str(error)
             if not any(word in text for word in GONE):
                 if isinstance(error, distributed.DistBackendError):  # NCCL's reason stands last
-                    raise Failed(f"rank {os.environ['RANK']}: {text.rpartition('Last error:')[2].strip().splitlines()[0]}") from error
+                    raise Failed(
+                        f"rank {os.environ['RANK']}: "
+                        f"{text.rpartition('Last error:')[2].strip().splitlines()[0]}"
+                    ) from error
                 raise
             silent = any(word in text for word in SILENT)
             what = f"did not answer for timeout={config.timeout:g} s" if silent else "is gone"
-            raise Lost(f"rank {os.environ['RANK']}: another one {what} ({str(error).splitlines()[0]})", silent=silent) from error
+            raise Lost(
+                f"rank {os.environ['RANK']}: another one {what} ({str(error).splitlines()[0]})",
+                silent=silent,
+            ) from error
 
 
 def end_with(parent: int) -> None:
@@ -64,7 +81,9 @@ def end_with(parent: int) -> None:
 
 
 def main(file: Path) -> int:
-    """Returns the exit code; what a person should know goes to the parent, which hears the same from several."""
+    """Returns the exit code; what a person should know goes to the parent, which hears the same
+    from several.
+    """
     plan = json.loads(file.read_text())
     end_with(plan["parent"])
     config = from_plain(plan["config"])
@@ -75,7 +94,10 @@ def main(file: Path) -> int:
         return 0
     except (UserError, KeyboardInterrupt, OSError, RuntimeError) as error:
         line, code = explain(error)
-        write_whole(file.with_name(f"rank{os.environ['RANK']}.json"), json.dumps({"line": line, "code": code}))
+        write_whole(
+            file.with_name(f"rank{os.environ['RANK']}.json"),
+            json.dumps({"line": line, "code": code}),
+        )
         return code
 
 

@@ -15,12 +15,14 @@ from resnet_cli.runtime.errors import Failed, Lost, Stopped, UserError, explain
 
 
 def train(run: Run, *, patient: bool = False) -> Outcome:
-    """One run, in as many processes as it has devices, or its rehearsal. Raises what `worker.run` does.
+    """One run, in as many processes as it has devices, or its rehearsal. Raises what `worker.run`
+    does.
 
     `patient`: a second signal is only the first one's echo.
     """
     config, folder = run.config, run.folder
-    if config.devices == 1 or folder.read_result() is None:  # a finished run of several devices can be read anywhere
+    # a finished run of several devices can be read anywhere
+    if config.devices == 1 or folder.read_result() is None:
         refuse_missing(config)
     if config.dry_run:
         worker.rehearse(config, folder, console=Console())
@@ -32,7 +34,11 @@ def train(run: Run, *, patient: bool = False) -> Outcome:
             raise Failed(f"{lost}; the same command continues") from lost
         return Outcome("done")
     if config.devices == 1 or folder.read_result() is not None:
-        return Outcome(headline(worker.run(config, folder, command=run.command, console=Console(), patient=patient)))
+        return Outcome(
+            headline(
+                worker.run(config, folder, command=run.command, console=Console(), patient=patient)
+            )
+        )
     assert isinstance(config.devices, int)
     launch(run.plain(), devices=config.devices, max_restarts=config.max_restarts, console=Console())
     result = folder.read_result()
@@ -41,7 +47,10 @@ def train(run: Run, *, patient: bool = False) -> Outcome:
 
 
 def sweep(runs: Sequence[Run]) -> list[Outcome]:
-    """Every run in turn; a broken one is told at once, and the rest goes on. A signal ends the sweep: raises Stopped."""
+    """Every run in turn; a broken one is told at once, and the rest goes on.
+
+    A signal ends the sweep: raises Stopped.
+    """
     outcomes = []
     for number, run in enumerate(runs, 1):
         print(bold(f"[{number}/{len(runs)}] {run.command}"), flush=True)

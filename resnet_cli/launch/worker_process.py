@@ -24,7 +24,10 @@ class Slot:
 
 
 class Worker:
-    """A worker process and the runs it has in flight. Its stdin is its lifeline: closed, or the holder killed, it saves and ends."""
+    """A worker process and the runs it has in flight.
+
+    Its stdin is its lifeline: closed, or the holder killed, it saves and ends.
+    """
 
     def __init__(self, slot: Slot) -> None:
         self.slot = slot
@@ -38,8 +41,13 @@ class Worker:
             start_new_session=True,  # Ctrl-C reaches the parent alone, which decides what it means
         )
         assert self.process.stdin and self.process.stdout and self.process.stderr
-        self.stdin, self.stdout, self.stderr = self.process.stdin, self.process.stdout, self.process.stderr
-        self.pieces: dict[IO[bytes], bytes] = {self.stdout: b"", self.stderr: b""}  # lines that are not whole yet
+        self.stdin, self.stdout, self.stderr = (
+            self.process.stdin,
+            self.process.stdout,
+            self.process.stderr,
+        )
+        # lines that are not whole yet
+        self.pieces: dict[IO[bytes], bytes] = {self.stdout: b"", self.stderr: b""}
         for stream in self.pieces:
             os.set_blocking(stream.fileno(), False)
 
@@ -71,8 +79,14 @@ class Worker:
     def lost(self) -> Outcome:
         """What to say of the runs that a process which has ended took with it."""
         code = self.process.returncode
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        return Outcome(f"its process, {self.process.pid}, {how}; the same command continues", FAILED)
+        how = (
+            f"was killed by {signal.Signals(-code).name}"
+            if code < 0
+            else f"ended with exit code {code}"
+        )
+        return Outcome(
+            f"its process, {self.process.pid}, {how}; the same command continues", FAILED
+        )
 
     def stop(self) -> None:
         """Nothing more comes; what is in flight saves."""

@@ -1,4 +1,6 @@
-"""What a network is made of, as data: section 4.2 (CIFAR-10) and Table 1 (ImageNet) of the paper."""
+"""What a network is made of, as data: section 4.2 (CIFAR-10) and Table 1 (ImageNet) of the
+paper.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,7 +16,9 @@ class Shortcut(StrEnum):
 
 
 class Checkpointing(StrEnum):
-    """Whether training keeps all activations for the backward pass, or those between blocks alone."""
+    """Whether training keeps all activations for the backward pass, or those between blocks
+    alone.
+    """
 
     off = "off"
     on = "on"
@@ -63,7 +67,9 @@ IMAGENET_STAGES = {
 
 @dataclass(frozen=True)
 class Architecture:
-    """Everything `models.resnet.ResNet` needs; plain values only, so that a checkpoint can hold it."""
+    """Everything `models.resnet.ResNet` needs; plain values only, so that a checkpoint can hold
+    it.
+    """
 
     stem: Stem
     block: Block
@@ -73,7 +79,8 @@ class Architecture:
     num_classes: int
     stride_in: StrideIn = StrideIn.first
     groups: int = 1  # of a bottleneck's 3x3: ResNeXt's cardinality
-    width_per_group: int = 64  # in the first stage: 64 is the paper's width, 128 Wide ResNet's, 4 with 32 groups ResNeXt's
+    # in the first stage: 64 is the paper's width, 128 Wide ResNet's, 4 with 32 groups ResNeXt's
+    width_per_group: int = 64
 
     @property
     def depth(self) -> int:
@@ -85,7 +92,11 @@ class Architecture:
         """`plain56`, `resnet56-A`: what run folders, tables and curves call it."""
         plain = self.shortcut is Shortcut.none
         kind = "plain" if plain else "resnet"
-        width = f"-{self.groups}x{self.width_per_group}d" if (self.groups, self.width_per_group) != (1, 64) else ""
+        width = (
+            f"-{self.groups}x{self.width_per_group}d"
+            if (self.groups, self.width_per_group) != (1, 64)
+            else ""
+        )
         return f"{kind}{self.depth}{width}" + ("" if plain else f"-{self.shortcut}")
 
     @property
@@ -95,7 +106,9 @@ class Architecture:
 
     @property
     def stride(self) -> int:
-        """Input pixels a pixel of the last map stands for, each way: 4 for the CIFAR networks, 32 for Table 1's."""
+        """Input pixels a pixel of the last map stands for, each way: 4 for the CIFAR networks,
+        32 for Table 1's.
+        """
         return (1 if self.stem is Stem.cifar else 4) * 2 ** (len(self.blocks) - 1)
 
     def inner_width(self, width: int) -> int:
@@ -112,7 +125,10 @@ def cifar(depth: int, *, shortcut: Shortcut, num_classes: int = 10) -> Architect
     if rest or n < 1:
         below = max(8, 6 * n + 2)
         near = f"{below} or {below + 6}" if n >= 1 else "8"
-        raise ValueError(f"model.depth={depth}: a CIFAR network has 6n+2 layers (20, 32, 44, 56, 110, 1202, ...); nearest: {near}")
+        raise ValueError(
+            f"model.depth={depth}: a CIFAR network has 6n+2 layers (20, 32, 44, 56, 110, "
+            f"1202, ...); nearest: {near}"
+        )
     return Architecture(Stem.cifar, Block.basic, (n, n, n), (16, 32, 64), shortcut, num_classes)
 
 
@@ -126,17 +142,33 @@ def imagenet(
     groups: int = 1,
     width_per_group: int = 64,
 ) -> Architecture:
-    """The network of Table 1; with `groups` or `width_per_group` its bottlenecks become ResNeXt's or Wide ResNet's.
+    """The network of Table 1; with `groups` or `width_per_group` its bottlenecks become ResNeXt's
+    or Wide ResNet's.
 
     Raises ValueError for a depth that is not there, and for widths that only bottlenecks have.
     """
     if depth not in IMAGENET_STAGES:
-        raise ValueError(f"model.depth={depth}: Table 1 has {', '.join(map(str, IMAGENET_STAGES))} layers")
+        raise ValueError(
+            f"model.depth={depth}: Table 1 has {', '.join(map(str, IMAGENET_STAGES))} layers"
+        )
     block, blocks = IMAGENET_STAGES[depth]
     if block is Block.basic and (groups, width_per_group) != (1, 64):
         raise ValueError(
-            f"model.groups={groups} model.width_per_group={width_per_group}: basic blocks ({depth} layers) have no such widths"
+            f"model.groups={groups} model.width_per_group={width_per_group}: basic blocks "
+            f"({depth} layers) have no such widths"
         )
     if groups < 1 or width_per_group < 1:
-        raise ValueError(f"model.groups={groups} model.width_per_group={width_per_group}: must be at least 1")
-    return Architecture(stem, block, blocks, (64, 128, 256, 512), shortcut, num_classes, stride_in, groups, width_per_group)
+        raise ValueError(
+            f"model.groups={groups} model.width_per_group={width_per_group}: must be at least 1"
+        )
+    return Architecture(
+        stem,
+        block,
+        blocks,
+        (64, 128, 256, 512),
+        shortcut,
+        num_classes,
+        stride_in,
+        groups,
+        width_per_group,
+    )

@@ -17,7 +17,9 @@ def parameters(architecture: Architecture) -> int:
 
 @lru_cache
 def multiply_adds(architecture: Architecture, *, image_size: int) -> int:
-    """Multiply-adds of convolutions and fc for one image of `image_size` pixels a side (Table 1's count)."""
+    """Multiply-adds of convolutions and fc for one image of `image_size` pixels a side (Table
+    1's count).
+    """
     with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
         ResNet(architecture).eval()(torch.empty(1, 3, image_size, image_size))
     return counter.get_total_flops() // 2  # the counter says 2 for a multiply and its add

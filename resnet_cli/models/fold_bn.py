@@ -1,4 +1,6 @@
-"""BN folded into the convolutions before it: for testing, where its statistics stand still, the same function with less to do."""
+"""BN folded into the convolutions before it: for testing, where its statistics stand still, the
+same function with less to do.
+"""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -14,7 +16,9 @@ from resnet_cli.runtime.cuda_graph import Captured
 
 
 class Folded:
-    """A copy of a network for testing alone, `network`; `refresh` takes up what the original has learned since."""
+    """A copy of a network for testing alone, `network`; `refresh` takes up what the original
+    has learned since.
+    """
 
     def __init__(self, original: ResNet) -> None:
         self.network = copy.deepcopy(original).eval().requires_grad_(False)
@@ -23,12 +27,16 @@ class Folded:
         for _, (holder, conv, norm) in self.pairs:
             layer = holder.get_submodule(conv)
             assert isinstance(layer, nn.Conv2d)
-            layer.bias = nn.Parameter(layer.weight.new_zeros(len(layer.weight)), requires_grad=False)
+            layer.bias = nn.Parameter(
+                layer.weight.new_zeros(len(layer.weight)), requires_grad=False
+            )
             setattr(holder, norm, nn.Identity())
         self.refresh()
 
     def compile(self) -> None:
-        """With the roundings of the uncompiled network, so with its errors: in bf16 the compiler would leave some out."""
+        """With the roundings of the uncompiled network, so with its errors: in bf16 the
+        compiler would leave some out.
+        """
         start_compiling()
         self.network.compile(dynamic=False, options={"emulate_precision_casts": True})
 
@@ -40,14 +48,30 @@ class Folded:
     def refresh(self) -> None:
         """In place, so that what was compiled or captured of `network` goes on."""
         for (holder, conv, norm), (mine, _, _) in self.pairs:
-            theirs, layer, copied = holder.get_submodule(conv), holder.get_submodule(norm), mine.get_submodule(conv)
-            assert isinstance(theirs, nn.Conv2d) and isinstance(copied, nn.Conv2d) and isinstance(layer, _BatchNorm)
-            assert copied.bias is not None and layer.running_mean is not None and layer.running_var is not None
+            theirs, layer, copied = (
+                holder.get_submodule(conv),
+                holder.get_submodule(norm),
+                mine.get_submodule(conv),
+            )
+            assert (
+                isinstance(theirs, nn.Conv2d)
+                and isinstance(copied, nn.Conv2d)
+                and isinstance(layer, _BatchNorm)
+            )
+            assert (
+                copied.bias is not None
+                and layer.running_mean is not None
+                and layer.running_var is not None
+            )
             mean, variance = layer.running_mean, layer.running_var
-            weight, bias = fuse_conv_bn_weights(theirs.weight, None, mean, variance, layer.eps, layer.weight, layer.bias)
+            weight, bias = fuse_conv_bn_weights(
+                theirs.weight, None, mean, variance, layer.eps, layer.weight, layer.bias
+            )
             copied.weight.copy_(weight)
             copied.bias.copy_(bias)
-        for copied_, theirs_ in zip(self.network.fc.parameters(), self.original.fc.parameters(), strict=True):
+        for copied_, theirs_ in zip(
+            self.network.fc.parameters(), self.original.fc.parameters(), strict=True
+        ):
             copied_.copy_(theirs_)
 
 

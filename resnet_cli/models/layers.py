@@ -1,4 +1,5 @@
-"""BN and ReLU in plain sums and products, for PyTorch's compiler to fuse with what stands beside them.
+"""BN and ReLU in plain sums and products, for PyTorch's compiler to fuse with what stands beside
+them.
 
 Not for use without it: one by one their kernels are quicker.
 """
@@ -21,9 +22,11 @@ def kept(x: Tensor) -> Tensor:
 
 
 class Keep(torch.autograd.Function):
-    """Passes the gradient through the ReLU a second time, which changes nothing but that numbers are needed for it.
+    """Passes the gradient through the ReLU a second time, which changes nothing but that numbers
+    are needed for it.
 
-    Without that the compiler would keep a mask of bools instead, which it writes and reads one by one.
+    Without that the compiler would keep a mask of bools instead, which it writes and reads one by
+    one.
     """
 
     @staticmethod
@@ -40,15 +43,20 @@ class Keep(torch.autograd.Function):
 class Normalise(torch.autograd.Function):
     """BN of a batch (Ioffe and Szegedy 2015, Alg. 1 and the gradients of their section 3).
 
-    PyTorch's own way of taking it apart sums more slowly, and keeps mean and deviation in bf16 for the backward pass.
-    Here they stay in float32, as in its kernels.
+    PyTorch's own way of taking it apart sums more slowly, and keeps mean and deviation in bf16 for
+    the backward pass. Here they stay in float32, as in its kernels.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-        """x [N, C, H, W] -> normalised, the same; mean and biased variance of the batch, float32 [C]."""
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """x [N, C, H, W] -> normalised, the same; mean and biased variance of the batch,
+        float32 [C].
+        """
         values, count = x.float(), x.numel() // x.shape[1]
-        near = values[:1, :, :1, :1]  # some value of each channel: what is summed is small, so the variance loses no digits
+        # some value of each channel: what is summed is small, so the variance loses no digits
+        near = values[:1, :, :1, :1]
         apart = values - near
         mean = total(apart) * (1 / count)
         variance = (total(apart * apart) * (1 / count) - mean * mean).clamp_min(0)
@@ -67,15 +75,23 @@ class Normalise(torch.autograd.Function):
         share = x.shape[1] / x.numel()
         grad = grads[0].float()
         grad_bias = total(grad)
-        product = total(grad * (x.float() - mean)) * inverse  # with the normalised values: the gradient of the weight
+        # with the normalised values: the gradient of the weight
+        product = total(grad * (x.float() - mean)) * inverse
         scale = per_channel(weight) * inverse
         slope = -scale * inverse * product * share
         start = -scale * grad_bias * share - mean * slope
-        return (grad * scale + x.float() * slope + start).to(x.dtype), product.flatten(), grad_bias.flatten(), None
+        return (
+            (grad * scale + x.float() * slope + start).to(x.dtype),
+            product.flatten(),
+            grad_bias.flatten(),
+            None,
+        )
 
 
 def total(values: Tensor) -> Tensor:
-    """Over images and places, map by map: [N, C, H, W] -> [1, C, 1, 1]. Short sums lose few digits."""
+    """Over images and places, map by map: [N, C, H, W] -> [1, C, 1, 1]. Short sums lose few
+    digits.
+    """
     return values.sum(MAP, keepdim=True).sum(BATCH, keepdim=True)
 
 
@@ -87,7 +103,8 @@ seen_before: ContextVar[bool] = ContextVar("seen_before", default=False)
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """BN whose training statistics are those of every `group` images, as on a device of their own; None: of all.
+    """BN whose training statistics are those of every `group` images, as on a device of their own;
+    None: of all.
 
     The running averages are the first group's, as the first device's are what is kept of several.
     """
@@ -99,15 +116,31 @@ class BatchNorm(nn.BatchNorm2d):
         if not self.training:
             return super().forward(x)
         first, *others = x.split(self.group or len(x))
-        return torch.cat([self.watched(first), *map(self.unwatched, others)]) if others else self.watched(x)
+        return (
+            torch.cat([self.watched(first), *map(self.unwatched, others)])
+            if others
+            else self.watched(x)
+        )
 
     def watched(self, x: Tensor) -> Tensor:
         """Normalises by the statistics of `x`, which enter the running averages."""
-        assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
+        assert (
+            self.running_mean is not None
+            and self.running_var is not None
+            and self.num_batches_tracked is not None
+        )
         assert self.momentum is not None
         if seen_before.get():  # the same call as before, on copies
             averages = self.running_mean.clone(), self.running_var.clone()
-            return batch_norm(x, *averages, self.weight, self.bias, training=True, momentum=self.momentum, eps=self.eps)
+            return batch_norm(
+                x,
+                *averages,
+                self.weight,
+                self.bias,
+                training=True,
+                momentum=self.momentum,
+                eps=self.eps,
+            )
         if not torch.compiler.is_compiling():
             return super().forward(x)
         y, mean, variance = Normalise.apply(x, self.weight, self.bias, self.eps)

@@ -1,6 +1,7 @@
 """Plain and residual networks, one code path: shortcut -> block -> stage -> network.
 
-Modules carry torchvision's names (`conv1`, `bn1`, `layer1.0.conv1`, `downsample.0`, `fc`), so weights go both ways.
+Modules carry torchvision's names (`conv1`, `bn1`, `layer1.0.conv1`, `downsample.0`, `fc`), so
+weights go both ways.
 """
 
 from contextlib import nullcontext
@@ -15,12 +16,15 @@ from resnet_cli.models.layers import BatchNorm, kept, seeing_again
 
 
 def conv(inputs: int, outputs: int, *, size: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
-    """A convolution as every one of the paper: no bias (BN follows), the map's size kept but for the stride."""
+    """A convolution as every one of the paper: no bias (BN follows), the map's size kept but
+    for the stride.
+    """
     return nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, groups=groups, bias=False)
 
 
 class ZeroPadIdentity(nn.Module):
-    """Option A where dimensions change: every second pixel, and zeros for the new channels, which come last.
+    """Option A where dimensions change: every second pixel, and zeros for the new channels, which
+    come last.
 
     [N, inputs, H, W] -> [N, outputs, ceil(H / stride), ceil(W / stride)]; no parameters.
     """
@@ -71,14 +75,19 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(BasicBlock):
-    """Fig. 5 right: [N, inputs, H, W] -> [N, 4 width, H / stride, W / stride], the 3x3 on a quarter of the channels."""
+    """Fig. 5 right: [N, inputs, H, W] -> [N, 4 width, H / stride, W / stride], the 3x3 on a
+    quarter of the channels.
+    """
 
     def __init__(self, net: Architecture, inputs: int, width: int, *, stride: int) -> None:
         nn.Module.__init__(self)
         inner, outputs = net.inner_width(width), EXPANSION[Block.bottleneck] * width
         first, middle = (stride, 1) if net.stride_in is StrideIn.first else (1, stride)
         self.conv1, self.bn1 = conv(inputs, inner, size=1, stride=first), BatchNorm(inner)
-        self.conv2, self.bn2 = conv(inner, inner, size=3, stride=middle, groups=net.groups), BatchNorm(inner)
+        self.conv2, self.bn2 = (
+            conv(inner, inner, size=3, stride=middle, groups=net.groups),
+            BatchNorm(inner),
+        )
         self.conv3, self.bn3 = conv(inner, outputs, size=1), BatchNorm(outputs)
         self.downsample = make_shortcut(net.shortcut, inputs, outputs, stride=stride)
 
@@ -93,8 +102,9 @@ BLOCKS = {Block.basic: BasicBlock, Block.bottleneck: Bottleneck}
 class Stage(nn.Sequential):
     """Blocks of one width.
 
-    With `checkpointing`, training keeps the maps between blocks alone and computes those within a block again for its
-    backward pass: a fraction of the memory for one forward pass more (Chen et al. 2016). The numbers are the same.
+    With `checkpointing`, training keeps the maps between blocks alone and computes those within a
+    block again for its backward pass: a fraction of the memory for one forward pass more (Chen et
+    al. 2016). The numbers are the same.
     """
 
     checkpointing = False
@@ -107,11 +117,19 @@ class Stage(nn.Sequential):
 
 def again(block: nn.Module, x: Tensor) -> Tensor:
     """block(x), of which only x is kept until the backward pass."""
-    return checkpoint(block, x, use_reentrant=False, preserve_rng_state=False, context_fn=lambda: (nullcontext(), seeing_again()))
+    return checkpoint(
+        block,
+        x,
+        use_reentrant=False,
+        preserve_rng_state=False,
+        context_fn=lambda: (nullcontext(), seeing_again()),
+    )
 
 
 class MaxPool(nn.MaxPool2d):
-    """In training always PyTorch's kernel: its compiler would scatter the gradients on a CPU one by one."""
+    """In training always PyTorch's kernel: its compiler would scatter the gradients on a CPU
+    one by one.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         return self.kernel(x) if self.training else super().forward(x)
@@ -135,7 +153,8 @@ class ResNet(nn.Module):
         expansion = EXPANSION[architecture.block]
         outputs = [expansion * width for width in architecture.widths]
         inputs = [stem, *outputs[:-1]]
-        strides = [1] + [2] * (len(outputs) - 1)  # the map halves in the first block of every stage but the first
+        # the map halves in the first block of every stage but the first
+        strides = [1] + [2] * (len(outputs) - 1)
         rows = zip(inputs, architecture.widths, strides, architecture.blocks, strict=True)
         self.stages = [f"layer{number}" for number in range(1, len(outputs) + 1)]
         for name, (channels, width, stride, blocks) in zip(self.stages, rows, strict=True):
@@ -148,7 +167,9 @@ class ResNet(nn.Module):
         net = self.architecture
         outputs = EXPANSION[net.block] * width
         dimensions = [(inputs, stride)] + [(outputs, 1)] * (blocks - 1)
-        return Stage(*(BLOCKS[net.block](net, inputs, width, stride=stride) for inputs, stride in dimensions))
+        return Stage(
+            *(BLOCKS[net.block](net, inputs, width, stride=stride) for inputs, stride in dimensions)
+        )
 
     def checkpoint(self, on: bool) -> None:
         """Whether training keeps little and computes it again."""
@@ -173,7 +194,9 @@ class ResNet(nn.Module):
 
 @torch.no_grad()
 def initialise(module: nn.Module) -> None:
-    """He initialisation (He et al. 2015, Eq. 10: normal, fan-in, as Caffe's MSRA filler); biases 0, BN 1 and 0."""
+    """He initialisation (He et al. 2015, Eq. 10: normal, fan-in, as Caffe's MSRA filler);
+    biases 0, BN 1 and 0.
+    """
     if isinstance(module, nn.Conv2d | nn.Linear):
         nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
         if module.bias is not None:

@@ -1,11 +1,14 @@
-"""Name -> network: those the paper trains, each with the shortcut the paper gives it, and the wider ones that came after."""
+"""Name -> network: those the paper trains, each with the shortcut the paper gives it, and the
+wider ones that came after.
+"""
 
 from resnet_cli.models.architecture import Architecture, Shortcut, StrideIn, cifar, imagenet
 
 CIFAR_PLAIN = (20, 32, 44, 56, 110)
 CIFAR_RESIDUAL = (20, 32, 44, 56, 110, 1202)
 
-# Depth, groups and width per group of ResNeXt (Xie et al. 2017) and Wide ResNet (Zagoruyko and Komodakis 2016), by torchvision's names.
+# Depth, groups and width per group of ResNeXt (Xie et al. 2017) and Wide ResNet (Zagoruyko and
+# Komodakis 2016), by torchvision's names.
 WIDER = {
     "resnext50_32x4d": (50, 32, 4),
     "resnext101_32x8d": (101, 32, 8),
@@ -19,9 +22,16 @@ NETWORKS: dict[str, Architecture] = (
     | {f"resnet{depth}": cifar(depth, shortcut=Shortcut.A) for depth in CIFAR_RESIDUAL}
     | {f"plain{depth}": imagenet(depth, shortcut=Shortcut.none) for depth in (18, 34, 50)}
     | {f"resnet{depth}": imagenet(depth, shortcut=Shortcut.A) for depth in (18, 34)}  # Table 2
-    | {f"resnet{depth}": imagenet(depth, shortcut=Shortcut.B) for depth in (50, 101, 152)}  # section 4.1
+    # section 4.1
+    | {f"resnet{depth}": imagenet(depth, shortcut=Shortcut.B) for depth in (50, 101, 152)}
     | {
-        name: imagenet(depth, shortcut=Shortcut.B, stride_in=StrideIn.middle, groups=groups, width_per_group=width)
+        name: imagenet(
+            depth,
+            shortcut=Shortcut.B,
+            stride_in=StrideIn.middle,
+            groups=groups,
+            width_per_group=width,
+        )
         for name, (depth, groups, width) in WIDER.items()
     }
 )

@@ -1,4 +1,6 @@
-"""A report as blocks, written as Markdown, or as one HTML page that needs no other file and no network."""
+"""A report as blocks, written as Markdown, or as one HTML page that needs no other file and no
+network.
+"""
 
 import base64
 import html
@@ -8,18 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; color: #222; background: #fff; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto;
+       padding: 0 1rem; color: #222; background: #fff; }
 img { max-width: 100%; height: auto; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
-th, td { border-bottom: 1px solid #ddd; padding: .3rem .7rem; text-align: left; vertical-align: top; }
+th, td { border-bottom: 1px solid #ddd; padding: .3rem .7rem;
+         text-align: left; vertical-align: top; }
 th { border-bottom: 2px solid #888; }
 code { background: #f3f3f3; padding: .1rem .25rem; overflow-wrap: anywhere; }
 li { font-size: .9rem; }
 """
 PAGE = """<!doctype html>
 <html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<link rel="icon" href="data:,">
 <title>{title}</title><style>{style}</style></head>
 <body>
 {body}
@@ -103,7 +108,9 @@ def element(block: Block, folder: Path) -> str:
             return f'<p><img alt="{html.escape(alt)}" src="data:image/svg+xml;base64,{data}"></p>'
         case Grid(header, rows):
             top = "".join(f"<th>{inline(cell)}</th>" for cell in header)
-            lines = "\n".join(f"<tr>{''.join(f'<td>{inline(cell)}</td>' for cell in row)}</tr>" for row in rows)
+            lines = "\n".join(
+                f"<tr>{''.join(f'<td>{inline(cell)}</td>' for cell in row)}</tr>" for row in rows
+            )
             return f'<div class="wide"><table>\n<tr>{top}</tr>\n{lines}\n</table></div>'
         case Items(lines):
             return "<ul>\n" + "\n".join(f"<li>{inline(line)}</li>" for line in lines) + "\n</ul>"

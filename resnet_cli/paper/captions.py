@@ -1,4 +1,6 @@
-"""What captions say of the runs in a figure: how long, which seeds, what is unfinished or off the plot, and how to make it again."""
+"""What captions say of the runs in a figure: how long, which seeds, what is unfinished or off
+the plot, and how to make it again.
+"""
 
 from collections.abc import Sequence
 
@@ -8,7 +10,9 @@ from resnet_cli.paper.runs import Run, fraction
 
 def extent(run: Run) -> str:
     """`4,000 iterations, 1/16 of the paper's 64,000`."""
-    return ", ".join(filter(None, [f"{run.iterations:,} iterations", fraction(run.dataset, run.iterations)]))
+    return ", ".join(
+        filter(None, [f"{run.iterations:,} iterations", fraction(run.dataset, run.iterations)])
+    )
 
 
 def redo(experiment: str, dataset: str, iterations: int | None = None) -> str:
@@ -20,7 +24,10 @@ def redo(experiment: str, dataset: str, iterations: int | None = None) -> str:
 
 def how(runs: Sequence[Run]) -> str:
     what = "validation error, centre crop" if runs[0].held_out == "val/error" else "test error"
-    return f"Dashed: training error, running over augmented mini-batches. Bold: {what}. Nothing is smoothed."
+    return (
+        f"Dashed: training error, running over augmented mini-batches. Bold: {what}. Nothing "
+        "is smoothed."
+    )
 
 
 def seeds(runs: Sequence[Run]) -> str:

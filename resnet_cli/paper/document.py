@@ -8,13 +8,18 @@ from resnet_cli.paper.captions import redo
 from resnet_cli.paper.evaluations import Evaluation
 from resnet_cli.paper.figures import Plot
 from resnet_cli.paper.ours import spread
-from resnet_cli.paper.published import CIFAR10_PLAIN_TEST_ERROR_READ_OFF, CIFAR10_TEST_ERROR, FULL_ITERATIONS
+from resnet_cli.paper.published import (
+    CIFAR10_PLAIN_TEST_ERROR_READ_OFF,
+    CIFAR10_TEST_ERROR,
+    FULL_ITERATIONS,
+)
 from resnet_cli.paper.runs import TRAINING, Run, provenance, title_of
 from resnet_cli.paper.tables import Table
 
 
 def runs_table(runs: Sequence[Run]) -> Grid:
-    """A row for each network and recipe, errors of the last iterate over seeds, the paper's beside them.
+    """A row for each network and recipe, errors of the last iterate over seeds, the paper's beside
+    them.
 
     Where a network was trained in several ways, the rows say which.
     """
@@ -32,16 +37,31 @@ def runs_table(runs: Sequence[Run]) -> Grid:
         train = [value for run in shown if (value := run.last(TRAINING)) is not None]
         test = [value for run in shown if (value := run.last(run.held_out)) is not None]
         name = f"{first.network} ({first.setting or 'as the paper'})" if several else first.network
-        iterations = f"{first.iterations:,}" if done else f"{min(run.iteration for run in same):,} of {first.iterations:,}, running"
+        iterations = (
+            f"{first.iterations:,}"
+            if done
+            else f"{min(run.iteration for run in same):,} of {first.iterations:,}, running"
+        )
         seeds = ", ".join(str(run.seed) for run in shown)
-        cells = [name, iterations, seeds, spread(train) if train else "-", spread(test) if test else "-"]
+        cells = [
+            name,
+            iterations,
+            seeds,
+            spread(train) if train else "-",
+            spread(test) if test else "-",
+        ]
         rows.append(cells + [paper_error(first)] * known)
-    return Grid(header + [f"paper's test error % ({FULL_ITERATIONS['cifar10']:,} iterations)"] * known, rows)
+    return Grid(
+        header + [f"paper's test error % ({FULL_ITERATIONS['cifar10']:,} iterations)"] * known, rows
+    )
 
 
 def evaluations_table(evaluations: Sequence[Evaluation]) -> Grid:
     """A row for each file of resnet-eval: how it was measured, and top-1 and top-5 errors."""
-    rows = [[one.network, one.told, *(f"{one.errors[k]:.2f}" for k in ("top-1", "top-5"))] for one in evaluations]
+    rows = [
+        [one.network, one.told, *(f"{one.errors[k]:.2f}" for k in ("top-1", "top-5"))]
+        for one in evaluations
+    ]
     return Grid(["network", "measured", "top-1 error %", "top-5 error %"], rows)
 
 
@@ -53,35 +73,65 @@ def paper_error(run: Run) -> str:
     return f"about {read_off:g} (Fig. 6)" if read_off else "-"
 
 
-ITERATES = "Errors of the last iterate; of several seeds: best (mean ± std), for each column by itself."
+ITERATES = (
+    "Errors of the last iterate; of several seeds: best (mean ± std), for each column by itself."
+)
 MEASURED = "Measured by `resnet-eval`; several networks joined by + are an ensemble."
 DIFFERENCE = (
-    "Ours are errors of the last iterate; of n seeds: best (mean ± std). Difference: our mean minus the paper's mean, or its only number."
+    "Ours are errors of the last iterate; of n seeds: best (mean ± std). Difference: "
+    "our mean minus the paper's mean, or its only number."
 )
-TEST_SERVER = "The paper's are from the test server; ours, where there are any, from the images named in the remarks."
+TEST_SERVER = (
+    "The paper's are from the test server; ours, where there are any, from the images "
+    "named in the remarks."
+)
 
 
 def report(
-    runs: Sequence[Run], evaluations: Sequence[Evaluation], plots: Sequence[Plot], tables: Sequence[Table], notes: Sequence[str]
+    runs: Sequence[Run],
+    evaluations: Sequence[Evaluation],
+    plots: Sequence[Plot],
+    tables: Sequence[Table],
+    notes: Sequence[str],
 ) -> list[Block]:
-    """Our runs and what resnet-eval measured, a data set at a time; the paper's figures and tables; what was not run or not read."""
+    """Our runs and what resnet-eval measured, a data set at a time; the paper's figures and
+    tables; what was not run or not read.
+    """
     by_name = {plot.name: plot for plot in plots}
     blocks: list[Block] = [Heading("Plain and residual networks, from our runs", 1)]
     for dataset, of in by_dataset(runs).items():
         made = [provenance(run.result) for run in of if run.result]
         plot = by_name.pop(f"degradation-{dataset}", None)
-        blocks += [Heading(title_of(dataset)), *(picture(plot) if plot else []), runs_table(of), Text(ITERATES)]
+        blocks += [
+            Heading(title_of(dataset)),
+            *(picture(plot) if plot else []),
+            runs_table(of),
+            Text(ITERATES),
+        ]
         measured = [one for one in evaluations if one.dataset == dataset]
         blocks += [evaluations_table(measured), Text(MEASURED)] if measured else []
         blocks += sources(made)
-    for dataset in dict.fromkeys(one.dataset for one in evaluations if not any(run.dataset == one.dataset for run in runs)):
-        blocks += [Heading(title_of(dataset)), evaluations_table([one for one in evaluations if one.dataset == dataset]), Text(MEASURED)]
+    for dataset in dict.fromkeys(
+        one.dataset for one in evaluations if not any(run.dataset == one.dataset for run in runs)
+    ):
+        blocks += [
+            Heading(title_of(dataset)),
+            evaluations_table([one for one in evaluations if one.dataset == dataset]),
+            Text(MEASURED),
+        ]
     for plot in by_name.values():
         blocks += [Heading(plot.title), *picture(plot)]
     for table in tables:
         blocks += table_page(table) if table.has_ours else []
-    if empty := [f"[Table {table.paper.number}](table{table.paper.number}.md)" for table in tables if not table.has_ours]:
-        blocks += [Heading("Not run"), Text(f"Nothing of ours yet, the published numbers alone: {', '.join(empty)}.")]
+    if empty := [
+        f"[Table {table.paper.number}](table{table.paper.number}.md)"
+        for table in tables
+        if not table.has_ours
+    ]:
+        blocks += [
+            Heading("Not run"),
+            Text(f"Nothing of ours yet, the published numbers alone: {', '.join(empty)}."),
+        ]
     return [*blocks, *remarks(notes)]
 
 
@@ -95,19 +145,32 @@ def overview(runs: Sequence[Run], notes: Sequence[str]) -> list[Block]:
 
 def table_page(table: Table) -> list[Block]:
     """A table with its title above, and what made ours beneath."""
-    explained: list[Block] = [Text(DIFFERENCE), *([Text(TEST_SERVER)] if table.paper.ensemble else [])]
+    explained: list[Block] = [
+        Text(DIFFERENCE),
+        *([Text(TEST_SERVER)] if table.paper.ensemble else []),
+    ]
     number, views = table.paper.number, table.paper.views
     measure = (
         ""
         if views is None
-        else f" Between them `resnet-eval --ckpt RUN --views {views} --bn population --json RUN/{views}.json` of each run."
+        else f" Between them `resnet-eval --ckpt RUN --views {views} --bn population --json "
+        f"RUN/{views}.json` of each run."
     )
     heading = Heading(f"Table {number}: {table.paper.title}")
-    return [heading, table.grid(), *explained, *sources(table.sources), Text(redo(f"table{number}", table.paper.dataset) + measure)]
+    return [
+        heading,
+        table.grid(),
+        *explained,
+        *sources(table.sources),
+        Text(redo(f"table{number}", table.paper.dataset) + measure),
+    ]
 
 
 def by_dataset(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    return {dataset: [run for run in runs if run.dataset == dataset] for dataset in dict.fromkeys(run.dataset for run in runs)}
+    return {
+        dataset: [run for run in runs if run.dataset == dataset]
+        for dataset in dict.fromkeys(run.dataset for run in runs)
+    }
 
 
 def picture(plot: Plot) -> list[Block]:

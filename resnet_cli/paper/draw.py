@@ -1,4 +1,7 @@
-"""Draws a `Plot` as PNG and SVG. No window system, no global state, the same bytes for the same data."""
+"""Draws a `Plot` as PNG and SVG.
+
+No window system, no global state, the same bytes for the same data.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,16 @@ from matplotlib.lines import Line2D
 from resnet_cli.paper.figures import Panel, Plot
 
 # Okabe and Ito's colours, told apart by colour-blind eyes too; one a depth.
-COLOURS = {18: "#E69F00", 20: "#E69F00", 32: "#0072B2", 34: "#D55E00", 44: "#009E73", 56: "#D55E00", 110: "#000000", 1202: "#CC79A7"}
+COLOURS = {
+    18: "#E69F00",
+    20: "#E69F00",
+    32: "#0072B2",
+    34: "#D55E00",
+    44: "#009E73",
+    56: "#D55E00",
+    110: "#000000",
+    1202: "#CC79A7",
+}
 OTHERS = ("#56B4E9", "#999999", "#0072B2", "#009E73")
 GAP = 1 / 22  # between two names, of the axes' height
 THIN: dict[str, Any] = {"linestyle": "--", "linewidth": 0.9}
@@ -20,7 +32,10 @@ BOLD: dict[str, Any] = {"linestyle": "-", "linewidth": 2.2}
 
 def draw(plot: Plot, folder: Path) -> list[Path]:
     """Writes NAME.png and NAME.svg into `folder`; returns them."""
-    figure = Figure(figsize=(9, 7.5) if plot.stacked else (max(7.5, 1 + 4.5 * len(plot.panels)), 4.4), layout="constrained")
+    figure = Figure(
+        figsize=(9, 7.5) if plot.stacked else (max(7.5, 1 + 4.5 * len(plot.panels)), 4.4),
+        layout="constrained",
+    )
     shape = (len(plot.panels), 1) if plot.stacked else (1, len(plot.panels))
     grid = figure.subplots(*shape, sharex=True, sharey=True, squeeze=False).flatten()
     depths = sorted({curve.depth for panel in plot.panels for curve in panel.curves})
@@ -38,9 +53,22 @@ def draw(plot: Plot, folder: Path) -> list[Path]:
     for axes, panel in zip(grid, plot.panels, strict=True):
         name_ends(axes, panel, plot, shades)
     thin, bold = plot.styles
-    styles = [Line2D([], [], color="grey", label=thin, **THIN), Line2D([], [], color="grey", label=bold, **BOLD)]
+    styles = [
+        Line2D([], [], color="grey", label=thin, **THIN),
+        Line2D([], [], color="grey", label=bold, **BOLD),
+    ]
     if any(panel.marks for panel in plot.panels):
-        styles.append(Line2D([], [], color="grey", label=plot.marks_are, linestyle="", marker="D", markerfacecolor="white"))
+        styles.append(
+            Line2D(
+                [],
+                [],
+                color="grey",
+                label=plot.marks_are,
+                linestyle="",
+                marker="D",
+                markerfacecolor="white",
+            )
+        )
     figure.legend(handles=styles, loc="outside lower center", ncols=3, frameon=False)
     figure.suptitle(plot.title, fontsize=11)
     paths = [folder / f"{plot.name}.{kind}" for kind in ("png", "svg")]
@@ -55,10 +83,25 @@ def draw_panel(axes: Axes, panel: Panel, plot: Plot, shades: dict[int, str]) -> 
     for curve in panel.curves:
         style = BOLD if curve.bold else THIN
         dot = "o" if len(curve.x) == 1 else None
-        axes.plot([x / plot.unit for x in curve.x], curve.y, color=shades[curve.depth], marker=dot, **style)
+        axes.plot(
+            [x / plot.unit for x in curve.x],
+            curve.y,
+            color=shades[curve.depth],
+            marker=dot,
+            **style,
+        )
     for mark in panel.marks:
         x = (plot.x_end or 0) / plot.unit
-        axes.plot([x], [mark.y], "D", color=shades[mark.depth], markerfacecolor="white", markersize=6, clip_on=False, zorder=5)
+        axes.plot(
+            [x],
+            [mark.y],
+            "D",
+            color=shades[mark.depth],
+            markerfacecolor="white",
+            markersize=6,
+            clip_on=False,
+            zorder=5,
+        )
     axes.set_title(panel.title)
     axes.set_xlabel(plot.x_label, fontsize=9)
     axes.grid(alpha=0.25)
@@ -66,16 +109,30 @@ def draw_panel(axes: Axes, panel: Panel, plot: Plot, shades: dict[int, str]) -> 
 
 
 def name_ends(axes: Axes, panel: Panel, plot: Plot, shades: dict[int, str]) -> None:
-    """Names the networks where their bold curves end (the others' where there is none), on the plot and apart from each other."""
-    to_height = axes.transScale + axes.transLimits  # data -> 0 ... 1 from the bottom to the top of the axes
+    """Names the networks where their bold curves end (the others' where there is none), on the
+    plot and apart from each other.
+    """
+    # data -> 0 ... 1 from the bottom to the top of the axes
+    to_height = axes.transScale + axes.transLimits
     bold = {curve.name for curve in panel.curves if curve.bold}
     named = [curve for curve in panel.curves if curve.bold or curve.name not in bold]
     for end in sorted({curve.x[-1] for curve in named}):
-        here = [(min(1.0, to_height.transform((1, curve.y[-1]))[1]), curve) for curve in named if curve.x[-1] == end]
+        here = [
+            (min(1.0, to_height.transform((1, curve.y[-1]))[1]), curve)
+            for curve in named
+            if curve.x[-1] == end
+        ]
         height = -GAP
         for exact, curve in sorted(here, key=lambda one: one[0]):
             height = max(exact, height + GAP)
-            text = axes.annotate(curve.name, (end / plot.unit, height), (7, 0), axes.get_xaxis_transform(), "offset points", va="center")
+            text = axes.annotate(
+                curve.name,
+                (end / plot.unit, height),
+                (7, 0),
+                axes.get_xaxis_transform(),
+                "offset points",
+                va="center",
+            )
             text.set(color=shades[curve.depth], fontsize=9)
 
 

@@ -1,4 +1,6 @@
-"""Reading what `resnet-eval --json FILE` wrote: errors under other views than a run logs itself, and ensembles."""
+"""Reading what `resnet-eval --json FILE` wrote: errors under other views than a run logs
+itself, and ensembles.
+"""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -38,12 +40,25 @@ class Evaluation:
         scales = f" at {', '.join(map(str, self.scales))}" if self.scales else ""
         statistics = f", BN {self.bn}" if self.bn else ""
         files = ", ".join(sorted({path.name for path in self.checkpoints} - {"last.pt"}))
-        unfinished = f", of a run at {self.run.iteration:,} of {self.run.iterations:,}" if self.run and not self.run.result else ""
-        return f"{self.views}{scales}, {self.split}, {self.count:,} images{statistics}" + (f", {files}" if files else "") + unfinished
+        unfinished = (
+            f", of a run at {self.run.iteration:,} of {self.run.iterations:,}"
+            if self.run and not self.run.result
+            else ""
+        )
+        return (
+            f"{self.views}{scales}, {self.split}, {self.count:,} images{statistics}"
+            + (f", {files}" if files else "")
+            + unfinished
+        )
 
 
-def find_evaluations(roots: Iterable[Path], runs: Sequence[Run]) -> tuple[list[Evaluation], list[str]]:
-    """Every evaluation among or below `roots`: a *.json that has a top1_error. Others are no business of ours."""
+def find_evaluations(
+    roots: Iterable[Path], runs: Sequence[Run]
+) -> tuple[list[Evaluation], list[str]]:
+    """Every evaluation among or below `roots`: a *.json that has a top1_error.
+
+    Others are no business of ours.
+    """
     folders = {run.folder.resolve(): run for run in runs}
     found, notes = [], []
     files = {file for root in roots for file in (root.rglob("*.json") if root.is_dir() else [root])}
@@ -53,14 +68,21 @@ def find_evaluations(roots: Iterable[Path], runs: Sequence[Run]) -> tuple[list[E
             if isinstance(content, dict) and "top1_error" in content:
                 found.append(read_evaluation(path, content, folders))
             elif path in roots:
-                notes.append(f"{path} was passed over: it has no top1_error, so it is not from resnet-eval --json")
+                notes.append(
+                    f"{path} was passed over: it has no top1_error, so it is not from "
+                    "resnet-eval --json"
+                )
         except (OSError, ValueError, KeyError, TypeError) as error:
             notes.append(f"{path} was passed over: {type(error).__name__}: {error}")
     return found, notes
 
 
 def read_evaluation(path: Path, content: dict[str, Any], folders: dict[Path, Run]) -> Evaluation:
-    """One file. A checkpoint belongs to the run whose folder it lies in; a single one also to that in which the file itself lies."""
+    """One file.
+
+    A checkpoint belongs to the run whose folder it lies in; a single one also to that in which the
+    file itself lies.
+    """
     checkpoints = tuple(Path(str(one)) for one in content["checkpoints"])
     homes = [list(one.resolve().parents) for one in checkpoints]
     if len(homes) == 1:

@@ -17,25 +17,34 @@ def to_measure(runs: Sequence[Run]) -> list[Run]:
 
 
 def figure7(measured: Sequence[tuple[Run, Sequence[float]]], *, images: int) -> Plot | None:
-    """The figure from the stds of each run's layers, over `images` test images; None where nothing was measured."""
+    """The figure from the stds of each run's layers, over `images` test images; None where
+    nothing was measured.
+    """
     if not measured:
         return None
     panels = []
     for title, falling in (("by layer", False), ("sorted", True)):
-        shown = [(run, sorted(std, reverse=True) if falling else list(std)) for run, std in measured]
-        curves = [Curve(run.network, run.depth, not run.is_plain, list(range(1, len(std) + 1)), std) for run, std in shown]
+        shown = [
+            (run, sorted(std, reverse=True) if falling else list(std)) for run, std in measured
+        ]
+        curves = [
+            Curve(run.network, run.depth, not run.is_plain, list(range(1, len(std) + 1)), std)
+            for run, std in shown
+        ]
         panels.append(Panel(title, tuple(curves)))
     runs = [run for run, _ in measured]
     missing = [name for name in NETWORKS if name not in {run.network for run in runs}]
     caption = [
         f"{extent(runs[0])}, {seeds(runs)}.",
-        "Std of the output of each 3x3 layer after BN and before ReLU and addition, over all channels and positions"
+        "Std of the output of each 3x3 layer after BN and before ReLU and addition, over all "
+        "channels and positions"
         f" of {images:,} test images. Dashed: plain. Bold: residual.",
         f"Not measured at this length: {', '.join(missing)}." if missing else "",
         redo("figure7", DATASET, runs[0].iterations),
     ]
     values = [value for _, std in measured for value in std]
-    log = max(values) > 5 * statistics.median(values)  # the paper's are all below 3, on a linear axis
+    # the paper's are all below 3, on a linear axis
+    log = max(values) > 5 * statistics.median(values)
     return Plot(
         "figure7",
         DATASET,

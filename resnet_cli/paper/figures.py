@@ -1,16 +1,26 @@
-"""The paper's figures of errors as frames to fill: which networks on which data, in which panels, on which axis."""
+"""The paper's figures of errors as frames to fill: which networks on which data, in which
+panels, on which axis.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from resnet_cli.paper.captions import extent, how, off_the_plot, redo, seeds, unfinished
-from resnet_cli.paper.published import CIFAR10_PLAIN_TEST_ERROR_READ_OFF, CIFAR10_TEST_ERROR, FULL_ITERATIONS, IMAGENET_TEN_CROP_ERROR
+from resnet_cli.paper.published import (
+    CIFAR10_PLAIN_TEST_ERROR_READ_OFF,
+    CIFAR10_TEST_ERROR,
+    FULL_ITERATIONS,
+    IMAGENET_TEN_CROP_ERROR,
+)
 from resnet_cli.paper.runs import TRAINING, Run, fraction, title_of
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One of the paper's figures. `panels` are titles and the networks in each; `marks` the paper's ends in percent."""
+    """One of the paper's figures.
+
+    `panels` are titles and the networks in each; `marks` the paper's ends in percent.
+    """
 
     name: str
     title: str
@@ -27,9 +37,15 @@ class Frame:
         return list(dict.fromkeys(name for _, names in self.panels for name in names))
 
 
-PLAIN, RESIDUAL = tuple(f"plain{n}" for n in (20, 32, 44, 56)), tuple(f"resnet{n}-A" for n in (20, 32, 44, 56, 110))
+PLAIN, RESIDUAL = (
+    tuple(f"plain{n}" for n in (20, 32, 44, 56)),
+    tuple(f"resnet{n}-A" for n in (20, 32, 44, 56, 110)),
+)
 CIFAR10_ENDS = {**CIFAR10_TEST_ERROR, **CIFAR10_PLAIN_TEST_ERROR_READ_OFF}
-CIFAR10_ENDS_ARE = "the paper's test errors at the end of its schedule (Table 6; of plain networks as read off Fig. 6)"
+CIFAR10_ENDS_ARE = (
+    "the paper's test errors at the end of its schedule (Table 6; of plain "
+    "networks as read off Fig. 6)"
+)
 FRAMES = (
     Frame(
         "figure1",
@@ -48,14 +64,19 @@ FRAMES = (
         (("plain", ("plain18", "plain34")), ("residual", ("resnet18-A", "resnet34-A"))),
         (20, 60),
         {name: errors[0] for name, errors in IMAGENET_TEN_CROP_ERROR.items()},
-        "the paper's 10-crop errors (Table 2), a little lower than the centre crop drawn here, whose ends it does not print",
+        "the paper's 10-crop errors (Table 2), a little lower than the centre crop drawn "
+        "here, whose ends it does not print",
         legend="the paper's 10-crop error",
     ),
     Frame(
         "figure6",
         "Figure 6: plain and residual networks on CIFAR-10",
         "cifar10",
-        (("plain", (*PLAIN, "plain110")), ("residual", RESIDUAL), ("residual, 110 and 1202 layers", ("resnet110-A", "resnet1202-A"))),
+        (
+            ("plain", (*PLAIN, "plain110")),
+            ("residual", RESIDUAL),
+            ("residual, 110 and 1202 layers", ("resnet110-A", "resnet1202-A")),
+        ),
         (0, 20),
         CIFAR10_ENDS,
         CIFAR10_ENDS_ARE,
@@ -108,9 +129,11 @@ class Plot:
 
 
 def together(runs: Sequence[Run], networks: Sequence[str], dataset: str) -> list[Run]:
-    """The runs a figure of the paper shows: of the paper's recipe, one seed each, all of one length.
+    """The runs a figure of the paper shows: of the paper's recipe, one seed each, all of one
+    length.
 
-    That is the longest at which two of its networks were trained, so that there is something to compare; else the longest.
+    That is the longest at which two of its networks were trained, so that there is something to
+    compare; else the longest.
     """
     lengths = by_length(runs, networks, dataset)
     ordered = [lengths[iterations] for iterations in sorted(lengths, reverse=True)]
@@ -121,18 +144,29 @@ def by_length(runs: Sequence[Run], networks: Sequence[str], dataset: str) -> dic
     """The runs of the paper's recipe at each number of iterations, of every network the first."""
     lengths: dict[int, dict[str, Run]] = {}
     for run in runs:
-        if run.dataset == dataset and run.network in networks and not run.deviations and run.metrics:
+        if (
+            run.dataset == dataset
+            and run.network in networks
+            and not run.deviations
+            and run.metrics
+        ):
             lengths.setdefault(run.iterations, {}).setdefault(run.network, run)
     return {iterations: list(of.values()) for iterations, of in lengths.items()}
 
 
 def comparable(runs: Sequence[Run]) -> list[Run]:
-    """The runs of one data set to compare: those of the setting with the most networks, else of the longest; the first seeds."""
+    """The runs of one data set to compare: those of the setting with the most networks, else of
+    the longest; the first seeds.
+    """
     settings: dict[tuple[str, int], dict[str, Run]] = {}
     for run in runs:
         if run.metrics:
             settings.setdefault((run.setting, run.iterations), {}).setdefault(run.network, run)
-    return list(max(settings.items(), key=lambda item: (len(item[1]), item[0][1]), default=(None, {}))[1].values())
+    return list(
+        max(settings.items(), key=lambda item: (len(item[1]), item[0][1]), default=(None, {}))[
+            1
+        ].values()
+    )
 
 
 def papers_figure(frame: Frame, runs: Sequence[Run]) -> Plot | None:
@@ -142,9 +176,15 @@ def papers_figure(frame: Frame, runs: Sequence[Run]) -> Plot | None:
 
 
 def whole_schedule(frame: Frame, runs: Sequence[Run]) -> Plot | None:
-    """What was run of the paper's whole schedule, where that is too little for `papers_figure`, which then compares shorter runs."""
+    """What was run of the paper's whole schedule, where that is too little for `papers_figure`,
+    which then compares shorter runs.
+    """
     full = by_length(runs, frame.networks, frame.dataset).get(FULL_ITERATIONS[frame.dataset], [])
-    return fill(frame, full, name=f"{frame.name}-full") if full and full[0] not in together(runs, frame.networks, frame.dataset) else None
+    return (
+        fill(frame, full, name=f"{frame.name}-full")
+        if full and full[0] not in together(runs, frame.networks, frame.dataset)
+        else None
+    )
 
 
 def fill(frame: Frame, drawn: Sequence[Run], *, name: str) -> Plot:
@@ -154,7 +194,9 @@ def fill(frame: Frame, drawn: Sequence[Run], *, name: str) -> Plot:
         of = [run for run in drawn if run.network in names]
         kinds = {title == "test error"} if frame.by_error else {True, False}
         shown = tuple(curve for run in of for curve in curves(run) if curve.bold in kinds)
-        marks = tuple(Mark(run.depth, end) for run in of if (end := frame.marks.get(run.network)) is not None)
+        marks = tuple(
+            Mark(run.depth, end) for run in of if (end := frame.marks.get(run.network)) is not None
+        )
         if shown:
             panels.append(Panel(title, shown, marks if any(curve.bold for curve in shown) else ()))
     iterations, full = drawn[0].iterations, FULL_ITERATIONS[frame.dataset]
@@ -170,18 +212,30 @@ def fill(frame: Frame, drawn: Sequence[Run], *, name: str) -> Plot:
         off_the_plot(drawn, limits[1]),
         redo(frame.name, frame.dataset, iterations),
     ]
-    axis = "iterations (1e4)" + ("" if whole else f"; shortened to {fraction(frame.dataset, iterations)}")
+    axis = "iterations (1e4)" + (
+        "" if whole else f"; shortened to {fraction(frame.dataset, iterations)}"
+    )
     return Plot(
         name,
         frame.dataset,
-        frame.title + (f", {iterations:,} of {full:,} iterations" if not whole else "" if name == frame.name else ", what was run in full"),
+        frame.title
+        + (
+            f", {iterations:,} of {full:,} iterations"
+            if not whole
+            else ""
+            if name == frame.name
+            else ", what was run in full"
+        ),
         " ".join(filter(None, caption)),
         tuple(panels),
         axis,
         unit=10_000,
         y_limits=limits,
         x_end=iterations,
-        styles=("training error", "validation error" if drawn[0].held_out == "val/error" else "test error"),
+        styles=(
+            "training error",
+            "validation error" if drawn[0].held_out == "val/error" else "test error",
+        ),
         marks_are=f"{frame.legend}, {full:,} iterations",
     )
 
@@ -191,8 +245,15 @@ def degradation(runs: Sequence[Run]) -> Plot | None:
     drawn = comparable(runs)
     if not drawn:
         return None
-    sides = [(title, [run for run in drawn if run.is_plain == plain]) for title, plain in (("plain", True), ("residual", False))]
-    panels = tuple(Panel(title, tuple(curve for run in side for curve in curves(run))) for title, side in sides if side)
+    sides = [
+        (title, [run for run in drawn if run.is_plain == plain])
+        for title, plain in (("plain", True), ("residual", False))
+    ]
+    panels = tuple(
+        Panel(title, tuple(curve for run in side for curve in curves(run)))
+        for title, side in sides
+        if side
+    )
     first = drawn[0]
     iterations = max(run.iterations for run in drawn)
     unit = next(power for power in (10_000, 1_000, 1) if iterations >= 2 * power or power == 1)
@@ -214,7 +275,10 @@ def degradation(runs: Sequence[Run]) -> Plot | None:
         unit=unit,
         y_limits=fitted(drawn),
         x_end=iterations,
-        styles=("training error", "validation error" if first.held_out == "val/error" else "test error"),
+        styles=(
+            "training error",
+            "validation error" if first.held_out == "val/error" else "test error",
+        ),
     )
 
 
@@ -226,5 +290,10 @@ def curves(run: Run) -> list[Curve]:
 
 def fitted(runs: Sequence[Run]) -> tuple[float, float]:
     """From 0 to well above the worst end."""
-    ends = [value for run in runs for name in (TRAINING, run.held_out) if (value := run.last(name)) is not None]
+    ends = [
+        value
+        for run in runs
+        for name in (TRAINING, run.held_out)
+        if (value := run.last(name)) is not None
+    ]
     return 0, min(100.0, max(20.0, 1.6 * max(ends, default=100.0)))

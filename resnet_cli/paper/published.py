@@ -1,18 +1,38 @@
-"""The paper's published numbers, as data. Errors in percent; networks are called as `Architecture.name` calls them."""
+"""The paper's published numbers, as data.
+
+Errors in percent; networks are called as `Architecture.name` calls them.
+"""
 
 from dataclasses import dataclass
 
 # Iterations of the paper's whole schedule: section 4.2, and section 3.4 ("up to 60 x 10^4").
 FULL_ITERATIONS = {"cifar10": 64_000, "imagenet": 600_000}
 
-# What the paper says of its training, by our keys (sections 3.4 and 4.2): a run that differs in one of them is none of the paper's recipe.
-RECIPE: dict[str, object] = {"optimizer.lr": 0.1, "optimizer.momentum": 0.9, "optimizer.weight_decay": 1e-4, "optimizer.nesterov": False}
+# What the paper says of its training, by our keys (sections 3.4 and 4.2): a run that differs in one
+# of them is none of the paper's recipe.
+RECIPE: dict[str, object] = {
+    "optimizer.lr": 0.1,
+    "optimizer.momentum": 0.9,
+    "optimizer.weight_decay": 1e-4,
+    "optimizer.nesterov": False,
+}
 RECIPE |= {"schedule.gamma": 0.1, "dataset.train_images": None, "dataset.test_images": None}
 RECIPES: dict[str, dict[str, object]] = {
-    "cifar10": RECIPE | {"batch_size": 128, "schedule.milestones": [0.5, 0.75], "dataset.normalization": "paper"},
+    "cifar10": RECIPE
+    | {"batch_size": 128, "schedule.milestones": [0.5, 0.75], "dataset.normalization": "paper"},
     "imagenet": RECIPE
-    | {"batch_size": 256, "dataset.image_size": 224, "dataset.augmentation": "paper", "dataset.normalization": "paper"}
-    | {"schedule.rule": "plateau", "model.stride_in": "1x1", "model.stem": None, "model.num_classes": None},
+    | {
+        "batch_size": 256,
+        "dataset.image_size": 224,
+        "dataset.augmentation": "paper",
+        "dataset.normalization": "paper",
+    }
+    | {
+        "schedule.rule": "plateau",
+        "model.stride_in": "1x1",
+        "model.stem": None,
+        "model.num_classes": None,
+    },
 }
 WARMED_UP = (110, 1202)  # layers; section 4.2
 
@@ -39,13 +59,15 @@ class PublishedTable:
     dataset: str
     columns: tuple[str, ...]
     lines: tuple[Published, ...]
-    views: str | None  # how ours must have been tested: resnet-eval's word; None for the run's own test error
+    # how ours must have been tested: resnet-eval's word; None for the run's own test error
+    views: str | None
     ensemble: bool = False
 
 
 TABLE_2 = PublishedTable(
     2,
-    "Top-1 error (%) on the ImageNet validation set, 10-crop: deeper is worse without shortcuts, better with them",
+    "Top-1 error (%) on the ImageNet validation set, 10-crop: deeper is worse without "
+    "shortcuts, better with them",
     "imagenet",
     ("top-1",),
     (
@@ -79,7 +101,8 @@ TABLE_3 = PublishedTable(
 
 TABLE_4 = PublishedTable(
     4,
-    "Errors (%) of single models on the ImageNet validation set, fully convolutional at several scales",
+    "Errors (%) of single models on the ImageNet validation set, fully convolutional at "
+    "several scales",
     "imagenet",
     ("top-1", "top-5"),
     (
@@ -140,10 +163,17 @@ TABLES = (TABLE_2, TABLE_3, TABLE_4, TABLE_5, TABLE_6)
 
 CIFAR10_TEST_ERROR = {line.network: line.errors[0] for line in TABLE_6.lines if line.network}
 
-# Not printed in the paper: read off the curves' ends of Fig. 6 (left) by others; good to about half a percent.
-CIFAR10_PLAIN_TEST_ERROR_READ_OFF = {"plain20": 9.5, "plain32": 10.0, "plain44": 12.0, "plain56": 13.5}
+# Not printed in the paper: read off the curves' ends of Fig. 6 (left) by others; good to about half
+# a percent.
+CIFAR10_PLAIN_TEST_ERROR_READ_OFF = {
+    "plain20": 9.5,
+    "plain32": 10.0,
+    "plain44": 12.0,
+    "plain56": 13.5,
+}
 
-# (top-1, top-5) error on the ImageNet validation set, ten-crop: Table 3, and Table 2 for 18 layers, top-1 alone.
+# (top-1, top-5) error on the ImageNet validation set, ten-crop: Table 3, and Table 2 for 18 layers,
+# top-1 alone.
 IMAGENET_TEN_CROP_ERROR: dict[str, tuple[float | None, float | None]] = {
     line.network: (line.errors[0], line.errors[1] if len(line.errors) > 1 else None)
     for table in (TABLE_2, TABLE_3)

@@ -18,7 +18,9 @@ CSV_HEADER = ("method", "network", "error", *FIGURES, "iterations", "paper_itera
 
 @dataclass(frozen=True)
 class Cell:
-    """One error of one line: the paper's, its mean and std where it gives them, and ours, one for each seed. In percent."""
+    """One error of one line: the paper's, its mean and std where it gives them, and ours, one
+    for each seed. In percent.
+    """
 
     paper: float | None
     mean: float | None
@@ -36,11 +38,15 @@ class Cell:
         """The paper's as it prints it."""
         if self.paper is None:
             return "-"
-        return f"{self.paper:.2f}" + (f" ({self.mean:.2f} ± {self.std:.2f})" if self.mean is not None else "")
+        return f"{self.paper:.2f}" + (
+            f" ({self.mean:.2f} ± {self.std:.2f})" if self.mean is not None else ""
+        )
 
     @property
     def figures(self) -> list[float | int | None]:
-        """What FIGURES names: the paper's, then n, best, mean and std of ours, and the difference."""
+        """What FIGURES names: the paper's, then n, best, mean and std of ours, and the
+        difference.
+        """
         n = len(self.ours)
         best, mean = (min(self.ours), statistics.mean(self.ours)) if n else (None, None)
         std = statistics.stdev(self.ours) if n > 1 else None
@@ -55,9 +61,14 @@ class Line:
     @property
     def cells(self) -> list[Cell]:
         """One for each column of the table. Only first columns come with a mean and std."""
-        spreads = [(self.published.mean, self.published.std)] + [(None, None)] * (len(self.published.errors) - 1)
+        spreads = [(self.published.mean, self.published.std)] + [(None, None)] * (
+            len(self.published.errors) - 1
+        )
         measured = self.ours.errors if self.ours else ((),) * len(spreads)
-        return [Cell(error, *several, ours) for error, several, ours in zip(self.published.errors, spreads, measured, strict=True)]
+        return [
+            Cell(error, *several, ours)
+            for error, several, ours in zip(self.published.errors, spreads, measured, strict=True)
+        ]
 
     @property
     def missing(self) -> str:
@@ -86,12 +97,24 @@ class Table:
     @property
     def sources(self) -> list[str]:
         """The commands and commits behind ours, each once."""
-        return list(dict.fromkeys(source for line in self.lines if line.ours for source in line.ours.sources))
+        return list(
+            dict.fromkeys(
+                source for line in self.lines if line.ours for source in line.ours.sources
+            )
+        )
 
     def grid(self) -> Grid:
         """The table for a person to read."""
-        columns = [(f"paper's {name} %", f"ours {name} %", "difference") for name in self.paper.columns]
-        header = ["method", *(name for column in columns for name in column), "n", "iterations", "remarks"]
+        columns = [
+            (f"paper's {name} %", f"ours {name} %", "difference") for name in self.paper.columns
+        ]
+        header = [
+            "method",
+            *(name for column in columns for name in column),
+            "n",
+            "iterations",
+            "remarks",
+        ]
         return Grid(header, [self.row(line) for line in self.lines])
 
     def row(self, line: Line) -> list[str]:
@@ -100,7 +123,13 @@ class Table:
         for cell in cells:
             difference = "" if cell.difference is None else f"{cell.difference:+.2f}"
             errors += [cell.printed, spread(cell.ours) if cell.ours else line.missing, difference]
-        return [line.published.method, *errors, str(len(cells[0].ours) or ""), self.schedule(line.ours), line.remarks]
+        return [
+            line.published.method,
+            *errors,
+            str(len(cells[0].ours) or ""),
+            self.schedule(line.ours),
+            line.remarks,
+        ]
 
     def schedule(self, ours: Ours | None) -> str:
         """Our iterations, and which part of the paper's they are."""
@@ -108,7 +137,9 @@ class Table:
             return ""
         if ours.iterations is None:
             return "unknown"
-        return ", ".join(filter(None, [f"{ours.iterations:,}", fraction(self.paper.dataset, ours.iterations)]))
+        return ", ".join(
+            filter(None, [f"{ours.iterations:,}", fraction(self.paper.dataset, ours.iterations)])
+        )
 
     def csv(self) -> str:
         """One line for each method and column; empty where there is nothing."""
@@ -116,15 +147,31 @@ class Table:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(CSV_HEADER)
         for line in self.lines:
-            iterations = (line.ours.iterations if line.ours else None, FULL_ITERATIONS[self.paper.dataset])
+            iterations = (
+                line.ours.iterations if line.ours else None,
+                FULL_ITERATIONS[self.paper.dataset],
+            )
             for name, cell in zip(self.paper.columns, line.cells, strict=True):
                 figures = ["" if value is None else f"{value:.4g}" for value in cell.figures]
-                writer.writerow([line.published.method, line.published.network, name, *figures, *iterations, line.remarks])
+                writer.writerow(
+                    [
+                        line.published.method,
+                        line.published.network,
+                        name,
+                        *figures,
+                        *iterations,
+                        line.remarks,
+                    ]
+                )
         return text.getvalue()
 
 
-def make_table(paper: PublishedTable, runs: Sequence[Run], evaluations: Sequence[Evaluation]) -> Table:
-    """A table of the paper with ours: a line for each length and recipe a network was trained with; else one that says `not run`."""
+def make_table(
+    paper: PublishedTable, runs: Sequence[Run], evaluations: Sequence[Evaluation]
+) -> Table:
+    """A table of the paper with ours: a line for each length and recipe a network was trained
+    with; else one that says `not run`.
+    """
     lines = []
     for published in paper.lines:
         ours = gather(paper, published, runs, evaluations)

@@ -14,13 +14,19 @@ EVENTS = "events.out.tfevents*"
 
 
 def show_on_board(pictures: Mapping[Path, str], runs: Sequence[Run]) -> list[Path]:
-    """Puts each PNG of `pictures` into the `report` folder of its data set, `runs/<dataset>/report`, in place of what was there.
+    """Puts each PNG of `pictures` into the `report` folder of its data set,
+    `runs/<dataset>/report`, in place of what was there.
 
-    Returns those folders. Runs without TensorBoard events, such as results kept in a repository, get none.
+    Returns those folders. Runs without TensorBoard events, such as results kept in a repository,
+    get none.
     """
     homes: dict[Path, str] = {}
     for run in runs:
-        above = [folder for folder in run.folder.resolve().parents if folder.name == run.dataset.partition("-")[0]]
+        above = [
+            folder
+            for folder in run.folder.resolve().parents
+            if folder.name == run.dataset.partition("-")[0]
+        ]
         if above and any(run.folder.glob(EVENTS)):
             homes[above[0] / FOLDER] = above[0].name
     for home, dataset in homes.items():
@@ -37,4 +43,6 @@ def encoded(path: Path) -> Summary.Image:
     """A PNG file as TensorBoard keeps it."""
     with Image.open(path) as picture:
         width, height = picture.size
-    return Summary.Image(height=height, width=width, colorspace=4, encoded_image_string=path.read_bytes())
+    return Summary.Image(
+        height=height, width=width, colorspace=4, encoded_image_string=path.read_bytes()
+    )

@@ -1,1 +1,3 @@
-"""One run, from its config to its result: build the parts, claim the folder, train, write result.json."""
+"""One run, from its config to its result: build the parts, claim the folder, train, write
+result.json.
+"""

@@ -77,7 +77,10 @@ def load_dataset(config: DatasetConfig, console: Console) -> Dataset:
 
 
 def build(config: Config, console: Console, context: Context, *, device: torch.device) -> Parts:
-    """Data, network and recipe on their device. Raises UserError and DataError; writes nothing (but a download and an index)."""
+    """Data, network and recipe on their device.
+
+    Raises UserError and DataError; writes nothing (but a download and an index).
+    """
     make_exact()
     keep_memory()
     dtype = choose_dtype(config.precision, device)
@@ -85,39 +88,95 @@ def build(config: Config, console: Console, context: Context, *, device: torch.d
     if not len(dataset.train):
         raise DataError(f"{config.dataset.root} has no training images, only those of val/")
     if config.batch_size > len(dataset.train):
-        raise UserError(f"batch_size={config.batch_size}: there are only {len(dataset.train):,} training images")
+        raise UserError(
+            f"batch_size={config.batch_size}: there are only {len(dataset.train):,} training images"
+        )
     normalizer = fit_normalizer(config.dataset.normalization, dataset.train).to(device)
-    torch.manual_seed(config.seed)  # the initial weights; everything else is a function of the seed (data/sampling.py)
+    # the initial weights; everything else is a function of the seed (data/sampling.py)
+    torch.manual_seed(config.seed)
     network = ResNet(architecture(config, num_classes=choose_classes(config, len(dataset.classes))))
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     share_statistics(network, config, context)
     checkpointing = config.checkpointing is Checkpointing.on
     network.checkpoint(checkpointing)
     sgd = config.optimizer
-    optimizer = make_optimizer(network, lr=sgd.lr, momentum=sgd.momentum, weight_decay=sgd.weight_decay, nesterov=sgd.nesterov)
-    bad = BadImages(config.dataset.on_error is OnError.skip, config.dataset.max_skipped, console.warn)
+    optimizer = make_optimizer(
+        network,
+        lr=sgd.lr,
+        momentum=sgd.momentum,
+        weight_decay=sgd.weight_decay,
+        nesterov=sgd.nesterov,
+    )
+    bad = BadImages(
+        config.dataset.on_error is OnError.skip, config.dataset.max_skipped, console.warn
+    )
     workers = choose_workers(config.dataset.workers, device, processes=context.sharing)
-    loader = make_loader(config, dataset.train, normalizer, device=device, bad=bad, workers=workers, part=context.part)
-    compiled, why = choose_compile(config.compile, device, iterations=config.schedule.iterations, checkpointing=checkpointing)
+    loader = make_loader(
+        config,
+        dataset.train,
+        normalizer,
+        device=device,
+        bad=bad,
+        workers=workers,
+        part=context.part,
+    )
+    compiled, why = choose_compile(
+        config.compile, device, iterations=config.schedule.iterations, checkpointing=checkpointing
+    )
     captured = choose_capture(config.cuda_graph, device, dtype, world=context.world)
     capture = partial(Captured, warn=console.warn) if captured else None
-    step = TrainStep(network, optimizer, dtype=dtype, compiled=compiled, prepare=loader.prepare, capture=capture, context=context)
+    step = TrainStep(
+        network,
+        optimizer,
+        dtype=dtype,
+        compiled=compiled,
+        prepare=loader.prepare,
+        capture=capture,
+        context=context,
+    )
     tests = config.schedule.iterations // config.eval_every + 1
-    work = tests * sum(map(len, dataset.held_out.values())) * multiply_adds(network.architecture, image_size=dataset.image_size)
-    tested = fold(network, capture, compiled=compiled and compile_for_testing(config.compile, device, multiply_adds=work))
+    work = (
+        tests
+        * sum(map(len, dataset.held_out.values()))
+        * multiply_adds(network.architecture, image_size=dataset.image_size)
+    )
+    tested = fold(
+        network,
+        capture,
+        compiled=compiled and compile_for_testing(config.compile, device, multiply_adds=work),
+    )
     single = Protocol(Views.single, dataset.image_size)
-    held_out = {name: make_test(split, single, workers=workers, device=device, bad=bad) for name, split in dataset.held_out.items()}
+    held_out = {
+        name: make_test(split, single, workers=workers, device=device, bad=bad)
+        for name, split in dataset.held_out.items()
+    }
     compiling = f"{'yes' if compiled else 'no'} ({why})"
-    return Parts(dataset, normalizer, network, make_schedule(config), step, loader, device, compiling, tested, held_out, bad)
+    return Parts(
+        dataset,
+        normalizer,
+        network,
+        make_schedule(config),
+        step,
+        loader,
+        device,
+        compiling,
+        tested,
+        held_out,
+        bad,
+    )
 
 
 def share_statistics(network: ResNet, config: Config, context: Context) -> None:
-    """Whose images BN normalises together: every `bn_batch` of the batch, on one device or over several."""
+    """Whose images BN normalises together: every `bn_batch` of the batch, on one device or over
+    several.
+    """
     together = config.bn_batch or config.batch_size
     if together <= config.batch_size // context.world:
         normalise_in_groups(network, together)
     else:
-        assert together == config.batch_size, "resolve.shared_out lets no other groups cross devices"
+        assert together == config.batch_size, (
+            "resolve.shared_out lets no other groups cross devices"
+        )
         nn.SyncBatchNorm.convert_sync_batchnorm(network)
 
 
@@ -132,7 +191,9 @@ def fold(network: ResNet, capture: Callable[..., Captured] | None, *, compiled: 
 
 
 def choose_classes(config: Config, there: int) -> int:
-    """How many classes the network tells apart: as many as `there` are, unless `model.num_classes` says more. Raises UserError."""
+    """How many classes the network tells apart: as many as `there` are, unless
+    `model.num_classes` says more. Raises UserError.
+    """
     asked = config.model.num_classes or there
     if asked < there:
         raise UserError(f"model.num_classes={asked}: the data has {there} classes")
@@ -141,13 +202,26 @@ def choose_classes(config: Config, there: int) -> int:
 
 def make_schedule(config: Config) -> Schedule:
     recipe = config.schedule
-    plateau = Plateau(recipe.patience, recipe.progress, recipe.drops) if recipe.rule is Rule.plateau else None
+    plateau = (
+        Plateau(recipe.patience, recipe.progress, recipe.drops)
+        if recipe.rule is Rule.plateau
+        else None
+    )
     milestones = tuple(recipe.milestones)
-    return Schedule(config.optimizer.lr, recipe.iterations, recipe.gamma, milestones, plateau, recipe.warmup_lr, recipe.warmup_until_error)
+    return Schedule(
+        config.optimizer.lr,
+        recipe.iterations,
+        recipe.gamma,
+        milestones,
+        plateau,
+        recipe.warmup_lr,
+        recipe.warmup_until_error,
+    )
 
 
 def choose_workers(asked: int | None, device: torch.device, *, processes: int = 1) -> int:
-    """Processes that decode. Beside training on a CPU one is enough, and more would take its cores; a GPU wants its share of all.
+    """Processes that decode. Beside training on a CPU one is enough, and more would take its cores;
+    a GPU wants its share of all.
 
     `processes`: how many share the machine.
     """
@@ -172,17 +246,36 @@ def make_loader(
     data = config.dataset
     assert data.image_size is not None
     return StreamingLoader(
-        train, Augmentation(data.augmentation), normalizer, config.batch_size, config.seed, data.image_size, workers, bad, part
+        train,
+        Augmentation(data.augmentation),
+        normalizer,
+        config.batch_size,
+        config.seed,
+        data.image_size,
+        workers,
+        bad,
+        part,
     )
 
 
 def make_image_test(split: Split, device: torch.device) -> ImageTest:
-    """In batches that suit the device: what one leaves behind in a layer should still fit a CPU's caches."""
+    """In batches that suit the device: what one leaves behind in a layer should still fit a
+    CPU's caches.
+    """
     return ImageTest(split.to(device), batch_size=250 if device.type == "cpu" else 1000)
 
 
-def make_test(split: Split | Samples, protocol: Protocol, *, workers: int, device: torch.device, bad: BadImages) -> Test:
-    """A split ready to be measured: on the device as it is, or read from files as the `protocol` says."""
+def make_test(
+    split: Split | Samples,
+    protocol: Protocol,
+    *,
+    workers: int,
+    device: torch.device,
+    bad: BadImages,
+) -> Test:
+    """A split ready to be measured: on the device as it is, or read from files as the
+    `protocol` says.
+    """
     if isinstance(split, Split):
         return make_image_test(split, device)
     return PhotographTest(split, protocol, workers, device, bad)

@@ -1,4 +1,6 @@
-"""A run's folder: which run it belongs to, whether that is finished, and the lock that keeps a second process out."""
+"""A run's folder: which run it belongs to, whether that is finished, and the lock that keeps a
+second process out.
+"""
 
 import json
 import os
@@ -52,13 +54,18 @@ class RunFolder:
         try:
             return dict(json.loads(self.result_file.read_text()))
         except ValueError as error:
-            raise UserError(f"{self.result_file} is no JSON ({error}); delete it to have it written again") from error
+            raise UserError(
+                f"{self.result_file} is no JSON ({error}); delete it to have it written again"
+            ) from error
 
     def write_result(self, result: dict[str, Any]) -> None:
         write_whole(self.result_file, json.dumps(result, indent=2) + "\n")
 
     def open(self, config: Config, *, data: dict[str, Any]) -> None:
-        """Writes down which run the folder belongs to, and what its data turned out to be. Raises UserError where it is another's."""
+        """Writes down which run the folder belongs to, and what its data turned out to be.
+
+        Raises UserError where it is another's.
+        """
         self.refuse_other(config)
         self.refuse_other_data(data)
         if not self.data_file.exists():
@@ -71,45 +78,73 @@ class RunFolder:
         if not self.config_file.is_file():
             return
         try:
-            changed = differences(dict(yaml.safe_load(self.config_file.read_text())), to_plain(config))
+            changed = differences(
+                dict(yaml.safe_load(self.config_file.read_text())), to_plain(config)
+            )
         except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{self.config_file} cannot be read; move the folder away to start anew") from error
+            raise UserError(
+                f"{self.config_file} cannot be read; move the folder away to start anew"
+            ) from error
         if changed:
-            raise UserError(f"{self} holds a run of another config ({'; '.join(changed)}); move it away or choose another runs=")
+            raise UserError(
+                f"{self} holds a run of another config ({'; '.join(changed)}); move it away "
+                "or choose another runs="
+            )
         if config.resume == "never" and (self.result_file.exists() or self.checkpoints.exists()):
-            raise UserError(f"resume=never, but {self} already holds this run; move it away or choose another runs=")
+            raise UserError(
+                f"resume=never, but {self} already holds this run; move it away or choose "
+                "another runs="
+            )
 
     def refuse_other_data(self, data: dict[str, Any]) -> None:
-        """A folder belongs to one set of classes and images. Raises UserError saying where they differ."""
+        """A folder belongs to one set of classes and images.
+
+        Raises UserError saying where they differ.
+        """
         before = self.read_data()
         for key in ("classes", "images") if before else ():
             if before[key] != data[key]:
                 told = [len(one[key]) if key == "classes" else one[key] for one in (before, data)]
-                raise UserError(f"{self} holds a run on other data ({key}: {told[0]} -> {told[1]}); move it away or choose another runs=")
+                raise UserError(
+                    f"{self} holds a run on other data ({key}: {told[0]} -> {told[1]}); move "
+                    "it away or choose another runs="
+                )
 
     def read_data(self) -> dict[str, Any]:
-        """What the run's data was; empty where that is not written down. Raises UserError for a broken file."""
+        """What the run's data was; empty where that is not written down.
+
+        Raises UserError for a broken file.
+        """
         if not self.data_file.is_file():
             return {}
         try:
             return dict(json.loads(self.data_file.read_text()))
         except ValueError as error:
-            raise UserError(f"{self.data_file} is no JSON ({error}); delete it to have it written again") from error
+            raise UserError(
+                f"{self.data_file} is no JSON ({error}); delete it to have it written again"
+            ) from error
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Makes the folder and keeps a second process out of it while open. Raises UserError naming the holder."""
+        """Makes the folder and keeps a second process out of it while open.
+
+        Raises UserError naming the holder.
+        """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"cannot make the run folder {self}: {error.strerror}; choose another runs=") from error
+            raise UserError(
+                f"cannot make the run folder {self}: {error.strerror}; choose another runs="
+            ) from error
         holder = self.path / ".holder"
         lock = FileLock(self.path / ".lock")
         try:
             lock.acquire(timeout=0)
         except Timeout as error:
             who = holder.read_text() if holder.exists() else "another process"
-            raise UserError(f"{self} is being trained by {who}; wait for it, or choose another runs=") from error
+            raise UserError(
+                f"{self} is being trained by {who}; wait for it, or choose another runs="
+            ) from error
         try:
             holder.write_text(f"process {os.getpid()}")
             yield

@@ -22,12 +22,18 @@ from resnet_cli.runtime.device import describe, peak_memory, precision_name
 from resnet_cli.training.schedule import Schedule
 from resnet_cli.training.trainer import Trainer
 
-HELD_OUT = {"test": "test", "val": "validation"}  # where there are both, the test images are what is reported
+# where there are both, the test images are what is reported
+HELD_OUT = {"test": "test", "val": "validation"}
 
 
 def plan(config: Config, parts: Parts, folder: RunFolder) -> str:
     """What is about to happen, for a person."""
-    net, data, recipe, sgd = parts.network.architecture, parts.dataset, parts.schedule, config.optimizer
+    net, data, recipe, sgd = (
+        parts.network.architecture,
+        parts.dataset,
+        parts.schedule,
+        config.optimizer,
+    )
     cost = complexity.multiply_adds(net, image_size=data.image_size)
     counts = [("training", data.train), ("validation", data.validation), ("test", data.test)]
     there = ", ".join(f"{len(split):,} {name}" for name, split in counts if split is not None)
@@ -35,15 +41,27 @@ def plan(config: Config, parts: Parts, folder: RunFolder) -> str:
     epochs = recipe.iterations * config.batch_size / len(data.train)
     return rows(
         [
-            ("network", f"{net.name}: {net.depth} layers, {complexity.parameters(net):,} parameters, {cost / 1e6:,.1f}M multiply-adds"),
+            (
+                "network",
+                f"{net.name}: {net.depth} layers, {complexity.parameters(net):,} parameters, "
+                f"{cost / 1e6:,.1f}M multiply-adds",
+            ),
             ("data", f"{data.name}: {there} images"),
             *[("", remark) for remark in data.remarks],
             ("pixels", f"{config.dataset.normalization} normalization; {augmentation(config)}"),
             ("recipe", f"SGD, batch {config.batch_size}, lr {rates(recipe)}"),
-            ("", f"momentum {sgd.momentum:g}, weight decay {sgd.weight_decay:g}{', Nesterov' if sgd.nesterov else ''}"),
+            (
+                "",
+                f"momentum {sgd.momentum:g}, weight decay "
+                f"{sgd.weight_decay:g}{', Nesterov' if sgd.nesterov else ''}",
+            ),
             *([("", f"BN over every {config.bn_batch} images")] if config.bn_batch else []),
             ("length", f"{recipe.iterations:,} iterations ({epochs:.1f} epochs)"),
-            ("device", f"{times}{describe(parts.device)}; {precision_name(parts.step.dtype)}; compiled: {parts.compiling}"),
+            (
+                "device",
+                f"{times}{describe(parts.device)}; {precision_name(parts.step.dtype)}; "
+                f"compiled: {parts.compiling}",
+            ),
             ("folder", str(folder)),
         ]
     )
@@ -51,8 +69,15 @@ def plan(config: Config, parts: Parts, folder: RunFolder) -> str:
 
 def data(dataset: Dataset) -> dict[str, Any]:
     """What data.json says of a run: which classes, and how many images of each split."""
-    counts = {name: len(split) for name, split in {"train": dataset.train, **dataset.held_out}.items()}
-    return {"name": dataset.name, "classes": list(dataset.classes), "images": counts, "remarks": list(dataset.remarks)}
+    counts = {
+        name: len(split) for name, split in {"train": dataset.train, **dataset.held_out}.items()
+    }
+    return {
+        "name": dataset.name,
+        "classes": list(dataset.classes),
+        "images": counts,
+        "remarks": list(dataset.remarks),
+    }
 
 
 def augmentation(config: Config) -> str:
@@ -70,19 +95,34 @@ def rates(recipe: Schedule) -> str:
     """The learning rates of a schedule, in words."""
     words = f"{recipe.lr:g}"
     if recipe.milestones:
-        words += f" x {recipe.gamma:g} at {', '.join(f'{at:,}' for at in recipe.milestone_iterations)}"
+        words += (
+            f" x {recipe.gamma:g} at {', '.join(f'{at:,}' for at in recipe.milestone_iterations)}"
+        )
     if rule := recipe.plateau:
-        words += f" x {recipe.gamma:g} when the error plateaus ({rule.patience} tests without {rule.progress:g} points), {rule.drops} times"
+        words += (
+            f" x {recipe.gamma:g} when the error plateaus ({rule.patience} tests without "
+            f"{rule.progress:g} points), {rule.drops} times"
+        )
     if recipe.warmup_lr is not None:
-        words += f"; first {recipe.warmup_lr:g} until the training error is under {recipe.warmup_until_error:g} %"
+        words += (
+            f"; first {recipe.warmup_lr:g} until the training error is under "
+            f"{recipe.warmup_until_error:g} %"
+        )
     return words
 
 
 def make_result(config: Config, parts: Parts, trainer: Trainer, command: str) -> dict[str, Any]:
-    """What result.json says of a finished run. Errors in percent; the last iterate is the result, the best is beside it."""
+    """What result.json says of a finished run.
+
+    Errors in percent; the last iterate is the result, the best is beside it.
+    """
     now = trainer.progress
     held_out = {f"{name}_error": now.last.get(f"{name}/error") for name in HELD_OUT}
-    top5 = {f"{name}_top5_error": now.last[f"{name}/top5_error"] for name in HELD_OUT if f"{name}/top5_error" in now.last}
+    top5 = {
+        f"{name}_top5_error": now.last[f"{name}/top5_error"]
+        for name in HELD_OUT
+        if f"{name}/top5_error" in now.last
+    }
     return {
         "network": parts.network.architecture.name,
         "dataset": config.dataset.name,
@@ -107,8 +147,10 @@ def make_result(config: Config, parts: Parts, trainer: Trainer, command: str) ->
         "warmup_ended_at": now.warmup_ended_at,
         "skipped_images": now.skipped,
         "seconds": round(now.seconds, 1),
-        "images_per_second": round(now.iteration * config.batch_size / now.seconds, 1),  # evaluation and saving included
-        "peak_memory_gib": round(peak_memory(), 2),  # of this process so far, earlier runs of a sweep included
+        # evaluation and saving included
+        "images_per_second": round(now.iteration * config.batch_size / now.seconds, 1),
+        # of this process so far, earlier runs of a sweep included
+        "peak_memory_gib": round(peak_memory(), 2),
         "device": describe(parts.device),
         "precision": precision_name(parts.step.dtype),
         "compiled": parts.compiling,
@@ -126,14 +168,20 @@ def make_result(config: Config, parts: Parts, trainer: Trainer, command: str) ->
 
 
 def commit() -> str | None:
-    """The checkout's commit, `+changes` where files differ from it; None for an installed package."""
+    """The checkout's commit, `+changes` where files differ from it; None for an installed
+    package.
+    """
     root = Path(__file__).resolve().parent.parent.parent
     if not (root / ".git").exists():
         return None
     git = ["git", "-C", str(root)]
     try:
-        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run([*git, "status", "--porcelain", "--untracked-files=no"], capture_output=True, text=True).stdout
+        head = subprocess.run(
+            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        changed = subprocess.run(
+            [*git, "status", "--porcelain", "--untracked-files=no"], capture_output=True, text=True
+        ).stdout
     except (OSError, subprocess.CalledProcessError):
         return None
     return head + ("+changes" if changed else "")
@@ -141,7 +189,11 @@ def commit() -> str | None:
 
 def headline(result: dict[str, Any]) -> str:
     final = result["final"]
-    told = [f"{words} error {final[f'{name}_error']:.2f} %" for name, words in HELD_OUT.items() if final[f"{name}_error"] is not None]
+    told = [
+        f"{words} error {final[f'{name}_error']:.2f} %"
+        for name, words in HELD_OUT.items()
+        if final[f"{name}_error"] is not None
+    ]
     return f"{told[0]}, training error {final['train_error']:.2f} %"
 
 
@@ -152,16 +204,36 @@ def closing(result: dict[str, Any], folder: RunFolder) -> str:
     for name, words in HELD_OUT.items():
         if final[f"{name}_error"] is not None:
             top5 = final.get(f"{name}_top5_error")
-            errors.append((f"{words} error", f"{final[f'{name}_error']:.2f} %" + (f", top-5 {top5:.2f} %" if top5 is not None else "")))
+            errors.append(
+                (
+                    f"{words} error",
+                    f"{final[f'{name}_error']:.2f} %"
+                    + (f", top-5 {top5:.2f} %" if top5 is not None else ""),
+                )
+            )
     errors[0] = (errors[0][0], f"{errors[0][1]}  (last iteration, {final['iteration']:,})")
-    skipped = [("skipped", f"{len(result['skipped_images'])} images that could not be decoded; result.json lists them")]
+    skipped = [
+        (
+            "skipped",
+            f"{len(result['skipped_images'])} images that could not be decoded; result.json "
+            "lists them",
+        )
+    ]
     return rows(
         [
             *errors,
             ("training error", f"{final['train_error']:.2f} %  (running, augmented)"),
-            ("best", f"{best['error']:.2f} %  (iteration {best['iteration']:,}, chosen on the {best['chosen_on']} images)"),
+            (
+                "best",
+                f"{best['error']:.2f} %  (iteration {best['iteration']:,}, chosen on the "
+                f"{best['chosen_on']} images)",
+            ),
             *(skipped if result["skipped_images"] else []),
-            ("time", f"{duration(result['seconds'])}, {result['images_per_second']:,.0f} images/s, {result['peak_memory_gib']:.2f} GiB"),
+            (
+                "time",
+                f"{duration(result['seconds'])}, {result['images_per_second']:,.0f} images/s, "
+                f"{result['peak_memory_gib']:.2f} GiB",
+            ),
             ("result", str(folder.result_file)),
             ("curves", f"tensorboard --logdir {shlex.quote(str(folder))}"),
             ("checkpoint", f"resnet-eval --ckpt {shlex.quote(str(folder))}"),

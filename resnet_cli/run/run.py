@@ -1,4 +1,7 @@
-"""One run in this process: builds the parts from a plain config, trains, and writes the result. Knows no Hydra."""
+"""One run in this process: builds the parts from a plain config, trains, and writes the result.
+
+Knows no Hydra.
+"""
 
 import dataclasses
 import math
@@ -31,10 +34,13 @@ ALONE = Context()
 Result = dict[str, Any]  # what result.json holds
 
 
-def run(config: Config, folder: RunFolder, *, command: str, console: Console, patient: bool = False) -> Result:
+def run(
+    config: Config, folder: RunFolder, *, command: str, console: Console, patient: bool = False
+) -> Result:
     """Trains to the end; a finished run is only read.
 
-    Raises UserError (config, folder or checkpoint do not fit), DataError, Diverged, Failed, or Stopped after saving.
+    Raises UserError (config, folder or checkpoint do not fit), DataError, Diverged, Failed, or
+    Stopped after saving.
     """
     with stop_on_signal(patient=patient) as request:
         training = steps(config, folder, command=command, console=console, request=request)
@@ -48,15 +54,29 @@ def run(config: Config, folder: RunFolder, *, command: str, console: Console, pa
 
 
 def steps(
-    config: Config, folder: RunFolder, *, command: str, console: Console, request: StopRequest, context: Context = ALONE
+    config: Config,
+    folder: RunFolder,
+    *,
+    command: str,
+    console: Console,
+    request: StopRequest,
+    context: Context = ALONE,
 ) -> Generator[None, None, Result]:
-    """`run`, a training step at a time, so that several may take turns in one process. Returns the result, raises what `run` does."""
-    finished = context.share(folder.read_result() if context.leads else None)  # the others' disk may show it later
+    """`run`, a training step at a time, so that several may take turns in one process.
+
+    Returns the result, raises what `run` does.
+    """
+    # the others' disk may show it later
+    finished = context.share(folder.read_result() if context.leads else None)
     if context.leads:
         folder.refuse_other(config)
     device = choose_device(config.device, context.local_rank)
     if finished is not None:
-        if config.dataset.name is DatasetName.imagenet and Path(config.dataset.root).expanduser().is_dir():  # maybe other data
+        # maybe other data
+        if (
+            config.dataset.name is DatasetName.imagenet
+            and Path(config.dataset.root).expanduser().is_dir()
+        ):
             folder.refuse_other_data(summary.data(load_dataset(config.dataset, console)))
         console.say(f"{folder} is finished: {summary.headline(finished)}")
         return finished
@@ -75,18 +95,27 @@ def steps(
             held_out=parts.held_out,
             every=Every(config.log_every, config.eval_every, config.checkpoint_every),
             folder=folder.path,
-            identity={"config": to_plain(config), "command": command, "classes": list(parts.dataset.classes)},
+            identity={
+                "config": to_plain(config),
+                "command": command,
+                "classes": list(parts.dataset.classes),
+            },
             hparams=trained(to_plain(config)),
             console=console,
             context=context,
         )
-        console.say(bold(f"{parts.network.architecture.name} on {config.dataset.name}, seed {config.seed}"))
+        console.say(
+            bold(f"{parts.network.architecture.name} on {config.dataset.name}, seed {config.seed}")
+        )
         console.say(summary.plan(config, parts, folder))
         room = free_memory(device) / (context.sharing if device.type == "cpu" else 1)
         if device.type == "cpu":  # where too much is not refused: Linux kills the process
             wanted, instead = need(config, parts, context, room=room)
             if wanted > room:
-                console.warn(f"batch_size={config.batch_size} takes about {gib(wanted)}, and {gib(room)} are free: {instead}")
+                console.warn(
+                    f"batch_size={config.batch_size} takes about {gib(wanted)}, and "
+                    f"{gib(room)} are free: {instead}"
+                )
         try:
             resume(trainer, config, folder, given)
             parts.bad.found = trainer.progress.skipped  # one list: what is found is saved
@@ -100,7 +129,11 @@ def steps(
             error.__traceback__ = None  # it holds what the step had made
             console.record(f"ended: out of memory ({error})")
             # BN over all devices would wait for the others
-            instead = "try a smaller one" if config.sync_bn else need(config, parts, context, room=room)[1]
+            instead = (
+                "try a smaller one"
+                if config.sync_bn
+                else need(config, parts, context, room=room)[1]
+            )
             raise Failed(f"out of memory with batch_size={config.batch_size}: {instead}") from error
         result = summary.make_result(config, parts, trainer, command)
         if context.leads:
@@ -110,17 +143,23 @@ def steps(
 
 
 def need(config: Config, parts: Parts, context: Context, *, room: float) -> tuple[float, str]:
-    """Bytes that this process's share of a batch takes, and in words what would fit into `room` instead."""
+    """Bytes that this process's share of a batch takes, and in words what would fit into `room`
+    instead.
+    """
     share = config.batch_size // context.world
     unit = config.bn_batch if config.bn_batch and config.bn_batch < share else 1
     try:
-        per_image = memory.bytes_per_image(parts.network, image_size=parts.dataset.image_size, dtype=parts.step.dtype)
+        per_image = memory.bytes_per_image(
+            parts.network, image_size=parts.dataset.image_size, dtype=parts.step.dtype
+        )
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
         per_image = math.inf  # not even four images
     few = config.checkpointing is Checkpointing.on
-    return share * per_image, memory.advice(share, per_image=per_image, room=room, checkpointing=few, unit=unit, times=context.world)
+    return share * per_image, memory.advice(
+        share, per_image=per_image, room=room, checkpointing=few, unit=unit, times=context.world
+    )
 
 
 def gib(size: float) -> str:
@@ -131,7 +170,10 @@ Saved = tuple[dict[str, Any], Path]
 
 
 def given_checkpoint(config: Config, parts: Parts) -> Saved | None:
-    """The checkpoint that `resume=PATH` names. Raises UserError where it does not fit; nothing has been written yet."""
+    """The checkpoint that `resume=PATH` names.
+
+    Raises UserError where it does not fit; nothing has been written yet.
+    """
     if config.resume in ("auto", "never"):
         return None
     path = checkpoint.resolve(Path(config.resume).expanduser())
@@ -139,14 +181,21 @@ def given_checkpoint(config: Config, parts: Parts) -> Saved | None:
     load_weights(parts.network, saved["network"], path=path, name=parts.network.architecture.name)
     done, end = saved["progress"]["iteration"], parts.schedule.iterations
     if done > end:
-        raise UserError(f"checkpoint {path} is at iteration {done:,}, past the end of this schedule ({end:,})")
+        raise UserError(
+            f"checkpoint {path} is at iteration {done:,}, past the end of this schedule ({end:,})"
+        )
     return saved, path
 
 
 def resume(trainer: Trainer, config: Config, folder: RunFolder, given: Saved | None) -> None:
-    """Goes on from the folder's own checkpoint, else from the `given` one, if there is any. Raises UserError where it does not fit."""
+    """Goes on from the folder's own checkpoint, else from the `given` one, if there is any.
+
+    Raises UserError where it does not fit.
+    """
     leads = trainer.context.leads and config.resume != "never"
-    own = trainer.context.share(checkpoint.newest(folder.checkpoints, warn=trainer.console.warn) if leads else None)
+    own = trainer.context.share(
+        checkpoint.newest(folder.checkpoints, warn=trainer.console.warn) if leads else None
+    )
     found = own or given
     if found is None:
         return
@@ -154,30 +203,53 @@ def resume(trainer: Trainer, config: Config, folder: RunFolder, given: Saved | N
     try:
         changed = differences(saved["config"], to_plain(config))
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"checkpoint {path} was written by another version of resnet-train ({error})") from error
+        raise UserError(
+            f"checkpoint {path} was written by another version of resnet-train ({error})"
+        ) from error
     if changed and own:
-        raise UserError(f"{path} is of another config ({'; '.join(changed)}); move {folder} away or choose another runs=")
+        raise UserError(
+            f"{path} is of another config ({'; '.join(changed)}); move {folder} away or "
+            "choose another runs="
+        )
     trainer.restore(saved)
     if changed:
         if trainer.context.leads:
             trainer.console.warn(f"{path} was trained with another config ({'; '.join(changed)})")
-        trainer.progress.best_error = trainer.progress.best_iteration = None  # measured on another run's terms
+        # measured on another run's terms
+        trainer.progress.best_error = trainer.progress.best_iteration = None
     trainer.console.say(f"resuming at iteration {trainer.progress.iteration:,} from {path}")
 
 
 def rehearse(config: Config, folder: RunFolder, *, console: Console, steps: int = 12) -> None:
-    """`dry_run=true`: the plan, and how long it would take after timing a few steps. Writes nothing."""
+    """`dry_run=true`: the plan, and how long it would take after timing a few steps.
+
+    Writes nothing.
+    """
     folder.refuse_other(config)
     assert isinstance(config.devices, int)
     share = config.batch_size // config.devices
-    one = dataclasses.replace(config, batch_size=share, bn_batch=min(share, config.bn_batch or share))  # what each of several does
+    # what each of several does
+    one = dataclasses.replace(
+        config, batch_size=share, bn_batch=min(share, config.bn_batch or share)
+    )
     device = choose_device(config.device)
     if device.type == "cpu" and config.devices > 1:
         torch.set_num_threads(max(1, cores() // config.devices))  # as each of several has
     parts = build(one, console, ALONE, device=device)
-    console.say(bold(f"{parts.network.architecture.name} on {config.dataset.name}, seed {config.seed} (dry run)"))
+    console.say(
+        bold(
+            f"{parts.network.architecture.name} on {config.dataset.name}, seed {config.seed} "
+            "(dry run)"
+        )
+    )
     console.say(summary.plan(config, parts, folder))
-    eager = TrainStep(parts.network, parts.step.optimizer, dtype=parts.step.dtype, compiled=False, prepare=parts.loader.prepare)
+    eager = TrainStep(
+        parts.network,
+        parts.step.optimizer,
+        dtype=parts.step.dtype,
+        compiled=False,
+        prepare=parts.loader.prepare,
+    )
     warm = max(1, steps // 4)
     for iteration in range(steps + warm):
         if iteration == warm:
@@ -205,5 +277,15 @@ def rehearse(config: Config, folder: RunFolder, *, console: Console, steps: int 
     note = "; compiling will shorten it" if parts.compiling.startswith("yes") else ""
     note += "; one CUDA graph a step will shorten it" if parts.step.captured else ""
     note += "; the exchange of gradients not counted" if config.devices > 1 else ""
-    console.say(rows([("expect", f"about {duration(total)} ({config.batch_size / each:,.0f} images/s over {steps} steps{note})")]))
+    console.say(
+        rows(
+            [
+                (
+                    "expect",
+                    f"about {duration(total)} ({config.batch_size / each:,.0f} images/s over "
+                    f"{steps} steps{note})",
+                )
+            ]
+        )
+    )
     console.say("dry run: nothing was written")

@@ -1,1 +1,4 @@
-"""The machine beneath everything: devices, processes, signals, files, errors, the console. Leaves that anything may import."""
+"""The machine beneath everything: devices, processes, signals, files, errors, the console.
+
+Leaves that anything may import.
+"""

@@ -1,4 +1,6 @@
-"""What a person sees: a bar on a terminal, a plain line now and then elsewhere, and log.txt beside them."""
+"""What a person sees: a bar on a terminal, a plain line now and then elsewhere, and log.txt
+beside them.
+"""
 
 import os
 import sys
@@ -25,7 +27,9 @@ def duration(seconds: float) -> str:
 
 def bold(text: str) -> str:
     """Bold on a terminal, unless NO_COLOR asks for plain text."""
-    return f"\033[1m{text}\033[0m" if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else text
+    return (
+        f"\033[1m{text}\033[0m" if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else text
+    )
 
 
 def rows(pairs: Sequence[tuple[str, str]]) -> str:
@@ -69,14 +73,27 @@ class Console:
 
     def start(self, name: str, *, iteration: int, iterations: int) -> None:
         """Begins a run of which `iteration` of `iterations` are done."""
-        self.name, self.first, self.iteration, self.iterations = name, iteration, iteration, iterations
+        self.name, self.first, self.iteration, self.iterations = (
+            name,
+            iteration,
+            iteration,
+            iterations,
+        )
         self.shown = {}
         self.last_line = self.started = time.monotonic()
         if sys.stdout.isatty() and not self.silent:
             colour = None if os.environ.get("NO_COLOR") else "green"
-            form = "{desc} {percentage:3.0f}%|{bar}| {n:,}/{total:,} [{elapsed}<{remaining}]{postfix}"
+            form = (
+                "{desc} {percentage:3.0f}%|{bar}| {n:,}/{total:,} [{elapsed}<{remaining}]{postfix}"
+            )
             self.bar = tqdm(
-                desc=name, total=iterations, initial=iteration, file=sys.stdout, dynamic_ncols=True, colour=colour, bar_format=form
+                desc=name,
+                total=iterations,
+                initial=iteration,
+                file=sys.stdout,
+                dynamic_ncols=True,
+                colour=colour,
+                bar_format=form,
             )
 
     def advance(self, iteration: int) -> None:
@@ -86,16 +103,25 @@ class Console:
             self.bar.update(1)
 
     def show(self, values: Mapping[str, float]) -> None:
-        """New figures, in the names of metrics.jsonl: on the bar, or as a line when the last one is long ago."""
+        """New figures, in the names of metrics.jsonl: on the bar, or as a line when the last
+        one is long ago.
+        """
         self.shown |= values
         self.record(f"{self.iteration:,}/{self.iterations:,} {figures(self.shown)}")
         if self.bar is not None:
             self.bar.set_postfix_str(figures(self.shown), refresh=False)
         elif time.monotonic() - self.last_line > LINE_EVERY or self.iteration == self.iterations:
             self.last_line = time.monotonic()
-            left = (self.last_line - self.started) / (self.iteration - self.first) * (self.iterations - self.iteration)
+            left = (
+                (self.last_line - self.started)
+                / (self.iteration - self.first)
+                * (self.iterations - self.iteration)
+            )
             eta = f"  ETA {duration(left)}" if left else ""
-            print(f"{self.name} {self.iteration:,}/{self.iterations:,}  {figures(self.shown)}{eta}", flush=True)
+            print(
+                f"{self.name} {self.iteration:,}/{self.iterations:,}  {figures(self.shown)}{eta}",
+                flush=True,
+            )
 
     def stop(self) -> None:
         """Ends the bar."""

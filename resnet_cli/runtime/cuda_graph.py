@@ -10,7 +10,8 @@ from torch import Tensor
 
 from resnet_cli.runtime.errors import UserError
 
-REHEARSALS = 3  # before the recording: libraries choose their algorithms, lazily made tensors are made
+# before the recording: libraries choose their algorithms, lazily made tensors are made
+REHEARSALS = 3
 
 Work = Callable[..., Any]  # of tensors on the device
 Recording = tuple[Callable[[], None], Any]  # plays it; what it returns, written anew each time
@@ -22,7 +23,9 @@ class CudaGraph(StrEnum):
     off = "off"
 
 
-def choose_capture(choice: CudaGraph, device: torch.device, dtype: torch.dtype, *, world: int) -> bool:
+def choose_capture(
+    choice: CudaGraph, device: torch.device, dtype: torch.dtype, *, world: int
+) -> bool:
     """Whether a run's steps are recorded. Raises UserError for `on` where they cannot be."""
     reasons = {
         "there is no CUDA device": device.type != "cuda",
@@ -38,10 +41,10 @@ def choose_capture(choice: CudaGraph, device: torch.device, dtype: torch.dtype, 
 class Captured:
     """`work(*inputs)` as one CUDA graph, recorded at the first call.
 
-    `work` takes tensors whose shapes stay the same, waits for nothing and draws no random numbers; what it returns is
-    overwritten by the next call. `state` names every tensor that it changes: the rehearsals before the recording leave no
-    trace in them. Where it cannot be recorded, `warn` is told once and `work` is called as it is, as it is for inputs of
-    other shapes.
+    `work` takes tensors whose shapes stay the same, waits for nothing and draws no random numbers;
+    what it returns is overwritten by the next call. `state` names every tensor that it changes: the
+    rehearsals before the recording leave no trace in them. Where it cannot be recorded, `warn` is
+    told once and `work` is called as it is, as it is for inputs of other shapes.
     """
 
     def __init__(
@@ -62,7 +65,9 @@ class Captured:
         if self.inputs is None:
             self.prepare(inputs)
         assert self.inputs is not None
-        if self.play is None or any(kept.shape != given.shape for kept, given in zip(self.inputs, inputs, strict=True)):
+        if self.play is None or any(
+            kept.shape != given.shape for kept, given in zip(self.inputs, inputs, strict=True)
+        ):
             return self.work(*inputs)
         for kept, given in zip(self.inputs, inputs, strict=True):
             kept.copy_(given, non_blocking=True)
@@ -78,7 +83,10 @@ class Captured:
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
-            self.warn(f"no CUDA graph could be recorded, going on without, slower: {str(error).splitlines()[0]}")
+            self.warn(
+                "no CUDA graph could be recorded, going on without, slower: "
+                f"{str(error).splitlines()[0]}"
+            )
         with torch.no_grad():
             for tensor, value in before:
                 tensor.copy_(value)
@@ -87,7 +95,8 @@ class Captured:
 def cuda_graph(work: Work, inputs: list[Tensor]) -> Recording:
     """Raises RuntimeError where `work` does what a graph cannot hold."""
     gc.collect()  # a run that has ended holds its graph's memory until then
-    stream = torch.cuda.Stream()  # its own: graphs recorded on one stream share workspaces and must not run at the same time
+    # its own: graphs recorded on one stream share workspaces and must not run at the same time
+    stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         for _ in range(REHEARSALS):

@@ -1,4 +1,6 @@
-"""How a process learns that it is one of several: torchrun, `resnet-train devices=N` and srun say it in the environment."""
+"""How a process learns that it is one of several: torchrun, `resnet-train devices=N` and srun
+say it in the environment.
+"""
 
 import os
 import platform
@@ -31,17 +33,22 @@ class Place:
 
 
 def place(environment: MutableMapping[str, str] = os.environ) -> Place | None:
-    """The place of this process, or None where it runs alone. Raises UserError where the environment does not add up.
+    """The place of this process, or None where it runs alone. Raises UserError where the
+    environment does not add up.
 
     srun's variables are translated to torchrun's, which is what PyTorch reads.
     """
-    if "RANK" not in environment and int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:  # in a step, not in sbatch's own script
+    # in a step, not in sbatch's own script
+    if "RANK" not in environment and int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
         environment.update(from_slurm(environment))
     if "RANK" not in environment:
         return None
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_PORT")
     if missing := [name for name in (*names, "MASTER_ADDR") if name not in environment]:
-        raise UserError(f"RANK is set, but {', '.join(missing)} not: start the processes with torchrun or srun, or unset RANK")
+        raise UserError(
+            f"RANK is set, but {', '.join(missing)} not: start the processes with torchrun or "
+            "srun, or unset RANK"
+        )
     try:
         rank, world, local_rank, port = (int(environment[name]) for name in names)
     except ValueError as error:
@@ -67,13 +74,19 @@ def first_node(nodes: str) -> str:
     return re.sub(r"\[([^],-]+)[^]]*\]", r"\1", re.split(r",(?![^[]*\])", nodes)[0])
 
 
-GRACE = 60  # seconds that NCCL waits longer than gloo: its watchdog kills the process, gloo tells what is the matter
-STOP_LOOK = {"cpu": 1, "cuda": 10}  # steps between two looks for a signal: on a GPU the host runs ahead and looks less often
+# seconds that NCCL waits longer than gloo: its watchdog kills the process, gloo tells what is the
+# matter
+GRACE = 60
+# steps between two looks for a signal: on a GPU the host runs ahead and looks less often
+STOP_LOOK = {"cpu": 1, "cuda": 10}
 
 
 @dataclass(frozen=True)
 class Context:
-    """Which of the processes this is. The methods are for all ranks together: each one calls, or none."""
+    """Which of the processes this is.
+
+    The methods are for all ranks together: each one calls, or none.
+    """
 
     rank: int = 0
     world: int = 1
@@ -92,15 +105,20 @@ class Context:
         return self.rank, self.world
 
     def replicate(self, network: nn.Module) -> nn.Module:
-        """The network whose gradients are averaged over the ranks, the exchange hidden behind the backward pass."""
+        """The network whose gradients are averaged over the ranks, the exchange hidden behind
+        the backward pass.
+        """
         if self.world == 1:
             return network
         torch._dynamo.config.optimize_ddp = False  # it would cut the compiled graph at every bucket
         warnings.filterwarnings(
             "ignore", message=".*broadcast_buffers.* is deprecated"
         )  # its heir is younger than the oldest torch we take
-        # BN's running averages are the first rank's; they are sent around when somebody reads them, not at every step.
-        return DistributedDataParallel(network, static_graph=True, gradient_as_bucket_view=True, broadcast_buffers=False)
+        # BN's running averages are the first rank's; they are sent around when somebody reads them,
+        # not at every step.
+        return DistributedDataParallel(
+            network, static_graph=True, gradient_as_bucket_view=True, broadcast_buffers=False
+        )
 
     def largest(self, value: Tensor) -> None:
         """Replaces `value` by the largest of all ranks, in place; nothing waits for the device."""
@@ -138,17 +156,21 @@ class Context:
         return list(dict.fromkeys(line for one in every for line in one))
 
     def anywhere(self, number: int | None) -> int | None:
-        """The largest number some rank has, or None: how a signal that reached one becomes known to all."""
+        """The largest number some rank has, or None: how a signal that reached one becomes
+        known to all.
+        """
         if self.world == 1:
             return number
-        said = torch.tensor(-1 if number is None else number)  # on the CPU: over gloo, past the device's queue
+        # on the CPU: over gloo, past the device's queue
+        said = torch.tensor(-1 if number is None else number)
         distributed.all_reduce(said, distributed.ReduceOp.MAX, group=self.control)
         return None if said < 0 else int(said)
 
 
 @contextmanager
 def joined(device: torch.device, *, timeout: float) -> Iterator[Context]:
-    """Meets the other ranks, if this process was started as one of several: by resnet-train devices=N, torchrun or srun.
+    """Meets the other ranks, if this process was started as one of several: by resnet-train
+    devices=N, torchrun or srun.
 
     `timeout`: seconds that a rank waits for the others. Raises UserError where they cannot meet.
     """
@@ -165,25 +187,36 @@ def joined(device: torch.device, *, timeout: float) -> Iterator[Context]:
     distributed.all_gather_object(cores, own_cores())
     stopped = None
     try:
-        yield Context(here.rank, here.world, here.local_rank, cores.count(cores[here.rank]), control)
+        yield Context(
+            here.rank, here.world, here.local_rank, cores.count(cores[here.rank]), control
+        )
     except Stopped as agreed:
         stopped = agreed
-    distributed.destroy_process_group()  # not after an error: the others may not come, and the process ends anyway
+    # not after an error: the others may not come, and the process ends anyway
+    distributed.destroy_process_group()
     if stopped:
         raise stopped
 
 
 def own_cores() -> tuple[str, list[int]]:
-    """This machine, and which of its cores this process may use: srun may give each rank its own, torchrun gives all to all."""
-    return platform.node(), sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    """This machine, and which of its cores this process may use: srun may give each rank its
+    own, torchrun gives all to all.
+    """
+    return platform.node(), sorted(os.sched_getaffinity(0)) if hasattr(
+        os, "sched_getaffinity"
+    ) else []
 
 
 def meet(here: Place, device: torch.device, *, timeout: float) -> None:
     """NCCL for tensors on GPUs, gloo for those on the CPU."""
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     try:
-        distributed.init_process_group(backend, rank=here.rank, world_size=here.world, timeout=timedelta(seconds=timeout))
+        distributed.init_process_group(
+            backend, rank=here.rank, world_size=here.world, timeout=timedelta(seconds=timeout)
+        )
     except distributed.DistNetworkError as error:
         if "EADDRINUSE" in str(error) or "address already in use" in str(error):
-            raise UserError(f"port {here.port} of {here.address} is taken: set MASTER_PORT to a free one") from error
+            raise UserError(
+                f"port {here.port} of {here.address} is taken: set MASTER_PORT to a free one"
+            ) from error
         raise

@@ -39,7 +39,9 @@ class Failed(UserError):
 
 
 class Lost(UserError):
-    """Another process of the same run is gone or silent; started anew, the run goes on from its last checkpoint."""
+    """Another process of the same run is gone or silent; started anew, the run goes on from its
+    last checkpoint.
+    """
 
     def __init__(self, message: str, *, silent: bool) -> None:
         super().__init__(message)
@@ -72,7 +74,10 @@ def did_you_mean(word: str, known: Iterable[str], *, otherwise: str = "") -> str
 
 
 def explain(error: BaseException) -> tuple[str, int]:
-    """The line and the exit code for an error a user can mend. Raises the error itself where it is our bug."""
+    """The line and the exit code for an error a user can mend.
+
+    Raises the error itself where it is our bug.
+    """
     if isinstance(error, UserError):
         return str(error), error.exit_code
     if isinstance(error, KeyboardInterrupt):
@@ -82,14 +87,21 @@ def explain(error: BaseException) -> tuple[str, int]:
     if isinstance(error, OSError) and error.errno in DISK_ERRORS:
         where = f" ({error.filename})" if error.filename else ""
         return f"cannot read or write: {error.strerror}{where}", FAILED
-    if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):  # PyTorch raises it wherever the process happens to be
+    # PyTorch raises it wherever the process happens to be
+    if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
         reason = str(error).splitlines()[0].strip()
-        return f"a loader process died ({reason}); was memory short? dataset.workers=0 does without; the same command continues", FAILED
+        return (
+            f"a loader process died ({reason}); was memory short? dataset.workers=0 does "
+            "without; the same command continues",
+            FAILED,
+        )
     raise error
 
 
 def run_command(name: str, body: Callable[[], int]) -> int:
-    """Runs the body of a command; an error a user can mend becomes `NAME: line` on stderr and its exit code."""
+    """Runs the body of a command; an error a user can mend becomes `NAME: line` on stderr and
+    its exit code.
+    """
     try:
         code = body()
         sys.stdout.flush()

@@ -5,7 +5,8 @@ from pathlib import Path
 
 
 def write_whole(path: Path, content: bytes | str, *, keep: Path | None = None) -> None:
-    """Writes `path` under another name, flushes it to the disk and renames it; what was there before becomes `keep`.
+    """Writes `path` under another name, flushes it to the disk and renames it; what was there
+    before becomes `keep`.
 
     Raises OSError where the disk takes no more; then the old file stands.
     """

@@ -1,6 +1,8 @@
-"""SIGINT, SIGTERM, SIGUSR1 and SIGUSR2 ask a run to stop; the loop looks at its next step, saves, and leaves with 128 + signal.
+"""SIGINT, SIGTERM, SIGUSR1 and SIGUSR2 ask a run to stop; the loop looks at its next step, saves,
+and leaves with 128 + signal.
 
-SIGUSR1 is what SLURM is told to send a while before the time is up; SIGUSR2 is submitit's word for it.
+SIGUSR1 is what SLURM is told to send a while before the time is up; SIGUSR2 is submitit's word for
+it.
 """
 
 import signal
@@ -15,7 +17,9 @@ class StopRequest:
     """The signal that asked, or None."""
 
     def __init__(self, *, patient: bool = False) -> None:
-        """`patient`: one of several processes, which may hear of one signal twice: from a scheduler, and from the parent."""
+        """`patient`: one of several processes, which may hear of one signal twice: from a
+        scheduler, and from the parent.
+        """
         self.signum: int | None = None
         self.patient = patient
 

@@ -19,7 +19,8 @@ LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"
 def save(path: Path, content: dict[str, Any], *, keep: Path | None = None) -> None:
     """Writes `content` (tensors and plain values) to `path`; what was there before becomes `keep`.
 
-    A crash at any moment leaves a whole one. Raises Failed where the disk takes no more; the old checkpoint stays.
+    A crash at any moment leaves a whole one. Raises Failed where the disk takes no more; the old
+    checkpoint stays.
     """
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **content}, buffer)
@@ -30,7 +31,8 @@ def save(path: Path, content: dict[str, Any], *, keep: Path | None = None) -> No
         if error.errno not in DISK_ERRORS:
             raise
         raise Failed(
-            f"cannot save {path}: {error.strerror}; what was saved before stands; free some space and run the same command again"
+            f"cannot save {path}: {error.strerror}; what was saved before stands; free some "
+            "space and run the same command again"
         ) from error
 
 
@@ -47,10 +49,11 @@ def is_ours(content: Any) -> bool:
 
 
 def newest(folder: Path, *, warn: Callable[[str], None]) -> tuple[dict[str, Any], Path] | None:
-    """The newest checkpoint of `folder` that reads well and its file, or None where there is none at all.
+    """The newest checkpoint of `folder` that reads well and its file, or None where there is none
+    at all.
 
-    A broken newest one is set aside as `last.pt.broken`, the one before serves, and `warn` is told. Raises UserError when
-    every one there is broken.
+    A broken newest one is set aside as `last.pt.broken`, the one before serves, and `warn` is told.
+    Raises UserError when every one there is broken.
     """
     there = [path for path in (folder / LAST, folder / PREVIOUS) if path.exists()]
     errors = []
@@ -62,15 +65,23 @@ def newest(folder: Path, *, warn: Callable[[str], None]) -> tuple[dict[str, Any]
             continue
         if errors:  # else the next save would put the broken one in the place of the good one
             os.replace(folder / LAST, folder / f"{LAST}.broken")
-            warn(f"{errors[0]}; falling back to {path.name}, iteration {content['progress']['iteration']:,}")
+            warn(
+                f"{errors[0]}; falling back to {path.name}, iteration "
+                f"{content['progress']['iteration']:,}"
+            )
         return content, path
     if errors:
-        raise UserError(f"{errors[0]}; no checkpoint in {folder} can be read: move the folder away to start anew")
+        raise UserError(
+            f"{errors[0]}; no checkpoint in {folder} can be read: move the folder away to "
+            "start anew"
+        )
     return None
 
 
 def resolve(path: Path) -> Path:
-    """A checkpoint file from what a user typed: the file itself, or a run folder, which means its last."""
+    """A checkpoint file from what a user typed: the file itself, or a run folder, which means
+    its last.
+    """
     if not path.is_dir():
         return path
     for candidate in (path / "checkpoints" / LAST, path / LAST, path / "checkpoints" / PREVIOUS):

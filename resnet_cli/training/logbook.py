@@ -11,14 +11,27 @@ from torch.utils.tensorboard.summary import hparams as summarise
 from resnet_cli.runtime.files import write_whole
 
 EVENTS = "events.out.tfevents*"
-ERRORS = {"train/error": "training error", "val/error": "validation error", "test/error": "test error"}
+ERRORS = {
+    "train/error": "training error",
+    "val/error": "validation error",
+    "test/error": "test error",
+}
 
-# Custom Scalars draws, of all runs, what matches: plain networks on the left, residual ones on the right (Fig. 6).
-LAYOUT = {"degradation": {"plain": ["Multiline", ["plain/.*"]], "residual": ["Multiline", ["residual/.*"]]}}
+# Custom Scalars draws, of all runs, what matches: plain networks on the left, residual ones on the
+# right (Fig. 6).
+LAYOUT = {
+    "degradation": {
+        "plain": ["Multiline", ["plain/.*"]],
+        "residual": ["Multiline", ["residual/.*"]],
+    }
+}
 
 
 def board(folder: Path, *, iteration: int, hparams: Mapping[str, Any]) -> SummaryWriter:
-    """Opens a run's events at `iteration`: points after it are void. Layout and settings are written once in a run's life."""
+    """Opens a run's events at `iteration`: points after it are void.
+
+    Layout and settings are written once in a run's life.
+    """
     if iteration == 0:
         for old in folder.glob(EVENTS):  # of a start that never reached a checkpoint
             old.unlink()
@@ -26,7 +39,10 @@ def board(folder: Path, *, iteration: int, hparams: Mapping[str, Any]) -> Summar
     writer = SummaryWriter(str(folder), purge_step=iteration + 1)
     if first:
         writer.add_custom_scalars(LAYOUT)
-        values = {key: value if isinstance(value, bool | int | float) else str(value) for key, value in hparams.items()}
+        values = {
+            key: value if isinstance(value, bool | int | float) else str(value)
+            for key, value in hparams.items()
+        }
         for summary in summarise(values, dict.fromkeys(ERRORS)):
             writer._get_file_writer().add_summary(summary)
     return writer
@@ -36,7 +52,9 @@ METRICS = "metrics.jsonl"
 
 
 def read_metrics(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """The lines of a metrics.jsonl, and how many of them could not be read (the last of a killed run, say)."""
+    """The lines of a metrics.jsonl, and how many of them could not be read (the last of a
+    killed run, say).
+    """
     lines, broken = [], 0
     for text in path.read_text(errors="replace").splitlines() if path.exists() else []:
         try:
@@ -52,14 +70,25 @@ def read_metrics(path: Path) -> tuple[list[dict[str, Any]], int]:
 
 def is_log_point(line: Any) -> bool:
     """Figures under their names, `iteration` among them."""
-    return isinstance(line, dict) and "iteration" in line and all(isinstance(value, int | float) for value in line.values())
+    return (
+        isinstance(line, dict)
+        and "iteration" in line
+        and all(isinstance(value, int | float) for value in line.values())
+    )
 
 
 class Logbook:
-    """Appends one line per log point. Opening it at iteration k drops what an interrupted run had written after k."""
+    """Appends one line per log point.
 
-    def __init__(self, folder: Path, *, iteration: int, family: str, hparams: Mapping[str, Any]) -> None:
-        """`family`: plain or residual. `hparams`: what TensorBoard's HParams tab lists of this run."""
+    Opening it at iteration k drops what an interrupted run had written after k.
+    """
+
+    def __init__(
+        self, folder: Path, *, iteration: int, family: str, hparams: Mapping[str, Any]
+    ) -> None:
+        """`family`: plain or residual. `hparams`: what TensorBoard's HParams tab lists of this
+        run.
+        """
         path = folder / METRICS
         kept = [line for line in read_metrics(path)[0] if line["iteration"] <= iteration]
         write_whole(path, "".join(json.dumps(line) + "\n" for line in kept))
@@ -68,7 +97,10 @@ class Logbook:
         self.board = board(folder, iteration=iteration, hparams=hparams)
 
     def write(self, iteration: int, values: dict[str, float]) -> None:
-        """One log point: errors in percent, loss in nats. Errors also go under a name that says plain or residual, for the layout."""
+        """One log point: errors in percent, loss in nats.
+
+        Errors also go under a name that says plain or residual, for the layout.
+        """
         self.file.write(json.dumps({"iteration": iteration, **values}) + "\n")
         for name, value in values.items():
             self.board.add_scalar(name, value, iteration)

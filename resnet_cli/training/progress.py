@@ -21,7 +21,8 @@ class Progress:
     logged: Mark = (0, 0.0, 0)  # at the last log point
     warmed: Mark = (0, 0.0, 0)  # at the warm-up's last look
     last: dict[str, float] = field(default_factory=dict)  # the newest figure under each name
-    best_error: float | None = None  # percent, on the validation images, or on the test images where there are none
+    # percent, on the validation images, or on the test images where there are none
+    best_error: float | None = None
     best_iteration: int | None = None
     watched: Watched = field(default_factory=Watched)  # what a plateau rule has seen
     skipped: list[str] = field(default_factory=list)  # images that could not be decoded, in words

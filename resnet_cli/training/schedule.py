@@ -1,4 +1,6 @@
-"""The learning rate: falls at milestones or when the error plateaus, and ResNet-110's warm-up that the training error ends."""
+"""The learning rate: falls at milestones or when the error plateaus, and ResNet-110's warm-up
+that the training error ends.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -24,7 +26,8 @@ class Watched:
 
 @dataclass(frozen=True)
 class Plateau:
-    """The rate falls when the error has not come `progress` points under its best for `patience` evaluations; at most `drops` times.
+    """The rate falls when the error has not come `progress` points under its best for `patience`
+    evaluations; at most `drops` times.
 
     After a fall the count begins anew; the best stays.
     """
@@ -35,7 +38,8 @@ class Plateau:
 
     def look(self, seen: Watched, error: float) -> Watched:
         """What has been seen after one more evaluation, of `error` percent."""
-        if seen.best - error >= self.progress - 1e-9:  # errors are counts over counts: 50.1 - 50.0 must be 0.1
+        # errors are counts over counts: 50.1 - 50.0 must be 0.1
+        if seen.best - error >= self.progress - 1e-9:
             return Watched(error, 0, seen.fallen)
         if seen.waited + 1 < self.patience:
             return Watched(seen.best, seen.waited + 1, seen.fallen)
@@ -56,7 +60,9 @@ class Schedule:
 
     @property
     def milestone_iterations(self) -> list[int]:
-        """The first iteration, counted from 0, with each lower rate: 32,000 and 48,000 of 64,000."""
+        """The first iteration, counted from 0, with each lower rate: 32,000 and 48,000 of
+        64,000.
+        """
         return [round(fraction * self.iterations) for fraction in self.milestones]
 
     def lr_at(self, iteration: int, *, warming: bool = False, fallen: int = 0) -> float:
@@ -71,5 +77,7 @@ class Schedule:
         return self.lr * self.gamma ** (passed + fallen)
 
     def warmup_is_over(self, training_error: float) -> bool:
-        """Whether the training error (percent, over the last WARMUP_WINDOW iterations) ends the warm-up."""
+        """Whether the training error (percent, over the last WARMUP_WINDOW iterations) ends the
+        warm-up.
+        """
         return training_error < self.warmup_until_error

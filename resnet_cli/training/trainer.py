@@ -1,4 +1,7 @@
-"""The loop: step, count, log, evaluate, save. All of its state fits a checkpoint, so a stopped run goes on bit for bit."""
+"""The loop: step, count, log, evaluate, save.
+
+All of its state fits a checkpoint, so a stopped run goes on bit for bit.
+"""
 
 import dataclasses
 from collections.abc import Iterator
@@ -53,25 +56,38 @@ class Trainer:
         console: Console,
         context: Context,
     ) -> None:
-        """`held_out`: what to measure, under `val` and `test`. `identity`: what a checkpoint says of its run.
+        """`held_out`: what to measure, under `val` and `test`. `identity`: what a checkpoint says
+        of its run.
 
         `hparams`: what TensorBoard lists of it.
         """
         self.step, self.loader, self.schedule, self.normalizer = step, loader, schedule, normalizer
-        self.held_out, self.every, self.identity, self.hparams, self.console = held_out, every, identity, hparams, console
+        self.held_out, self.every, self.identity, self.hparams, self.console = (
+            held_out,
+            every,
+            identity,
+            hparams,
+            console,
+        )
         self.tested = tested
         self.folder, self.checkpoints, self.context = folder, folder / "checkpoints", context
         self.progress = Progress(warming=schedule.warmup_lr is not None)
         self.network = step.network
 
     def steps(self, request: StopRequest) -> Iterator[None]:
-        """Trains from where `progress` stands to the last iteration, a step at a time: several runs may take turns.
+        """Trains from where `progress` stands to the last iteration, a step at a time: several runs
+        may take turns.
 
-        Raises Diverged when the loss is no longer finite, and Stopped, after saving, when a signal asked for it.
+        Raises Diverged when the loss is no longer finite, and Stopped, after saving, when a signal
+        asked for it.
         """
         now, last = self.progress, self.schedule.iterations
         family = "plain" if self.network.architecture.shortcut is Shortcut.none else "residual"
-        self.logbook = Logbook(self.folder, iteration=now.iteration, family=family, hparams=self.hparams) if self.context.leads else None
+        self.logbook = (
+            Logbook(self.folder, iteration=now.iteration, family=family, hparams=self.hparams)
+            if self.context.leads
+            else None
+        )
         self.console.start(self.network.architecture.name, iteration=now.iteration, iterations=last)
         self.clock = Clock(now.seconds, now.iteration)
         try:
@@ -90,7 +106,9 @@ class Trainer:
             self.console.stop()
 
     def stop_if_asked(self, request: StopRequest) -> None:
-        """Saves and raises Stopped at the step that all ranks agree on, when a signal has reached one of them."""
+        """Saves and raises Stopped at the step that all ranks agree on, when a signal has
+        reached one of them.
+        """
         now = self.progress
         if now.iteration % STOP_LOOK[self.step.device.type]:
             return
@@ -98,9 +116,13 @@ class Trainer:
         if signum is not None:
             self.read()
             self.save()
-            self.context.anywhere(None)  # the others wait for the first, which writes: the end of one would be the end of all
+            # the others wait for the first, which writes: the end of one would be the end of all
+            self.context.anywhere(None)
             last = self.schedule.iterations
-            raise Stopped(f"stopped at iteration {now.iteration:,} of {last:,}; the same command continues", signum=signum)
+            raise Stopped(
+                f"stopped at iteration {now.iteration:,} of {last:,}; the same command continues",
+                signum=signum,
+            )
 
     def look(self, *, end: bool) -> None:
         """Between two steps: whatever is due."""
@@ -129,24 +151,33 @@ class Trainer:
 
     def lr_at(self, iteration: int) -> float:
         """The rate of the step numbered `iteration`, as things stand."""
-        return self.schedule.lr_at(iteration, warming=self.progress.warming, fallen=self.progress.watched.fallen)
+        return self.schedule.lr_at(
+            iteration, warming=self.progress.warming, fallen=self.progress.watched.fallen
+        )
 
     def read(self) -> Mark:
         """Where the counters stand; waits for the device. Raises Diverged."""
         loss, wrong, good = self.step.read()
         if good is not None:
             raise Diverged(
-                f"the loss is not finite at iteration {good + 1:,} (lr {self.lr_at(good):g}); {self.kept()}; try a smaller optimizer.lr"
+                f"the loss is not finite at iteration {good + 1:,} (lr {self.lr_at(good):g}); "
+                f"{self.kept()}; try a smaller optimizer.lr"
             )
         return self.progress.iteration, loss, wrong
 
     def kept(self) -> str:
         """What a run that cannot go on leaves behind, in words."""
         last = self.checkpoints / checkpoint.LAST
-        return f"the last checkpoint, {last}, is from before" if last.exists() else "no checkpoint was due yet"
+        return (
+            f"the last checkpoint, {last}, is from before"
+            if last.exists()
+            else "no checkpoint was due yet"
+        )
 
     def training_figures(self, mark: Mark) -> dict[str, float]:
-        """Means over the augmented mini-batches since the last log point: what the paper's figures draw as training error."""
+        """Means over the augmented mini-batches since the last log point: what the paper's
+        figures draw as training error.
+        """
         loss, error = self.since(self.progress.logged, mark)
         self.progress.logged = mark
         return {
@@ -163,21 +194,32 @@ class Trainer:
         return (mark[1] - before[1]) / images, 100 * (mark[2] - before[2]) / images
 
     def look_at_warmup(self, mark: Mark) -> None:
-        """Section 4.2: the warm-up ends when the training error is under 80 %, not after a count."""
+        """Section 4.2: the warm-up ends when the training error is under 80 %, not after a
+        count.
+        """
         now = self.progress
         _, error = self.since(now.warmed, mark)
         now.warmed = mark
         if self.schedule.warmup_is_over(error):
             now.warming, now.warmup_ended_at = False, now.iteration
-            self.console.say(f"warm-up ends at iteration {now.iteration:,}: training error {error:.1f} %")
+            self.console.say(
+                f"warm-up ends at iteration {now.iteration:,}: training error {error:.1f} %"
+            )
 
     def held_out_errors(self) -> dict[str, float]:
-        """Errors in percent of the validation and test images; keeps the best network, which validation decides where it is there."""
+        """Errors in percent of the validation and test images; keeps the best network, which
+        validation decides where it is there.
+        """
         now, values = self.progress, {}
         self.context.send(self.network.buffers())
         self.tested.refresh()
         for name, split in self.held_out.items():
-            errors = measure([(self.tested.network, self.normalizer)], split, dtype=self.step.dtype, context=self.context)
+            errors = measure(
+                [(self.tested.network, self.normalizer)],
+                split,
+                dtype=self.step.dtype,
+                context=self.context,
+            )
             values[f"{name}/error"] = errors.top1_error
             if self.network.architecture.num_classes > 10:  # CIFAR-10's top-5 error says little
                 values[f"{name}/top5_error"] = errors.top5_error
@@ -196,7 +238,10 @@ class Trainer:
         before = now.watched.fallen
         now.watched = plateau.look(now.watched, error)
         if now.watched.fallen > before:
-            self.console.say(f"iteration {now.iteration:,}: the error has plateaued; lr {self.lr_at(now.iteration):g} from here on")
+            self.console.say(
+                f"iteration {now.iteration:,}: the error has plateaued; lr "
+                f"{self.lr_at(now.iteration):g} from here on"
+            )
 
     @property
     def chosen_on(self) -> str:
@@ -217,10 +262,16 @@ class Trainer:
             checkpoint.save(self.checkpoints / name, state, keep=keep)
 
     def state(self) -> dict[str, Any]:
-        """All that a checkpoint holds: tensors and plain values. Raises Diverged rather than hand out broken weights."""
+        """All that a checkpoint holds: tensors and plain values.
+
+        Raises Diverged rather than hand out broken weights.
+        """
         now = self.progress
         if not torch.stack([weight.isfinite().all() for weight in self.network.parameters()]).all():
-            raise Diverged(f"weights are not finite after iteration {now.iteration:,}; {self.kept()}; try a smaller optimizer.lr")
+            raise Diverged(
+                f"weights are not finite after iteration {now.iteration:,}; {self.kept()}; "
+                "try a smaller optimizer.lr"
+            )
         now.seconds = self.clock.total()
         return {
             **self.identity,
@@ -236,7 +287,14 @@ class Trainer:
         """Takes up the state of a checkpoint of the same network."""
         values = saved["progress"]
         watched = Watched(**values.get("watched", {}))  # older checkpoints have none
-        self.progress = Progress(**values | {"logged": tuple(values["logged"]), "warmed": tuple(values["warmed"]), "watched": watched})
+        self.progress = Progress(
+            **values
+            | {
+                "logged": tuple(values["logged"]),
+                "warmed": tuple(values["warmed"]),
+                "watched": watched,
+            }
+        )
         self.network.load_state_dict(saved["network"])
         optimizer = self.step.optimizer
         optimizer.load_state_dict(optimizer.state_dict() | {"state": saved["momentum"]})

@@ -39,7 +39,13 @@ def test_the_stds_are_those_of_a_naive_forward_pass(shortcut: Shortcut) -> None:
         """Convolution and BN; notes how it responds."""
         norm = name.replace("conv", "bn")
         y = conv2d(x, weights[f"{name}.weight"], stride=stride, padding=1)
-        y = batch_norm(y, *(weights[f"{norm}.{part}"] for part in ("running_mean", "running_var", "weight", "bias")))
+        y = batch_norm(
+            y,
+            *(
+                weights[f"{norm}.{part}"]
+                for part in ("running_mean", "running_var", "weight", "bias")
+            ),
+        )
         expected.append(y.double().std(correction=0).item())
         return y
 
@@ -47,13 +53,18 @@ def test_the_stds_are_those_of_a_naive_forward_pass(shortcut: Shortcut) -> None:
     for stage in (1, 2, 3):
         for block in (0, 1):
             stride = 2 if stage > 1 and block == 0 else 1
-            y = layer(relu(layer(x, f"layer{stage}.{block}.conv1", stride)), f"layer{stage}.{block}.conv2", 1)
+            y = layer(
+                relu(layer(x, f"layer{stage}.{block}.conv1", stride)),
+                f"layer{stage}.{block}.conv2",
+                1,
+            )
             if shortcut is Shortcut.A:
                 y = y + (ZeroPadIdentity(x.shape[1], y.shape[1], stride=2)(x) if stride == 2 else x)
             x = relu(y)
 
     normalizer = Normalizer(torch.full((3, 1, 1), 0.5), torch.ones(3, 1, 1))
-    measured = responses.measure(network, normalizer, Split(images, torch.zeros(7)), batch_size=3)  # a ragged last batch
+    # a ragged last batch
+    measured = responses.measure(network, normalizer, Split(images, torch.zeros(7)), batch_size=3)
     assert list(measured)[:3] == ["conv1", "layer1.0.conv1", "layer1.0.conv2"]
     assert len(measured) == 13  # 14 layers, without the fully connected one
     assert list(measured.values()) == pytest.approx(expected, rel=1e-5)

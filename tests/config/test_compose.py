@@ -36,21 +36,42 @@ def test_a_dataset_on_the_command_line_wins(model: str, dataset: str) -> None:
 
 @pytest.mark.parametrize("model", options("model"))
 def test_a_model_brings_its_data_and_recipe(model: str) -> None:
-    """`model=resnet34` is ImageNet's by itself; plain and residual networks of one depth name share everything but the shortcut."""
+    """`model=resnet34` is ImageNet's by itself; plain and residual networks of one depth name
+    share everything but the shortcut.
+    """
     run = composed(f"model={model}")
     assert architecture(run, num_classes=NETWORKS[model].num_classes) == NETWORKS[model]
     if NETWORKS[model].stem is Stem.cifar:
-        assert (run.dataset.name, run.batch_size, run.schedule.iterations) == ("cifar10", 128, 64_000)
+        assert (run.dataset.name, run.batch_size, run.schedule.iterations) == (
+            "cifar10",
+            128,
+            64_000,
+        )
     else:
-        assert (run.dataset.name, run.batch_size, run.schedule.iterations) == ("imagenet", 256, 600_000)
-        assert (run.schedule.rule, run.schedule.milestones, run.optimizer.lr) == ("plateau", [], 0.1)
+        assert (run.dataset.name, run.batch_size, run.schedule.iterations) == (
+            "imagenet",
+            256,
+            600_000,
+        )
+        assert (run.schedule.rule, run.schedule.milestones, run.optimizer.lr) == (
+            "plateau",
+            [],
+            0.1,
+        )
 
 
 def test_the_steps_of_imagenet_are_epochs() -> None:
     run = composed("model=resnet50", "schedule=imagenet_steps")
-    schedule = Schedule(run.optimizer.lr, run.schedule.iterations, run.schedule.gamma, tuple(run.schedule.milestones))
+    schedule = Schedule(
+        run.optimizer.lr,
+        run.schedule.iterations,
+        run.schedule.gamma,
+        tuple(run.schedule.milestones),
+    )
     epoch = 1_281_167 / 256  # batches run on across its end
-    assert [schedule.iterations, *schedule.milestone_iterations] == pytest.approx([epochs * epoch for epochs in (90, 30, 60)], abs=1)
+    assert [schedule.iterations, *schedule.milestone_iterations] == pytest.approx(
+        [epochs * epoch for epochs in (90, 30, 60)], abs=1
+    )
 
 
 @pytest.mark.parametrize("experiment", options("experiment"))
@@ -66,13 +87,28 @@ def test_there_is_a_file_for_every_network() -> None:
 
 def test_the_default_is_section_4_2() -> None:
     run = composed()
-    assert (run.batch_size, run.optimizer.lr, run.optimizer.momentum, run.optimizer.weight_decay) == (128, 0.1, 0.9, 1e-4)
+    assert (
+        run.batch_size,
+        run.optimizer.lr,
+        run.optimizer.momentum,
+        run.optimizer.weight_decay,
+    ) == (128, 0.1, 0.9, 1e-4)
     assert not run.optimizer.nesterov
-    assert (run.schedule.iterations, run.schedule.milestones, run.schedule.gamma) == (64_000, [0.5, 0.75], 0.1)
-    assert (run.dataset.normalization, run.dataset.validation, run.shortcut) == ("paper", 0, Shortcut.A)
+    assert (run.schedule.iterations, run.schedule.milestones, run.schedule.gamma) == (
+        64_000,
+        [0.5, 0.75],
+        0.1,
+    )
+    assert (run.dataset.normalization, run.dataset.validation, run.shortcut) == (
+        "paper",
+        0,
+        Shortcut.A,
+    )
 
 
-@pytest.mark.parametrize("model", [model for model in options("model") if NETWORKS[model].stem is Stem.cifar])
+@pytest.mark.parametrize(
+    "model", [model for model in options("model") if NETWORKS[model].stem is Stem.cifar]
+)
 def test_only_the_110_and_beyond_warm_up(model: str) -> None:
     schedule = composed(f"model={model}").schedule
     expected = 0.01 if model in ("resnet110", "resnet1202") else None
@@ -87,7 +123,10 @@ def test_a_config_survives_yaml() -> None:
 def test_resnet_without_shortcuts_is_the_plain_network() -> None:
     run = composed("model=resnet20", "shortcut=none")
     with torch.device("meta"):
-        names = [set(ResNet(net).state_dict()) for net in (architecture(run, num_classes=10), NETWORKS["plain20"])]
+        names = [
+            set(ResNet(net).state_dict())
+            for net in (architecture(run, num_classes=10), NETWORKS["plain20"])
+        ]
     assert names[0] == names[1]
     assert architecture(run, num_classes=10).name == "plain20"
 
@@ -102,17 +141,41 @@ def test_resnet_without_shortcuts_is_the_plain_network() -> None:
         (["schedule.iterations=4000"], "cifar10/resnet20-A/schedule.iterations=4000/seed0"),
         (["scale=0.0625"], "cifar10/resnet20-A/schedule.iterations=4000/seed0"),
         (["experiment=figure1", "model=plain20"], "cifar10/plain20/seed0"),
-        (["experiment=figure6", "model=plain56", "scale=0.5"], "cifar10/plain56/schedule.iterations=32000/seed0"),
-        (["experiment=quickstart", "scale=0.5"], "synthetic/resnet20-A/quickstart,schedule.iterations=800/seed0"),
-        (["optimizer.lr=0.05", "batch_size=64"], "cifar10/resnet20-A/batch_size=64,optimizer.lr=0.05/seed0"),
-        (["batch_size=64", "optimizer.lr=0.05", "log_every=1"], "cifar10/resnet20-A/batch_size=64,optimizer.lr=0.05/seed0"),
-        (["model=resnet20", "model.depth=20", "schedule.iterations=64000", "optimizer.lr=1e-1"], "cifar10/resnet20-A/seed0"),
+        (
+            ["experiment=figure6", "model=plain56", "scale=0.5"],
+            "cifar10/plain56/schedule.iterations=32000/seed0",
+        ),
+        (
+            ["experiment=quickstart", "scale=0.5"],
+            "synthetic/resnet20-A/quickstart,schedule.iterations=800/seed0",
+        ),
+        (
+            ["optimizer.lr=0.05", "batch_size=64"],
+            "cifar10/resnet20-A/batch_size=64,optimizer.lr=0.05/seed0",
+        ),
+        (
+            ["batch_size=64", "optimizer.lr=0.05", "log_every=1"],
+            "cifar10/resnet20-A/batch_size=64,optimizer.lr=0.05/seed0",
+        ),
+        (
+            ["model=resnet20", "model.depth=20", "schedule.iterations=64000", "optimizer.lr=1e-1"],
+            "cifar10/resnet20-A/seed0",
+        ),
         (["schedule=synthetic"], "cifar10/resnet20-A/synthetic/seed0"),
-        (["experiment=quickstart", "optimizer.lr=0.02"], "synthetic/resnet20-A/quickstart,optimizer.lr=0.02/seed0"),
+        (
+            ["experiment=quickstart", "optimizer.lr=0.02"],
+            "synthetic/resnet20-A/quickstart,optimizer.lr=0.02/seed0",
+        ),
         (["model=resnet34", "shortcut=B"], "imagenet/resnet34-B/seed0"),
         (["model=resnet34", "schedule=imagenet"], "imagenet/resnet34-A/seed0"),
-        (["model=resnet50", "schedule=imagenet_steps", "seed=3"], "imagenet/resnet50-B/imagenet_steps/seed3"),
-        (["model=resnet18", "model.stem=cifar", "dataset.workers=0"], "imagenet/resnet18-A/model.stem=cifar/seed0"),
+        (
+            ["model=resnet50", "schedule=imagenet_steps", "seed=3"],
+            "imagenet/resnet50-B/imagenet_steps/seed3",
+        ),
+        (
+            ["model=resnet18", "model.stem=cifar", "dataset.workers=0"],
+            "imagenet/resnet18-A/model.stem=cifar/seed0",
+        ),
         (["model=resnet18", "dataset=cifar10"], "cifar10/resnet18-A/seed0"),
         (["model=resnext50_32x4d"], "imagenet/resnet50-32x4d-B/seed0"),
         (["device=cpu", "resume=never", "dataset.root=a b/c,d=e"], "cifar10/resnet20-A/seed0"),
@@ -128,14 +191,32 @@ def test_scale_is_another_way_to_say_iterations() -> None:
     short, same = composed("scale=0.0625"), composed("schedule.iterations=4000")
     assert short.schedule == same.schedule
     assert short.schedule.milestones == [0.5, 0.75]
-    assert differences(to_plain(short), to_plain(same)) == []  # so the one goes on where the other was
+    # so the one goes on where the other was
+    assert differences(to_plain(short), to_plain(same)) == []
     assert composed("schedule.iterations=100", "scale=0.001").schedule.iterations == 1
 
 
 EXPERIMENTS = {
     "figure1": ["plain20", "plain56"],
-    "figure6": ["plain20", "plain32", "plain44", "plain56", "resnet20-A", "resnet32-A", "resnet44-A", "resnet56-A", "resnet110-A"],
-    "table6": ["resnet20-A", "resnet32-A", "resnet44-A", "resnet56-A", "resnet110-A", "resnet1202-A"],
+    "figure6": [
+        "plain20",
+        "plain32",
+        "plain44",
+        "plain56",
+        "resnet20-A",
+        "resnet32-A",
+        "resnet44-A",
+        "resnet56-A",
+        "resnet110-A",
+    ],
+    "table6": [
+        "resnet20-A",
+        "resnet32-A",
+        "resnet44-A",
+        "resnet56-A",
+        "resnet110-A",
+        "resnet1202-A",
+    ],
     "figure7": ["plain20", "plain56", "resnet20-A", "resnet56-A", "resnet110-A"],
 }
 
@@ -144,21 +225,30 @@ EXPERIMENTS = {
 def test_an_experiment_trains_the_papers_networks_by_the_papers_recipe(experiment: str) -> None:
     planned, is_sweep = jobs([f"experiment={experiment}"], multirun=False)
     assert is_sweep
-    assert [str(job.folder) for job in planned] == [f"runs/cifar10/{name}/seed0" for name in EXPERIMENTS[experiment]]
+    assert [str(job.folder) for job in planned] == [
+        f"runs/cifar10/{name}/seed0" for name in EXPERIMENTS[experiment]
+    ]
 
 
 def test_a_sweep_is_every_combination() -> None:
     planned, multirun = jobs(["model=plain20,resnet20", "seed=0,1"], multirun=True)
     assert multirun
     assert [str(job.folder) for job in planned] == [
-        f"runs/cifar10/{network}/seed{seed}" for network in ("plain20", "resnet20-A") for seed in (0, 1)
+        f"runs/cifar10/{network}/seed{seed}"
+        for network in ("plain20", "resnet20-A")
+        for seed in (0, 1)
     ]
 
 
 def test_an_experiment_is_launched_like_any_sweep() -> None:
-    """The launcher's keys are the sweep's: each run is what it would be alone, and its command says so."""
+    """The launcher's keys are the sweep's: each run is what it would be alone, and its command
+    says so.
+    """
     words = ["experiment=figure6", "hydra/launcher=local", "jobs_per_device=4"]
-    (planned, launched), (alone, basic) = jobs(words, multirun=False), jobs(words[:1], multirun=False)
+    (planned, launched), (alone, basic) = (
+        jobs(words, multirun=False),
+        jobs(words[:1], multirun=False),
+    )
     assert launched and basic
     assert (launched.name, launched.jobs_per_device, basic.name) == ("local", 4, "basic")
     assert planned == alone
@@ -167,18 +257,31 @@ def test_an_experiment_is_launched_like_any_sweep() -> None:
 
 def test_the_clusters_settings_come_from_the_command_line() -> None:
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
-    words = ["seed=0,1", "runs=shared", "hydra/launcher=submitit_slurm", "hydra.launcher.partition=gpu", "hydra.launcher.timeout_min=30"]
+    words = [
+        "seed=0,1",
+        "runs=shared",
+        "hydra/launcher=submitit_slurm",
+        "hydra.launcher.partition=gpu",
+        "hydra.launcher.timeout_min=30",
+    ]
     _, launched = jobs(words, multirun=True)
     assert launched
-    wanted = {"partition": "gpu", "timeout_min": 30, "name": "resnet-train", "submitit_folder": "shared/.submitit/%j"}
+    wanted = {
+        "partition": "gpu",
+        "timeout_min": 30,
+        "name": "resnet-train",
+        "submitit_folder": "shared/.submitit/%j",
+    }
     assert launched.settings.items() >= wanted.items()
 
 
 LAUNCHED_WRONG = {
     "jobs_per_device=0 hydra/launcher=local": "jobs_per_device=0: must be at least 1",
     "jobs_per_device=2": "only sweeps share a device",
-    "jobs_per_device=1,2 hydra/launcher=local": "jobs_per_device=1,2: a sweep is launched in one way; give one value",
-    "hydra/launcher=basic,local": "hydra/launcher=basic,local: a sweep is launched in one way; give one value",
+    "jobs_per_device=1,2 "
+    "hydra/launcher=local": "jobs_per_device=1,2: a sweep is launched in one way; give one value",
+    "hydra/launcher=basic,local": "hydra/launcher=basic,local: a sweep is launched in one way; "
+    "give one value",
     "hydra/launcher=local hydra.launcher.partition=gpu": "partition",
 }
 
@@ -191,11 +294,16 @@ def test_a_launcher_that_does_not_fit_is_one_clear_line(words: str) -> None:
     assert "\n" not in str(refused.value)
 
 
-def test_without_submitit_its_launchers_say_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_submitit_its_launchers_say_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     Plugins.instance()  # finds what is installed
     there = ConfigStore.instance().repo["hydra"]["launcher"]
     monkeypatch.delitem(there, "submitit_slurm.yaml", raising=False)
-    with pytest.raises(UserError, match=r"needs submitit, which is not installed: pip install 'resnet-cli\[slurm\]'"):
+    with pytest.raises(
+        UserError,
+        match=r"needs submitit, which is not installed: pip install 'resnet-cli\[slurm\]'",
+    ):
         jobs(["seed=0,1", "hydra/launcher=submitit_slurm"], multirun=True)
 
 
@@ -211,7 +319,12 @@ def test_a_sweep_may_glob() -> None:
 
 def test_a_long_list_of_overrides_still_makes_a_folder() -> None:
     milestones = ",".join(str(n / 100) for n in range(1, 90))
-    one, other = (jobs([f"schedule.milestones=[{milestones}]", f"batch_size={size}"], multirun=False)[0][0].folder for size in (64, 65))
+    one, other = (
+        jobs([f"schedule.milestones=[{milestones}]", f"batch_size={size}"], multirun=False)[0][
+            0
+        ].folder
+        for size in (64, 65)
+    )
     assert max(len(part) for part in one.parts) <= 200
     assert one != other
 
@@ -219,7 +332,8 @@ def test_a_long_list_of_overrides_still_makes_a_folder() -> None:
 WRONG = {
     "model=resnet65": "unknown model 'resnet65': did you mean 'resnet56'",
     "dataset.image_size=224": "cifar10 has images of 32x32",
-    "dataset.augmentation=inception": "cifar10 has images of 32x32 and the augmentation of section 4.2",
+    "dataset.augmentation=inception": "cifar10 has images of 32x32 and the augmentation of "
+    "section 4.2",
     "dataset.augmentation=autoaugment": "expected one of [paper, inception]",
     "dataset.on_error=ignore": "expected one of [stop, skip]",
     "dataset.workers=-1": "not negative",
@@ -235,7 +349,8 @@ WRONG = {
     "schedule.iteration=5": "did you mean 'schedule.iterations'",
     "+batchsize=5": "did you mean 'batch_size'?",
     "dataset.name=synthetic": "unknown key 'dataset.name'",
-    "batch_size=many": "batch_size=many: Value 'many' of type 'str' could not be converted to Integer",
+    "batch_size=many": "batch_size=many: Value 'many' of type 'str' could not be converted to "
+    "Integer",
     "batch_size=0": "batch_size=0: must be at least 1",
     "optimizer.lr=fast": "could not be converted to Float",
     "optimizer.lr=-1": "must be a number that is not negative",
@@ -247,11 +362,13 @@ WRONG = {
     "optimizer.lr=inf": "must be a number",
     "schedule.gamma=-1": "not negative",
     "schedule.warmup_lr=nan": "must be a number",
-    "hydra/launcher=joblib": "unknown launcher 'joblib': there is basic, local, submitit_local, submitit_slurm",
+    "hydra/launcher=joblib": "unknown launcher 'joblib': there is basic, local, submitit_local, "
+    "submitit_slurm",
     "hydra/launcher=locl": "unknown launcher 'locl': did you mean 'local'?",
     "hydra/launcher=local": "hydra/launcher=local is for sweeps, be it of one run; add -m",
     "hydra/lancher=local": "did you mean 'hydra/launcher'?",
-    "jobs_per_device=2": "jobs_per_device=2: only sweeps share a device; add -m hydra/launcher=local",
+    "jobs_per_device=2": "jobs_per_device=2: only sweeps share a device; add -m "
+    "hydra/launcher=local",
     "~hydra.foo": "hydra.foo",
     "seed=9223372036854775808": "must fit 63 bits",
     "model.depth=21": "6n+2 layers (20, 32, 44, 56, 110, 1202, ...); nearest: 20 or 26",
@@ -280,7 +397,10 @@ def test_what_does_not_fit_is_one_clear_line(override: str, told: str) -> None:
         (["model=resnet34", "model.depth=35"], "Table 1 has 18, 34, 50, 101, 152 layers"),
         (["model=resnet50", "model.stride_in=2x2"], "model.stride_in=2x2: use one of 1x1, 3x3"),
         (["model=resnet18", "model.groups=32"], "basic blocks (18 layers) have no such widths"),
-        (["model=resnet18", "dataset.validation=100"], "the images of val/ are the validation images"),
+        (
+            ["model=resnet18", "dataset.validation=100"],
+            "the images of val/ are the validation images",
+        ),
         (["model=resnet18", "dataset.image_size=16"], "dataset.image_size=16: must be at least 32"),
     ],
 )
@@ -293,7 +413,8 @@ def test_what_does_not_fit_imagenet_is_one_clear_line(overrides: list[str], told
 def test_a_scaled_plateau_is_looked_for_as_often() -> None:
     run = composed("model=resnet18", "scale=0.05")
     assert (run.schedule.iterations, run.eval_every, run.schedule.patience) == (30_000, 250, 10)
-    assert composed("scale=0.0625").eval_every == composed().eval_every  # milestones need no evaluations
+    # milestones need no evaluations
+    assert composed("scale=0.0625").eval_every == composed().eval_every
 
 
 def test_one_wrong_run_stops_a_sweep_before_it_starts() -> None:

@@ -24,7 +24,10 @@ def test_crop_and_flip_against_a_loop() -> None:
     images = torch.randn(36, 3, 9, 7)
     top, left = torch.arange(36) % 9, torch.arange(36) // 4
     flip = torch.arange(36) % 2 == 1
-    expected = [naive(image, int(t), int(lft), bool(f)) for image, t, lft, f in zip(images, top, left, flip, strict=True)]
+    expected = [
+        naive(image, int(t), int(lft), bool(f))
+        for image, t, lft, f in zip(images, top, left, flip, strict=True)
+    ]
     assert torch.equal(crop_and_flip(images, top, left, flip), torch.stack(expected))
 
 
@@ -37,7 +40,9 @@ def test_the_loader_is_the_loop_over_its_batch() -> None:
         indices, epochs = batch_indices(iteration, batch_size=16, count=40, seed=5)
         assert torch.equal(labels, indices)
         for image, index, epoch in zip(images, indices, epochs, strict=True):
-            top, left, flip = (int(draw) for draw in draw_crops_and_flips(index[None], epoch[None], seed=5))
+            top, left, flip = (
+                int(draw) for draw in draw_crops_and_flips(index[None], epoch[None], seed=5)
+            )
             plain = split.images[index].float() / 255 - normalizer.mean
             assert torch.equal(image, naive(plain, top, left, bool(flip)))
 
@@ -56,13 +61,22 @@ def test_each_image_of_a_batch_has_a_draw_of_its_own_and_a_new_one_each_epoch() 
     same = torch.zeros(64, dtype=torch.int64)
     by_image = torch.stack(draw_crops_and_flips(torch.arange(64), same, seed=0)).T
     by_epoch = torch.stack(draw_crops_and_flips(same, torch.arange(64), seed=0)).T
-    by_seed = torch.stack([torch.stack(draw_crops_and_flips(same[:1], same[:1], seed=seed))[:, 0] for seed in range(64)])
+    by_seed = torch.stack(
+        [
+            torch.stack(draw_crops_and_flips(same[:1], same[:1], seed=seed))[:, 0]
+            for seed in range(64)
+        ]
+    )
     for draws in (by_image, by_epoch, by_seed):
         assert len({tuple(draw) for draw in draws.tolist()}) > 40  # of 162 possible
 
 
 def test_the_border_is_the_mean() -> None:
     """An image that is the mean everywhere stays 0 wherever it is cropped."""
-    split = Split(torch.full((8, 3, 32, 32), 77, dtype=torch.uint8), torch.zeros(8, dtype=torch.int64))
-    images, _ = ResidentLoader(split, fit_normalizer(Normalization.paper, split), batch_size=8, seed=0).batch(0)
+    split = Split(
+        torch.full((8, 3, 32, 32), 77, dtype=torch.uint8), torch.zeros(8, dtype=torch.int64)
+    )
+    images, _ = ResidentLoader(
+        split, fit_normalizer(Normalization.paper, split), batch_size=8, seed=0
+    ).batch(0)
     assert images.abs().max() < 1e-6

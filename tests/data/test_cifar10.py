@@ -27,7 +27,9 @@ def test_the_images_are_torchvisions(cifar10_root: Path) -> None:
     assert (len(train), len(test)) == (50_000, 10_000)
 
 
-def test_a_missing_set_says_what_where_and_how(command: Command, tmp_path: Path, runs: Path) -> None:
+def test_a_missing_set_says_what_where_and_how(
+    command: Command, tmp_path: Path, runs: Path
+) -> None:
     missing = command("resnet-train", f"dataset.root={tmp_path}", f"runs={runs}")
     assert missing.code == 3
     assert f"{tmp_path}/cifar-10-batches-py/data_batch_1 is missing" in missing.err
@@ -36,7 +38,9 @@ def test_a_missing_set_says_what_where_and_how(command: Command, tmp_path: Path,
     assert not runs.exists()
 
 
-def test_a_truncated_file_is_named(command: Command, cifar10_root: Path, tmp_path: Path, runs: Path) -> None:
+def test_a_truncated_file_is_named(
+    command: Command, cifar10_root: Path, tmp_path: Path, runs: Path
+) -> None:
     folder = tmp_path / "cifar-10-batches-py"
     folder.mkdir()
     for source in (cifar10_root / "cifar-10-batches-py").iterdir():
@@ -105,14 +109,18 @@ def fetch(mirror: Mirror, archive: bytes, root: Path) -> None:
 
 
 @pytest.mark.parametrize("mirror", [2], indirect=True)
-def test_a_download_that_breaks_off_is_tried_again(mirror: Mirror, archive: bytes, tmp_path: Path) -> None:
+def test_a_download_that_breaks_off_is_tried_again(
+    mirror: Mirror, archive: bytes, tmp_path: Path
+) -> None:
     fetch(mirror, archive, tmp_path / "new")
     assert mirror.asked > 2  # torchvision asks twice an attempt: where to, and for the bytes
     assert (tmp_path / "new/cifar-10-batches-py/data_batch_1").read_bytes() == b"bytes"
 
 
 @pytest.mark.parametrize("mirror", [99], indirect=True)
-def test_a_mirror_with_other_bytes_is_refused(mirror: Mirror, archive: bytes, tmp_path: Path) -> None:
+def test_a_mirror_with_other_bytes_is_refused(
+    mirror: Mirror, archive: bytes, tmp_path: Path
+) -> None:
     with pytest.raises(DataError, match=r"failed 3 times .*dataset.mirror"):
         fetch(mirror, archive, tmp_path)
     assert not (tmp_path / "cifar-10-batches-py").exists()

@@ -1,4 +1,6 @@
-"""The training crops against resizing and cropping by hand, torchvision's, and the distributions they should have."""
+"""The training crops against resizing and cropping by hand, torchvision's, and the
+distributions they should have.
+"""
 
 from collections import Counter
 
@@ -10,7 +12,14 @@ from scipy import stats
 from torchvision.transforms import InterpolationMode, RandomResizedCrop
 from torchvision.transforms import functional as usual
 
-from resnet_cli.data.augment import PCA_STD, PCA_VALUES, PCA_VECTORS, colour_noise, flip_some, normal
+from resnet_cli.data.augment import (
+    PCA_STD,
+    PCA_VALUES,
+    PCA_VECTORS,
+    colour_noise,
+    flip_some,
+    normal,
+)
 from resnet_cli.data.crops import Augmentation, box, cut, draws, inception_box, paper_box, resized
 from resnet_cli.data.sampling import mix, sample_hashes
 
@@ -26,7 +35,9 @@ def hashes(count: int, *, epoch: int = 0, seed: int = 0) -> torch.Tensor:
     return sample_hashes(torch.arange(count), torch.full((count,), epoch), seed=seed)
 
 
-@pytest.mark.parametrize(("width", "height"), [(500, 375), (375, 500), (256, 256), (90, 640), (1200, 200)])
+@pytest.mark.parametrize(
+    ("width", "height"), [(500, 375), (375, 500), (256, 256), (90, 640), (1200, 200)]
+)
 @pytest.mark.parametrize("size", [224, 64])
 def test_a_crop_is_cut_from_the_resized_photograph(width: int, height: int, size: int) -> None:
     """The box, cut and resized at once, against resizing the whole and cropping: up to rounding."""
@@ -34,7 +45,8 @@ def test_a_crop_is_cut_from_the_resized_photograph(width: int, height: int, size
     smallest, largest = round(size * 256 / 224), round(size * 480 / 224)
     for bits in draws(hashes(6), Augmentation.paper):
         found = paper_box(width, height, bits, image_size=size)
-        side = (found[2] - found[0]) / size  # pixels of the photograph for one of the crop's, across
+        # pixels of the photograph for one of the crop's, across
+        side = (found[2] - found[0]) / size
         new_width, new_height = round(width / side), round(height / ((found[3] - found[1]) / size))
         assert smallest <= min(new_width, new_height) <= largest
         assert (new_width, new_height) == resized(width, height, min(new_width, new_height))
@@ -63,14 +75,21 @@ def test_the_shorter_side_is_uniform_and_crops_reach_every_border() -> None:
     for places in (lefts, tops):
         assert (min(places), max(places)) == (0, 1)
         assert np.mean(places) == pytest.approx(0.5, abs=0.01)
-    assert abs(np.corrcoef([shorter, lefts, tops])[np.triu_indices(3, 1)]).max() < 0.03  # three draws, not one
+    # three draws, not one
+    assert abs(np.corrcoef([shorter, lefts, tops])[np.triu_indices(3, 1)]).max() < 0.03
 
 
 def test_the_inception_crop_is_distributed_as_torchvisions() -> None:
     picture, torch_seed = Image.new("RGB", (500, 375)), 0
     torch.manual_seed(torch_seed)
-    theirs = [RandomResizedCrop.get_params(picture, [0.08, 1.0], [3 / 4, 4 / 3]) for _ in range(5000)]  # top, left, height, width
-    ours = [inception_box(500, 375, attempts) for attempts in draws(hashes(5000), Augmentation.inception)]
+    # top, left, height, width
+    theirs = [
+        RandomResizedCrop.get_params(picture, [0.08, 1.0], [3 / 4, 4 / 3]) for _ in range(5000)
+    ]
+    ours = [
+        inception_box(500, 375, attempts)
+        for attempts in draws(hashes(5000), Augmentation.inception)
+    ]
     pairs = {
         "left": ([one[0] for one in ours], [one[1] for one in theirs]),
         "top": ([one[1] for one in ours], [one[0] for one in theirs]),
@@ -84,17 +103,28 @@ def test_the_inception_crop_is_distributed_as_torchvisions() -> None:
 def test_the_inception_crop_of_a_strip_is_its_centre() -> None:
     (attempts,) = draws(hashes(1), Augmentation.inception)
     torch.manual_seed(0)
-    top, left, height, width = RandomResizedCrop.get_params(Image.new("RGB", (1000, 20)), [0.08, 1.0], [3 / 4, 4 / 3])
-    assert inception_box(1000, 20, attempts) == (left, top, left + width, top + height) == (486, 0, 513, 20)
+    top, left, height, width = RandomResizedCrop.get_params(
+        Image.new("RGB", (1000, 20)), [0.08, 1.0], [3 / 4, 4 / 3]
+    )
+    assert (
+        inception_box(1000, 20, attempts)
+        == (left, top, left + width, top + height)
+        == (486, 0, 513, 20)
+    )
 
 
 def test_the_inception_crop_is_resized_as_torchvision_does() -> None:
     picture = photograph(500, 375)
     for bits in draws(hashes(5), Augmentation.inception):
-        left, top, right, bottom = (int(edge) for edge in box(picture, bits, Augmentation.inception, image_size=224))
-        theirs = usual.resized_crop(picture, top, left, bottom - top, right - left, [224, 224], InterpolationMode.BILINEAR)
+        left, top, right, bottom = (
+            int(edge) for edge in box(picture, bits, Augmentation.inception, image_size=224)
+        )
+        theirs = usual.resized_crop(
+            picture, top, left, bottom - top, right - left, [224, 224], InterpolationMode.BILINEAR
+        )
         mine = cut(picture, (left, top, right, bottom), size=224).astype(int)
-        assert np.abs(mine - np.asarray(theirs).astype(int))[2:-2, 2:-2].max() <= 1  # at the border ours sees what lies beyond
+        # at the border ours sees what lies beyond
+        assert np.abs(mine - np.asarray(theirs).astype(int))[2:-2, 2:-2].max() <= 1
 
 
 def test_a_draw_belongs_to_seed_epoch_and_image() -> None:
@@ -115,10 +145,12 @@ def test_half_of_the_images_are_mirrored() -> None:
 def test_colour_noise_is_alexnets_formula() -> None:
     noise = colour_noise(hashes(50_000))[:, :, 0, 0].double()
     vectors, values = np.array(PCA_VECTORS), np.array(PCA_VALUES)
-    expected = vectors @ np.diag((PCA_STD * values) ** 2) @ vectors.T  # the covariance of a sum of components
+    # the covariance of a sum of components
+    expected = vectors @ np.diag((PCA_STD * values) ** 2) @ vectors.T
     assert np.allclose(np.cov(noise.T.numpy()), expected, rtol=0.03, atol=1e-7)
     assert noise.mean(dim=0).abs().max() < 4 * 0.02 / np.sqrt(50_000)
-    assert np.allclose(vectors.T @ vectors, np.eye(3), atol=2e-3)  # principal components stand upright on each other
+    # principal components stand upright on each other
+    assert np.allclose(vectors.T @ vectors, np.eye(3), atol=2e-3)
     (one,) = colour_noise(hashes(1))[:, :, 0, 0].numpy()
     alpha = PCA_STD * np.array([normal(mix(hashes(1), stream)).item() for stream in (2, 3, 4)])
     assert np.allclose(one, sum(alpha[i] * values[i] * vectors[:, i] for i in range(3)), rtol=1e-4)

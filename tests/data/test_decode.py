@@ -47,7 +47,9 @@ def test_colour(colours: Pixels) -> None:
 
 def test_greyscale_is_the_same_in_each_channel(colours: Pixels, smooth: Pixels) -> None:
     grey = colours[..., 0]
-    assert np.array_equal(pixels(encode(Image.fromarray(grey), "PNG")), grey[..., None].repeat(3, axis=-1))
+    assert np.array_equal(
+        pixels(encode(Image.fromarray(grey), "PNG")), grey[..., None].repeat(3, axis=-1)
+    )
     found = pixels(encode(Image.fromarray(smooth[..., 0]), "JPEG", quality=95))
     assert np.abs(found.astype(int) - smooth[..., :1]).max() <= 4
 
@@ -73,7 +75,10 @@ def test_palette(colours: Pixels) -> None:
 
 def test_black_and_white() -> None:
     bits = np.eye(8, dtype=bool)
-    assert np.array_equal(pixels(encode(Image.fromarray(bits), "PNG")), (bits * 255).astype(np.uint8)[..., None].repeat(3, axis=-1))
+    assert np.array_equal(
+        pixels(encode(Image.fromarray(bits), "PNG")),
+        (bits * 255).astype(np.uint8)[..., None].repeat(3, axis=-1),
+    )
 
 
 def test_transparent_parts_lie_on_white(colours: Pixels) -> None:
@@ -86,7 +91,9 @@ def test_transparent_parts_lie_on_white(colours: Pixels) -> None:
     assert (found[:, :3] == 255).all() and np.array_equal(found[:, 6:], colours[:, 6:])
     grey = np.concatenate([colours[..., :1], alpha], axis=-1)
     found = pixels(encode(Image.fromarray(grey, mode="LA"), "PNG"))
-    assert (found[:, :3] == 255).all() and np.array_equal(found[:, 6:], colours[:, 6:, :1].repeat(3, axis=-1))
+    assert (found[:, :3] == 255).all() and np.array_equal(
+        found[:, 6:], colours[:, 6:, :1].repeat(3, axis=-1)
+    )
 
 
 def test_16_bits_become_their_upper_8() -> None:
@@ -94,12 +101,16 @@ def test_16_bits_become_their_upper_8() -> None:
     expected = (values >> 8).astype(np.uint8)[..., None].repeat(3, axis=-1)
     for form in ("PNG", "TIFF"):
         assert np.array_equal(pixels(encode(Image.fromarray(values), form)), expected)
-    assert np.array_equal(pixels(encode(Image.fromarray(values.astype(np.int32)), "TIFF")), expected)
+    assert np.array_equal(
+        pixels(encode(Image.fromarray(values.astype(np.int32)), "TIFF")), expected
+    )
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_turned_photograph_stands_upright(orientation: int, smooth: Pixels) -> None:
-    """Where EXIF says the first row and column lie (CIPA DC-008, 4.6.5.1 A): a picture stored so is the upright one again."""
+    """Where EXIF says the first row and column lie (CIPA DC-008, 4.6.5.1 A): a picture stored
+    so is the upright one again.
+    """
     stored = {
         1: smooth,
         2: smooth[:, ::-1],
@@ -113,11 +124,19 @@ def test_a_turned_photograph_stands_upright(orientation: int, smooth: Pixels) ->
     exif = Image.Exif()
     exif[0x0112] = orientation
     for form in ("PNG", "JPEG", "WEBP"):
-        content = encode(Image.fromarray(np.ascontiguousarray(stored)), form, exif=exif, **({} if form == "PNG" else {"quality": 98}))
+        content = encode(
+            Image.fromarray(np.ascontiguousarray(stored)),
+            form,
+            exif=exif,
+            **({} if form == "PNG" else {"quality": 98}),
+        )
         found = pixels(content)
         assert found.shape == smooth.shape
         assert np.abs(found.astype(int) - smooth).max() <= (0 if form == "PNG" else 12)
-        assert np.array_equal(found, np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(content))).convert("RGB")))
+        assert np.array_equal(
+            found,
+            np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(content))).convert("RGB")),
+        )
 
 
 def test_a_broken_exif_block_leaves_the_picture_as_it_is(smooth: Pixels) -> None:
@@ -128,7 +147,9 @@ def test_a_broken_exif_block_leaves_the_picture_as_it_is(smooth: Pixels) -> None
         b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12\x01",
         b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x05\0",
     ):
-        broken = content[:2] + b"\xff\xe1" + (len(block) + 2).to_bytes(2, "big") + block + content[2:]
+        broken = (
+            content[:2] + b"\xff\xe1" + (len(block) + 2).to_bytes(2, "big") + block + content[2:]
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             assert np.array_equal(pixels(broken), pixels(content))
@@ -172,5 +193,7 @@ def test_real_photographs_are_pillows(imagenet_sample: Path) -> None:
     for path in paths:
         with Image.open(path) as image:
             grey += image.mode == "L"
-            assert np.array_equal(pixels(path.read_bytes()), np.asarray(ImageOps.exif_transpose(image).convert("RGB")))
+            assert np.array_equal(
+                pixels(path.read_bytes()), np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+            )
     assert len(paths) == 200 and grey == 3, os.fspath(imagenet_sample)

@@ -32,10 +32,14 @@ def age(path: Path) -> None:
     os.utime(path, ns=(0, path.stat().st_mtime_ns + 1_000_000_000))
 
 
-def test_the_second_start_does_not_look_at_a_file(said: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_second_start_does_not_look_at_a_file(
+    said: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = trees.write_folders(tmp_path / "images")
     first = said.open(root)
-    assert said[0] == f"indexing {root} (class folders)" and said[1].startswith("indexed 9 + 4 images in ")
+    assert said[0] == f"indexing {root} (class folders)" and said[1].startswith(
+        "indexed 9 + 4 images in "
+    )
     monkeypatch.setattr(imagenet, "build", None)
     again = said.open(root)
     assert said == []
@@ -44,10 +48,16 @@ def test_the_second_start_does_not_look_at_a_file(said: Listener, tmp_path: Path
             before, after = getattr(ours, name), getattr(theirs, name)
             assert np.array_equal(before, after) and before.dtype == after.dtype
         assert ours.containers == theirs.containers
-    assert (first.layout, first.classes, first.remarks) == (again.layout, again.classes, again.remarks)
+    assert (first.layout, first.classes, first.remarks) == (
+        again.layout,
+        again.classes,
+        again.remarks,
+    )
 
 
-def test_a_relative_root_is_the_same_root(said: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_root_is_the_same_root(
+    said: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = trees.write_folders(tmp_path / "images")
     said.open(root)
     monkeypatch.chdir(tmp_path)
@@ -68,7 +78,9 @@ def test_files_that_came_or_went_are_found(said: Listener, tmp_path: Path) -> No
     age(root / "train")
     folders = said.open(root)
     assert said[0] == f"{root / 'train' / 'n09'} came and 1 more since it was indexed"
-    assert len(folders.train) == 11 and folders.remarks[1] == "1 of 4 classes have no validation image"
+    assert (
+        len(folders.train) == 11 and folders.remarks[1] == "1 of 4 classes have no validation image"
+    )
 
 
 WRITERS: list[tuple[Callable[[Path], Path], str]] = [
@@ -87,7 +99,10 @@ def test_a_tar_or_list_that_changed_is_named_until_it_is_indexed_again(
     said.open(root)
     age(root / name)
     for _ in range(2):
-        with pytest.raises(DataError, match=rf"^{root / name} changed since it was indexed; .* dataset.reindex=true$"):
+        with pytest.raises(
+            DataError,
+            match=rf"^{root / name} changed since it was indexed; .* dataset.reindex=true$",
+        ):
             said.open(root)
     said.open(root, reindex=True)
     assert said[0].startswith(f"indexing {root}")
@@ -108,19 +123,25 @@ def test_shards_that_went_or_came(said: Listener, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"PK\3\4", None])
-def test_an_index_that_cannot_be_read_is_built_again(content: bytes | None, said: Listener, tmp_path: Path) -> None:
+def test_an_index_that_cannot_be_read_is_built_again(
+    content: bytes | None, said: Listener, tmp_path: Path
+) -> None:
     root = trees.write_folders(tmp_path / "images")
     said.open(root)
     index = cache_file(root)
     whole = index.read_bytes()
     index.write_bytes(whole[: len(whole) // 2] if content is None else content)
     assert len(said.open(root).train) == 9
-    assert said[0].startswith(f"the index {index} cannot be read (") and said[1].startswith("indexing")
+    assert said[0].startswith(f"the index {index} cannot be read (") and said[1].startswith(
+        "indexing"
+    )
     said.open(root)
     assert said == []
 
 
-def test_an_index_of_another_form_is_built_again(said: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_index_of_another_form_is_built_again(
+    said: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = trees.write_folders(tmp_path / "images")
     said.open(root)
     monkeypatch.setattr(imagenet, "FORM", imagenet.FORM + 1)
@@ -133,7 +154,9 @@ def test_a_folder_that_takes_no_index_is_no_failure(said: Listener, tmp_path: Pa
     (tmp_path / "caches").write_text("no folder")
     for _ in range(2):
         assert len(said.open(root).train) == 9
-        assert said[-1].startswith(f"the index cannot be kept in {tmp_path / 'caches' / 'resnet_cli'} (")
+        assert said[-1].startswith(
+            f"the index cannot be kept in {tmp_path / 'caches' / 'resnet_cli'} ("
+        )
 
 
 def test_another_layout_at_the_same_root_is_found(said: Listener, tmp_path: Path) -> None:
@@ -162,6 +185,14 @@ def test_processes_that_start_together_build_one_index(said: Listener, tmp_path:
 
 def test_real_classes(tiny_imagenet: Path, said: Listener) -> None:
     folders = said.open(tiny_imagenet)
-    assert np.bincount(folders.train.labels).tolist() == [500] * 20 and np.bincount(folders.val.labels).tolist() == [50] * 20
-    assert folders.remarks == ["20 classes, 10,000 training and 1,000 validation images: not ImageNet's 1,000 / 1,281,167 / 50,000"]
-    assert folders.classes == tuple(sorted(path.name for path in (tiny_imagenet / "train").iterdir()))
+    assert (
+        np.bincount(folders.train.labels).tolist() == [500] * 20
+        and np.bincount(folders.val.labels).tolist() == [50] * 20
+    )
+    assert folders.remarks == [
+        "20 classes, 10,000 training and 1,000 validation images: not ImageNet's 1,000 / "
+        "1,281,167 / 50,000"
+    ]
+    assert folders.classes == tuple(
+        sorted(path.name for path in (tiny_imagenet / "train").iterdir())
+    )

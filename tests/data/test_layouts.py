@@ -36,7 +36,9 @@ def contents(samples: Samples) -> list[tuple[bytes, int]]:
 
 
 @pytest.mark.parametrize("layout", WRITERS)
-def test_every_layout_holds_the_same_images_and_labels_in_the_same_order(layout: str, tmp_path: Path) -> None:
+def test_every_layout_holds_the_same_images_and_labels_in_the_same_order(
+    layout: str, tmp_path: Path
+) -> None:
     if layout == "official":
         pytest.importorskip("scipy")
     root = WRITERS[layout](tmp_path / "images")
@@ -44,28 +46,52 @@ def test_every_layout_holds_the_same_images_and_labels_in_the_same_order(layout:
         folders = open_folders(root)
         assert folders.classes == trees.CLASSES
         for split, samples in (("train", folders.train), ("val", folders.val)):
-            rows = sorted((wnid, name, data) for (of, wnid, name), data in trees.files().items() if of == split)
-            assert contents(samples) == [(data, trees.CLASSES.index(wnid)) for wnid, _, data in rows]
-            stems = [samples.path(index).replace(":", "/").rpartition("/")[2].partition(".")[0] for index in range(len(samples))]
+            rows = sorted(
+                (wnid, name, data)
+                for (of, wnid, name), data in trees.files().items()
+                if of == split
+            )
+            assert contents(samples) == [
+                (data, trees.CLASSES.index(wnid)) for wnid, _, data in rows
+            ]
+            stems = [
+                samples.path(index).replace(":", "/").rpartition("/")[2].partition(".")[0]
+                for index in range(len(samples))
+            ]
             assert stems == [name.removesuffix(".JPEG") for _, name, _ in rows]
-    assert folders.remarks == ["3 classes, 9 training and 4 validation images: not ImageNet's 1,000 / 1,281,167 / 50,000"]
+    assert folders.remarks == [
+        "3 classes, 9 training and 4 validation images: not ImageNet's 1,000 / 1,281,167 / 50,000"
+    ]
 
 
 def test_suffixes_count_in_any_case_and_other_files_are_left_out_and_told(tmp_path: Path) -> None:
     root = trees.write_folders(tmp_path / "images")
     folder = root / "train" / "n01440764"
-    for name in ("a.jpg", "b.PNG", "c.webp", "d.BMP", "e.jpeg", ".hidden.jpg", "notes.txt", "Thumbs.db"):
+    for name in (
+        "a.jpg",
+        "b.PNG",
+        "c.webp",
+        "d.BMP",
+        "e.jpeg",
+        ".hidden.jpg",
+        "notes.txt",
+        "Thumbs.db",
+    ):
         (folder / name).write_bytes(b"")
     folders = open_folders(root)
     assert len(folders.train) == 9 + 5
-    assert folders.remarks[1:] == [f"2 files below {root / 'train'} are no images, such as {folder / 'Thumbs.db'}: left out"]
+    assert folders.remarks[1:] == [
+        f"2 files below {root / 'train'} are no images, such as {folder / 'Thumbs.db'}: left out"
+    ]
 
 
 def test_taking_some_keeps_their_names_and_bytes(tmp_path: Path) -> None:
     train = open_folders(trees.write_shards(tmp_path / "images")).train
     some = train.take((train.labels != 1).nonzero()[0][::-1])
     expected = [index for index in reversed(range(len(train))) if train.labels[index] != 1]
-    assert [some.path(index) for index in range(len(some))] == [train.path(index) for index in expected]
+    assert [some.path(index) for index in range(len(some))] == [
+        train.path(index) for index in expected
+    ]
     assert contents(some) == [contents(train)[index] for index in expected]
 
 
@@ -120,16 +146,29 @@ def only_member(root: Path, *members: tuple[str, bytes]) -> None:
 
 
 BREAKS: dict[str, tuple[str, Callable[[Path], object], str]] = {
-    "no root": ("folders", lambda root: root.rename(root.with_name("gone")), r"images is missing; point dataset.root"),
-    "empty root": ("shards", lambda root: [path.unlink() for path in root.iterdir()], r"looked for train/ and val/.*found nothing"),
+    "no root": (
+        "folders",
+        lambda root: root.rename(root.with_name("gone")),
+        r"images is missing; point dataset.root",
+    ),
+    "empty root": (
+        "shards",
+        lambda root: [path.unlink() for path in root.iterdir()],
+        r"looked for train/ and val/.*found nothing",
+    ),
     "unknown layout": (
         "folders",
         lambda root: [(root / split).rename(root / f"{split}s") for split in ("train", "val")],
-        r"no images in classes in .*images: looked for train/ and val/ with a folder a class, Kaggle's .*; found trains/, vals/$",
+        r"no images in classes in .*images: looked for train/ and val/ with a folder a class, "
+        r"Kaggle's .*; found trains/, vals/$",
     ),
     "one folder too high": (
         "folders",
-        lambda root: (root.rename(root.with_name("x")), root.mkdir(), root.with_name("x").rename(root / "x")),
+        lambda root: (
+            root.rename(root.with_name("x")),
+            root.mkdir(),
+            root.with_name("x").rename(root / "x"),
+        ),
         r"found x/; did you mean dataset.root=.*/images/x\?$",
     ),
     "a class only in val": (
@@ -155,7 +194,8 @@ BREAKS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "no solution": (
         "kaggle",
         lambda root: (root / "LOC_val_solution.csv").unlink(),
-        r"val has no folder a class, and .*/LOC_val_solution.csv, which tells the classes, is missing$",
+        r"val has no folder a class, and .*/LOC_val_solution.csv, which tells the classes, is "
+        r"missing$",
     ),
     "another solution": (
         "kaggle",
@@ -165,7 +205,8 @@ BREAKS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "a solution cut off": (
         "kaggle",
         lambda root: os.truncate(root / "LOC_val_solution.csv", 60),
-        r"validation image ILSVRC2012_val_00000002 is not in .*LOC_val_solution.csv \(3 such images\)$",
+        r"validation image ILSVRC2012_val_00000002 is not in .*LOC_val_solution.csv \(3 such "
+        r"images\)$",
     ),
     "an image not there": (
         "kaggle",
@@ -175,25 +216,41 @@ BREAKS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "an unknown class": (
         "kaggle",
         edit("LOC_val_solution.csv", b"n01443537", b"n09999999"),
-        r"LOC_val_solution.csv: ILSVRC2012_val_00000003 is of class n09999999, which has no folder in train/$",
+        r"LOC_val_solution.csv: ILSVRC2012_val_00000003 is of class n09999999, which has no "
+        r"folder in train/$",
     ),
     "one archive short": (
         "official",
         lambda root: (root / "ILSVRC2012_devkit_t12.tar.gz").unlink(),
         r"ILSVRC2012_devkit_t12.tar.gz is missing: it belongs beside ILSVRC2012_img_train.tar$",
     ),
-    "training tar cut off": ("official", lambda root: os.truncate(root / "ILSVRC2012_img_train.tar", 20_000), r"img_train.tar is cut off"),
-    "validation tar cut off": ("official", lambda root: os.truncate(root / "ILSVRC2012_img_val.tar", 1_300), r"img_val.tar is cut off"),
-    "devkit cut off": ("official", lambda root: os.truncate(root / "ILSVRC2012_devkit_t12.tar.gz", 300), r"devkit_t12.tar.gz is broken: "),
+    "training tar cut off": (
+        "official",
+        lambda root: os.truncate(root / "ILSVRC2012_img_train.tar", 20_000),
+        r"img_train.tar is cut off",
+    ),
+    "validation tar cut off": (
+        "official",
+        lambda root: os.truncate(root / "ILSVRC2012_img_val.tar", 1_300),
+        r"img_val.tar is cut off",
+    ),
+    "devkit cut off": (
+        "official",
+        lambda root: os.truncate(root / "ILSVRC2012_devkit_t12.tar.gz", 300),
+        r"devkit_t12.tar.gz is broken: ",
+    ),
     "training tar of something else": (
         "official",
-        lambda root: (root / "ILSVRC2012_img_train.tar").write_bytes(trees.tar_of([("a.txt", b"")])),
+        lambda root: (root / "ILSVRC2012_img_train.tar").write_bytes(
+            trees.tar_of([("a.txt", b"")])
+        ),
         r"img_train.tar holds no tar of a class",
     ),
     "validation tar with too few": (
         "official",
         lambda root: (root / "ILSVRC2012_img_val.tar").write_bytes(trees.tar_of([("a.jpg", b"")])),
-        r"img_val.tar holds 1 images, but the devkit's ILSVRC2012_validation_ground_truth.txt has 4 lines$",
+        r"img_val.tar holds 1 images, but the devkit's ILSVRC2012_validation_ground_truth.txt "
+        r"has 4 lines$",
     ),
     "shard cut off in an image": (
         "shards",
@@ -207,22 +264,38 @@ BREAKS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     ),
     "shard without its end": (
         "shards",
-        lambda root: os.truncate(root / "train-000001.tar", end_of_members(root / "train-000001.tar")),
+        lambda root: os.truncate(
+            root / "train-000001.tar", end_of_members(root / "train-000001.tar")
+        ),
         r"train-000001.tar is cut off at byte (\d+,\d+) of \1$",
     ),
     "shard with other bytes after a member": (
         "shards",
-        lambda root: overwrite(root / "train-000001.tar", end_of_members(root / "train-000001.tar"), b"garbage"),
+        lambda root: overwrite(
+            root / "train-000001.tar", end_of_members(root / "train-000001.tar"), b"garbage"
+        ),
         r"train-000001.tar is corrupt at byte",
     ),
-    "no label": ("shards", lambda root: only_member(root, ("a.jpg", b"x")), r"train-000001.tar: no .cls for key a \(1 such keys\)$"),
-    "no image": ("shards", lambda root: only_member(root, ("a.cls", b"0")), r"train-000001.tar: a .cls but no image for key a"),
+    "no label": (
+        "shards",
+        lambda root: only_member(root, ("a.jpg", b"x")),
+        r"train-000001.tar: no .cls for key a \(1 such keys\)$",
+    ),
+    "no image": (
+        "shards",
+        lambda root: only_member(root, ("a.cls", b"0")),
+        r"train-000001.tar: a .cls but no image for key a",
+    ),
     "two images": (
         "shards",
         lambda root: only_member(root, ("a.jpg", b"x"), ("a.png", b"x"), ("a.cls", b"0")),
         r"train-000001.tar holds two images of one key: a.jpg and a.png$",
     ),
-    "no number": ("shards", lambda root: only_member(root, ("a.jpg", b""), ("a.cls", b"cat")), r"tar:a.cls holds no class number: b'cat'$"),
+    "no number": (
+        "shards",
+        lambda root: only_member(root, ("a.jpg", b""), ("a.cls", b"cat")),
+        r"tar:a.cls holds no class number: b'cat'$",
+    ),
     "number too large": (
         "shards",
         lambda root: only_member(root, ("a.jpg", b""), ("a.cls", b"3")),
@@ -257,5 +330,7 @@ def test_the_devkit_asks_for_scipy(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     pytest.importorskip("scipy")
     root = trees.write_official(tmp_path / "images")
     monkeypatch.setitem(sys.modules, "scipy.io", None)
-    with pytest.raises(DataError, match=r"meta.mat needs SciPy: pip install 'resnet-cli\[devkit\]'"):
+    with pytest.raises(
+        DataError, match=r"meta.mat needs SciPy: pip install 'resnet-cli\[devkit\]'"
+    ):
         open_folders(root)

@@ -10,7 +10,11 @@ def test_an_epoch_shows_each_image_once() -> None:
 
 
 def test_epochs_and_seeds_have_orders_of_their_own() -> None:
-    orders = [tuple(epoch_order(100, seed=seed, epoch=epoch).tolist()) for seed in (0, 1) for epoch in (0, 1, 2)]
+    orders = [
+        tuple(epoch_order(100, seed=seed, epoch=epoch).tolist())
+        for seed in (0, 1)
+        for epoch in (0, 1, 2)
+    ]
     assert len(set(orders)) == 6
 
 
@@ -20,7 +24,9 @@ def test_batches_run_on_across_epochs() -> None:
     stream = torch.cat([indices for indices, _ in batches])
     expected = torch.cat([epoch_order(30, seed=9, epoch=epoch) for epoch in range(24)])[:700]
     assert torch.equal(stream, expected)
-    assert torch.cat([epochs for _, epochs in batches]).tolist() == [place // 30 for place in range(700)]
+    assert torch.cat([epochs for _, epochs in batches]).tolist() == [
+        place // 30 for place in range(700)
+    ]
 
 
 def test_a_batch_may_be_longer_than_the_set() -> None:
@@ -50,4 +56,5 @@ def test_draws_are_uniform_and_of_every_value() -> None:
     for lowest in (0, 20, 40):
         counts = torch.bincount(uniform(bits, 9, lowest=lowest), minlength=9).double()
         chi_square = ((counts - 10_000) ** 2 / 10_000).sum().item()
-        assert chi_square < 30  # 8 degrees of freedom: 1 in 5,000 is above 30, and the draw is fixed
+        # 8 degrees of freedom: 1 in 5,000 is above 30, and the draw is fixed
+        assert chi_square < 30

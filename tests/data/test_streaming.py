@@ -1,4 +1,6 @@
-"""Batches from files against a loop over single photographs, whatever the number of workers; broken files stop the run or are told."""
+"""Batches from files against a loop over single photographs, whatever the number of workers;
+broken files stop the run or are told.
+"""
 
 import multiprocessing
 import subprocess
@@ -24,7 +26,13 @@ from resnet_cli.runtime.errors import DataError
 from tests.data.trees import write_folders, write_shards
 
 
-def loader(samples: Samples, *, workers: int = 0, how: Augmentation = Augmentation.paper, bad: BadImages | None = None) -> StreamingLoader:
+def loader(
+    samples: Samples,
+    *,
+    workers: int = 0,
+    how: Augmentation = Augmentation.paper,
+    bad: BadImages | None = None,
+) -> StreamingLoader:
     normalizer = fit_normalizer(Normalization.imagenet, samples)
     return StreamingLoader(samples, how, normalizer, 4, 7, 32, workers, bad or BadImages())
 
@@ -43,7 +51,9 @@ def naive(samples: Samples, index: int, epoch: int, augmentation: Augmentation) 
     """One photograph, augmented by itself."""
     hashes = sample_hashes(torch.tensor([index]), torch.tensor([epoch]), seed=7)
     picture = decode(samples.read(index), where="")
-    pixels = cut(picture, box(picture, draws(hashes, augmentation)[0], augmentation, image_size=32), size=32)
+    pixels = cut(
+        picture, box(picture, draws(hashes, augmentation)[0], augmentation, image_size=32), size=32
+    )
     pixels = pixels[:, ::-1] if int(mix(hashes, 1)) & 1 else pixels
     values = torch.from_numpy(pixels.astype(np.float32) / 255).permute(2, 0, 1)
     if augmentation is Augmentation.paper:
@@ -53,17 +63,24 @@ def naive(samples: Samples, index: int, epoch: int, augmentation: Augmentation) 
 
 
 @pytest.mark.parametrize("augmentation", Augmentation)
-def test_a_batch_is_the_loop_over_its_photographs(samples: Samples, augmentation: Augmentation) -> None:
+def test_a_batch_is_the_loop_over_its_photographs(
+    samples: Samples, augmentation: Augmentation
+) -> None:
     batches = loader(samples, how=augmentation)
     for iteration in (0, 2, 7):  # the 2nd batch crosses the end of an epoch of 9
         images, labels = batches.batch(iteration)
         indices, epochs = batch_indices(iteration, batch_size=4, count=9, seed=7)
         assert labels.tolist() == samples.labels[indices.numpy()].tolist()
-        expected = [naive(samples, index, epoch, augmentation) for index, epoch in zip(indices.tolist(), epochs.tolist(), strict=True)]
+        expected = [
+            naive(samples, index, epoch, augmentation)
+            for index, epoch in zip(indices.tolist(), epochs.tolist(), strict=True)
+        ]
         torch.testing.assert_close(images, torch.stack(expected))
 
 
-def test_batches_do_not_depend_on_the_number_of_workers_nor_on_where_one_begins(samples: Samples) -> None:
+def test_batches_do_not_depend_on_the_number_of_workers_nor_on_where_one_begins(
+    samples: Samples,
+) -> None:
     alone = loader(samples)
     expected = [alone.batch(iteration) for iteration in range(6)]
     for workers in (1, 3):
@@ -118,10 +135,14 @@ def test_too_many_are_too_many(samples: Samples) -> None:
 def test_nothing_but_broken_photographs_is_told_in_one_line(samples: Samples) -> None:
     for index in range(9):
         break_one(samples, index)
-    with pytest.raises(DataError) as told, closing(loader(samples, workers=1, bad=BadImages(skip=True, cap=100))) as batches:
+    with (
+        pytest.raises(DataError) as told,
+        closing(loader(samples, workers=1, bad=BadImages(skip=True, cap=100))) as batches,
+    ):
         batches.batch(0)
     assert "is no readable image" in str(told.value) and "\n" not in str(told.value)
-    assert told.value.__traceback__ and not multiprocessing.active_children()  # an error that is held holds no worker
+    # an error that is held holds no worker
+    assert told.value.__traceback__ and not multiprocessing.active_children()
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -130,9 +151,16 @@ def test_testing_sees_every_photograph_once_and_in_order(samples: Samples, worke
     bad = BadImages(skip=True, cap=1, warn=warned.append)
     stream = ViewStream(samples, Protocol(Views.ten, 32).show, 4, workers, torch.device("cpu"), bad)
     seen = list(stream)
-    assert [tuple(views.shape) for views, _, _ in seen] == [(4, 5, 3, 32, 32), (3, 5, 3, 32, 32), (1, 5, 3, 32, 32)]
+    assert [tuple(views.shape) for views, _, _ in seen] == [
+        (4, 5, 3, 32, 32),
+        (3, 5, 3, 32, 32),
+        (1, 5, 3, 32, 32),
+    ]
     assert torch.cat([indices for _, _, indices in seen]).tolist() == [0, 1, 2, 3, 4, 6, 7, 8]
-    assert torch.cat([labels for _, labels, _ in seen]).tolist() == np.delete(samples.labels, 5).tolist()
+    assert (
+        torch.cat([labels for _, labels, _ in seen]).tolist()
+        == np.delete(samples.labels, 5).tolist()
+    )
     assert path in bad.found[0]
 
 
@@ -168,5 +196,7 @@ except DataError as error:
 @pytest.mark.parametrize("program", [LEAVES_IT_OPEN, KEEPS_THE_TRACEBACK])
 def test_a_process_ends_though_its_workers_ignore_sigterm(tmp_path: Path, program: str) -> None:
     root = write_folders(tmp_path / "folders")
-    done = subprocess.run([sys.executable, "-c", program, str(root)], timeout=60, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(root)], timeout=60, capture_output=True, text=True
+    )
     assert (done.returncode, done.stderr) == (0, "")

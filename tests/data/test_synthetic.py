@@ -1,4 +1,6 @@
-"""Synthetic images: the same bytes for a seed, figures that are what their names say, and no short way to the label."""
+"""Synthetic images: the same bytes for a seed, figures that are what their names say, and no
+short way to the label.
+"""
 
 import hashlib
 import math
@@ -11,7 +13,8 @@ from torch.nn.functional import one_hot
 
 from resnet_cli.data import synthetic
 
-PENTAGRAM = 10 * math.tan(math.pi / 10) / (3 - math.tan(math.pi / 10) ** 2)  # area at circumradius 1: 1.1226
+# area at circumradius 1: 1.1226
+PENTAGRAM = 10 * math.tan(math.pi / 10) / (3 - math.tan(math.pi / 10) ** 2)
 
 # The area of each figure by geometry; its coordinates are the ones in the module.
 AREAS = {
@@ -21,7 +24,8 @@ AREAS = {
     "cross": 2 * 2.0 * 0.6 - 0.6**2,
     "triangle": 1.7 * (0.45 / 0.89 * 1.7),  # height x half the base
     "arrow": 1.0 + 0.5 * 1.0,  # the head, and the shaft below it
-    "star": PENTAGRAM * (0.4 / math.cos(2 * math.pi / 5)) ** 2,  # a pentagon's inradius 0.4: the points reach 0.4 / cos 72
+    # a pentagon's inradius 0.4: the points reach 0.4 / cos 72
+    "star": PENTAGRAM * (0.4 / math.cos(2 * math.pi / 5)) ** 2,
 }
 
 
@@ -35,11 +39,14 @@ def test_a_seed_gives_the_same_bytes_everywhere() -> None:
     again, labels_again = synthetic.draw(230, seed=7)
     assert torch.equal(images, again) and torch.equal(labels, labels_again)
     digest = hashlib.sha256(images.numpy().tobytes() + labels.numpy().tobytes()).hexdigest()
-    # NumPy may one day change what a seed draws (NEP 19): then these are other pictures, and results on them start anew.
+    # NumPy may one day change what a seed draws (NEP 19): then these are other pictures, and
+    # results on them start anew.
     assert digest.startswith("052dac2e291a8056")
 
 
-def test_no_image_of_one_seed_is_in_another(images_and_labels: tuple[torch.Tensor, torch.Tensor]) -> None:
+def test_no_image_of_one_seed_is_in_another(
+    images_and_labels: tuple[torch.Tensor, torch.Tensor],
+) -> None:
     images, _ = images_and_labels
     others, _ = synthetic.draw(500, seed=1)
     distinct = {image.numpy().tobytes() for image in (*images, *others)}
@@ -89,14 +96,18 @@ def test_frames_are_turned_and_shifted_only_so_far() -> None:
     assert 5 < middle.max() <= 4 * math.sqrt(2) + 1e-4
 
 
-def test_neither_class_means_nor_a_linear_classifier_solve_it(images_and_labels: tuple[torch.Tensor, torch.Tensor]) -> None:
+def test_neither_class_means_nor_a_linear_classifier_solve_it(
+    images_and_labels: tuple[torch.Tensor, torch.Tensor],
+) -> None:
     images, labels = images_and_labels
     x = images.flatten(1).float() / 255
     x -= x[:2000].mean(0)
     targets = one_hot(labels).float()
     means = (targets[:2000].T @ x[:2000]) / targets[:2000].sum(0)[:, None]
     nearest = torch.cdist(x[2000:], means).argmin(1)
-    weights = torch.linalg.solve(x[:2000].T @ x[:2000] + 100 * torch.eye(x.shape[1]), x[:2000].T @ targets[:2000])
+    weights = torch.linalg.solve(
+        x[:2000].T @ x[:2000] + 100 * torch.eye(x.shape[1]), x[:2000].T @ targets[:2000]
+    )
     linear = (x[2000:] @ weights).argmax(1)
     for guess in (nearest, linear):
         assert (guess != labels[2000:]).double().mean() > 0.6  # chance: 0.9

@@ -25,12 +25,16 @@ def jpeg(seed: int, *, mode: str = "RGB") -> bytes:
 
 
 def files() -> Files:
-    """The pictures, named as ImageNet's; the validation's numbers run across classes, as they do there."""
+    """The pictures, named as ImageNet's; the validation's numbers run across classes, as they
+    do there.
+    """
     found: Files = {}
     for wnid, count in TRAIN.items():
         for number in range(count):
             # Numbers of different lengths: 10026 comes before 9.
-            found["train", wnid, f"{wnid}_{10026 if number == 0 else number}.JPEG"] = jpeg(len(found), mode="L" if number == 1 else "RGB")
+            found["train", wnid, f"{wnid}_{10026 if number == 0 else number}.JPEG"] = jpeg(
+                len(found), mode="L" if number == 1 else "RGB"
+            )
     order = ["n02084071", "n01440764", "n01443537", "n01440764"]
     for number, wnid in enumerate(order, start=1):
         found["val", wnid, f"ILSVRC2012_val_{number:08}.JPEG"] = jpeg(100 + number)
@@ -75,12 +79,25 @@ def write_official(root: Path) -> Path:
     root.mkdir(parents=True, exist_ok=True)
     all_files = files()
     inner = [
-        (f"{wnid}.tar", tar_of([(name, data) for (split, of, name), data in all_files.items() if (split, of) == ("train", wnid)][::-1]))
+        (
+            f"{wnid}.tar",
+            tar_of(
+                [
+                    (name, data)
+                    for (split, of, name), data in all_files.items()
+                    if (split, of) == ("train", wnid)
+                ][::-1]
+            ),
+        )
         for wnid in reversed(CLASSES)
     ]
     (root / "ILSVRC2012_img_train.tar").write_bytes(tar_of(inner))
-    val = sorted((name, wnid, data) for (split, wnid, name), data in all_files.items() if split == "val")
-    (root / "ILSVRC2012_img_val.tar").write_bytes(tar_of([(name, data) for name, _, data in val][::-1]))
+    val = sorted(
+        (name, wnid, data) for (split, wnid, name), data in all_files.items() if split == "val"
+    )
+    (root / "ILSVRC2012_img_val.tar").write_bytes(
+        tar_of([(name, data) for name, _, data in val][::-1])
+    )
     numbers = {"n01443537": 1, "n02084071": 2, "n01440764": 3}
     synsets = np.array(
         [(number, wnid, 0) for wnid, number in numbers.items()] + [(4, "n00000004", 2)],
@@ -90,7 +107,13 @@ def write_official(root: Path) -> Path:
     savemat(meta, {"synsets": synsets.reshape(-1, 1)})
     truth = "".join(f"{numbers[wnid]}\n" for _, wnid, _ in val).encode()
     folder = "ILSVRC2012_devkit_t12/data"
-    devkit = tar_of([(f"{folder}/meta.mat", meta.getvalue()), (f"{folder}/ILSVRC2012_validation_ground_truth.txt", truth)], mode="w:gz")
+    devkit = tar_of(
+        [
+            (f"{folder}/meta.mat", meta.getvalue()),
+            (f"{folder}/ILSVRC2012_validation_ground_truth.txt", truth),
+        ],
+        mode="w:gz",
+    )
     (root / "ILSVRC2012_devkit_t12.tar.gz").write_bytes(devkit)
     return root
 
@@ -106,8 +129,15 @@ def write_shards(root: Path, *, in_folders: bool = False, per_shard: int = 4) ->
             members = []
             for wnid, name in rows[start : start + per_shard]:
                 key = name.removesuffix(".JPEG")
-                members += [(f"{key}.jpg", all_files[split, wnid, name]), (f"{key}.cls", str(CLASSES.index(wnid)).encode())]
-            path = root / split / f"{number:06}.tar" if in_folders else root / f"{split}-{number:06}.tar"
+                members += [
+                    (f"{key}.jpg", all_files[split, wnid, name]),
+                    (f"{key}.cls", str(CLASSES.index(wnid)).encode()),
+                ]
+            path = (
+                root / split / f"{number:06}.tar"
+                if in_folders
+                else root / f"{split}-{number:06}.tar"
+            )
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(tar_of(members))
     return root

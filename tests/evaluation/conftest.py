@@ -12,12 +12,16 @@ def made_up(width: int, height: int) -> Image.Image:
     """A picture that is no square and nowhere the same."""
     rows, columns = np.mgrid[:height, :width]
     noise = np.random.default_rng(0).integers(0, 60, (height, width))
-    pixels = np.stack([rows * 255 // height, columns * 255 // width, (rows + columns) % 196 + noise], axis=2)
+    pixels = np.stack(
+        [rows * 255 // height, columns * 255 // width, (rows + columns) % 196 + noise], axis=2
+    )
     return Image.fromarray(pixels.astype(np.uint8))
 
 
 def real() -> list[Image.Image]:
-    """Photographs of ImageNet's validation set, as RGB: the first greyscale one, the widest, the tallest and one more; or none."""
+    """Photographs of ImageNet's validation set, as RGB: the first greyscale one, the widest,
+    the tallest and one more; or none.
+    """
     folder = Path(os.environ.get("RESNET_DATA", "data"), "imagenet-sample", "val")
     files = sorted(folder.glob("*/*.JPEG"))
     if not files:
@@ -35,5 +39,8 @@ def photographs(request: pytest.FixtureRequest) -> list[Image.Image]:
         return [made_up(500, 375), made_up(281, 400), made_up(257, 256)]
     images = real()
     if not images:
-        pytest.skip("needs photographs: set RESNET_DATA to the folder that holds imagenet-sample/val/<wnid>/*.JPEG")
+        pytest.skip(
+            "needs photographs: set RESNET_DATA to the folder that holds "
+            "imagenet-sample/val/<wnid>/*.JPEG"
+        )
     return images

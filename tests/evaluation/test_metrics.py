@@ -14,13 +14,17 @@ class Linear(nn.Module):
 
     def __init__(self, seed: int, classes: int = 10) -> None:
         super().__init__()
-        self.weight = nn.Parameter(0.1 * torch.randn(3 * 4 * 4, classes, generator=torch.Generator().manual_seed(seed)))
+        self.weight = nn.Parameter(
+            0.1 * torch.randn(3 * 4 * 4, classes, generator=torch.Generator().manual_seed(seed))
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x.flatten(1) @ self.weight
 
 
-SPLIT = Split(torch.randint(0, 256, (101, 3, 4, 4), dtype=torch.uint8), torch.randint(0, 10, (101,)))
+SPLIT = Split(
+    torch.randint(0, 256, (101, 3, 4, 4), dtype=torch.uint8), torch.randint(0, 10, (101,))
+)
 NORMALIZER = fit_normalizer(Normalization.cifar, SPLIT)
 
 
@@ -30,14 +34,24 @@ def test_errors_are_a_count_over_single_images(seeds: tuple[int, ...]) -> None:
     top1 = top5 = 0
     loss = 0.0
     for image, label in zip(SPLIT.images, SPLIT.labels, strict=True):
-        scores = sum(network(NORMALIZER(image[None])).softmax(1)[0] for network in networks) / len(networks)
+        scores = sum(network(NORMALIZER(image[None])).softmax(1)[0] for network in networks) / len(
+            networks
+        )
         order = scores.argsort(descending=True).tolist()
         top1 += order[0] != label
         top5 += label not in order[:5]
         loss -= scores[label].log().item()
     for batch_size in (7, 101, 1000):  # the ragged last batch weighs what it should
-        ours = measure([(network, NORMALIZER) for network in networks], ImageTest(SPLIT, batch_size), dtype=torch.float32)
-        assert (ours.top1_error, ours.top5_error, ours.count) == (pytest.approx(top1 / 1.01), pytest.approx(top5 / 1.01), 101)
+        ours = measure(
+            [(network, NORMALIZER) for network in networks],
+            ImageTest(SPLIT, batch_size),
+            dtype=torch.float32,
+        )
+        assert (ours.top1_error, ours.top5_error, ours.count) == (
+            pytest.approx(top1 / 1.01),
+            pytest.approx(top5 / 1.01),
+            101,
+        )
         assert ours.loss == pytest.approx(loss / 101, rel=1e-4)
 
 
@@ -58,7 +72,11 @@ def test_a_stream_counts_as_the_whole() -> None:
         one.add(scores[rank::3], labels[rank::3])
         ranks.totals += one.totals
     for other in (stream.errors(), ranks.errors()):
-        assert (other.top1_error, other.top5_error, other.count) == (whole.errors().top1_error, whole.errors().top5_error, 100)
+        assert (other.top1_error, other.top5_error, other.count) == (
+            whole.errors().top1_error,
+            whole.errors().top5_error,
+            100,
+        )
         assert other.loss == pytest.approx(whole.errors().loss)
 
 

@@ -11,8 +11,14 @@ from resnet_cli.evaluation.precise_bn import Moments, population_statistics
 from resnet_cli.models.architecture import Architecture, Block, Shortcut, Stem, cifar
 from resnet_cli.models.resnet import ResNet
 
-IMAGENET = Architecture(Stem.imagenet, Block.bottleneck, (1, 1, 1, 1), (8, 8, 16, 16), Shortcut.B, 10)
-IMAGES = torch.randn(50, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * torch.linspace(0.5, 3, 50).view(-1, 1, 1, 1) + 2
+IMAGENET = Architecture(
+    Stem.imagenet, Block.bottleneck, (1, 1, 1, 1), (8, 8, 16, 16), Shortcut.B, 10
+)
+IMAGES = (
+    torch.randn(50, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    * torch.linspace(0.5, 3, 50).view(-1, 1, 1, 1)
+    + 2
+)
 
 
 def trained(architecture: Architecture = IMAGENET) -> ResNet:
@@ -24,7 +30,9 @@ def trained(architecture: Architecture = IMAGENET) -> ResNet:
 
 
 def layers(network: nn.Module) -> dict[str, nn.BatchNorm2d]:
-    return {name: part for name, part in network.named_modules() if isinstance(part, nn.BatchNorm2d)}
+    return {
+        name: part for name, part in network.named_modules() if isinstance(part, nn.BatchNorm2d)
+    }
 
 
 def expected(network: ResNet, batches: list[Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
@@ -32,23 +40,30 @@ def expected(network: ResNet, batches: list[Tensor]) -> dict[str, tuple[Tensor, 
     network = copy.deepcopy(network).train()
     inputs: dict[str, list[Tensor]] = {name: [] for name in layers(network)}
     for name, layer in layers(network).items():
-        layer.register_forward_pre_hook(lambda _, given, name=name: inputs[name].append(given[0].detach().double()))
+        layer.register_forward_pre_hook(
+            lambda _, given, name=name: inputs[name].append(given[0].detach().double())
+        )
     for batch in batches:
         network(batch)
     whole = {name: torch.cat(parts).transpose(0, 1).flatten(1) for name, parts in inputs.items()}
-    return {name: (values.mean(dim=1), values.var(dim=1, correction=1)) for name, values in whole.items()}
+    return {
+        name: (values.mean(dim=1), values.var(dim=1, correction=1))
+        for name, values in whole.items()
+    }
 
 
 @pytest.mark.parametrize("architecture", [IMAGENET, cifar(8, shortcut=Shortcut.A)])
 @pytest.mark.parametrize("size", [7, 25, 50])
 def test_statistics_are_those_of_all_values(architecture: Architecture, size: int) -> None:
-    network, batches = trained(architecture), list(IMAGES.split(size))  # 7: a last batch of one image
+    # 7: a last batch of one image
+    network, batches = trained(architecture), list(IMAGES.split(size))
     wanted = expected(network, batches)
     before = {name: value.clone() for name, value in network.named_parameters()}
     assert population_statistics(network, batches, dtype=torch.float32) == 50
     for name, layer in layers(network).items():
         mean, variance = wanted[name]
-        # the convolutions before it round otherwise in float32: the values themselves differ in their last digits
+        # the convolutions before it round otherwise in float32: the values themselves differ in
+        # their last digits
         torch.testing.assert_close(layer.running_mean.double(), mean, rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(layer.running_var.double(), variance, rtol=1e-5, atol=1e-7)
         assert layer.track_running_stats and not layer._forward_pre_hooks
@@ -63,12 +78,16 @@ def test_the_first_layer_does_not_see_the_batches() -> None:
         network = trained()
         population_statistics(network, IMAGES.split(size), dtype=torch.float32)
         results.append(network.bn1)
-    torch.testing.assert_close(results[0].running_mean, results[1].running_mean, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        results[0].running_mean, results[1].running_mean, rtol=1e-5, atol=1e-6
+    )
     torch.testing.assert_close(results[0].running_var, results[1].running_var, rtol=1e-5, atol=1e-6)
 
 
 def test_one_batch_then_eval_is_training_mode() -> None:
-    """The statistics of one batch normalise that batch as training does, but for the unbiased variance."""
+    """The statistics of one batch normalise that batch as training does, but for the unbiased
+    variance.
+    """
     network = trained(cifar(8, shortcut=Shortcut.A))
     population_statistics(network, [IMAGES], dtype=torch.float32)
     evaluated = network(IMAGES)
@@ -101,7 +120,9 @@ def broken() -> Iterator[Tensor]:
 
 
 @pytest.mark.parametrize(("batches", "error"), [(iter(()), ValueError), (broken(), OSError)])
-def test_after_an_error_the_old_statistics_stand(batches: Iterator[Tensor], error: type[Exception]) -> None:
+def test_after_an_error_the_old_statistics_stand(
+    batches: Iterator[Tensor], error: type[Exception]
+) -> None:
     network = trained()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     with pytest.raises(error):
@@ -109,13 +130,20 @@ def test_after_an_error_the_old_statistics_stand(batches: Iterator[Tensor], erro
     for name, value in network.state_dict().items():
         assert torch.equal(value, before[name])
     assert not any(part.training for part in network.modules())
-    assert all(layer.track_running_stats and not layer._forward_pre_hooks for layer in layers(network).values())
+    assert all(
+        layer.track_running_stats and not layer._forward_pre_hooks
+        for layer in layers(network).values()
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_moments_are_exact_over_many_values(dtype: torch.dtype) -> None:
-    """Single-precision sums over the batch, as BN's own, would be 1e-4 beside; sums of squares would lose the variance."""
-    values = (torch.randn(100, 4, 112, 112) * torch.linspace(0.5, 3, 100).view(-1, 1, 1, 1) + 100).to(dtype)
+    """Single-precision sums over the batch, as BN's own, would be 1e-4 beside; sums of squares
+    would lose the variance.
+    """
+    values = (
+        torch.randn(100, 4, 112, 112) * torch.linspace(0.5, 3, 100).view(-1, 1, 1, 1) + 100
+    ).to(dtype)
     moments = Moments()
     for part in values.contiguous(memory_format=torch.channels_last).split([1, 2, 47, 50]):
         moments.add(part)

@@ -1,4 +1,6 @@
-"""Files of predictions: what was written is read, an ensemble is a mean, and files of other images are told apart."""
+"""Files of predictions: what was written is read, an ensemble is a mean, and files of other
+images are told apart.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,11 @@ PATHS = tuple(f"n0144{index % 3}/größe {index}.JPEG" for index in range(30))
 def made_up(seed: int, images: int = 30, classes: int = 10, labels_seed: int = 0) -> Predictions:
     generator = torch.Generator().manual_seed(seed)
     scores = (3 * torch.randn(images, classes, generator=generator)).softmax(dim=1)
-    return Predictions(scores, torch.randint(0, classes, (images,), generator=torch.Generator().manual_seed(labels_seed)), PATHS[:images])
+    return Predictions(
+        scores,
+        torch.randint(0, classes, (images,), generator=torch.Generator().manual_seed(labels_seed)),
+        PATHS[:images],
+    )
 
 
 def written(folder: Path, *predictions: Predictions) -> list[Path]:
@@ -30,14 +36,21 @@ def test_a_round_trip_is_bit_equal(tmp_path: Path) -> None:
     ours = made_up(0)
     write(ours, tmp_path / "no suffix needed")
     theirs = read(tmp_path / "no suffix needed")
-    assert torch.equal(ours.scores, theirs.scores) and torch.equal(ours.labels, theirs.labels) and ours.paths == theirs.paths
+    assert (
+        torch.equal(ours.scores, theirs.scores)
+        and torch.equal(ours.labels, theirs.labels)
+        and ours.paths == theirs.paths
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["no suffix needed"]
 
 
 def test_anyone_can_read_the_file(tmp_path: Path) -> None:
     write(made_up(0), tmp_path / "x.npz")
     with np.load(tmp_path / "x.npz") as file:
-        assert {name: (file[name].dtype.kind, file[name].dtype.itemsize) for name in ("scores", "labels")} == {
+        assert {
+            name: (file[name].dtype.kind, file[name].dtype.itemsize)
+            for name in ("scores", "labels")
+        } == {
             "scores": ("f", 4),
             "labels": ("i", 8),
         }
@@ -51,7 +64,10 @@ def test_an_ensemble_is_the_mean_of_the_scores(tmp_path: Path) -> None:
     torch.testing.assert_close(ours.scores.double(), expected, atol=1e-7, rtol=0)
     assert ours.scores.dtype == torch.float32
     assert torch.equal(ours.labels, three[0].labels) and ours.paths == PATHS
-    wrong = sum(int(scores.argmax()) != label for scores, label in zip(expected, three[0].labels.tolist(), strict=True))
+    wrong = sum(
+        int(scores.argmax()) != label
+        for scores, label in zip(expected, three[0].labels.tolist(), strict=True)
+    )
     assert errors(ours).top1_error == pytest.approx(100 * wrong / 30)
 
 
@@ -68,14 +84,21 @@ def test_errors_are_a_count_over_single_images(monkeypatch: pytest.MonkeyPatch) 
         top1 += order[0] != label
         top5 += label not in order[:5]
     counted = errors(ours)
-    assert (counted.top1_error, counted.top5_error, counted.count) == (pytest.approx(top1 / 0.3), pytest.approx(top5 / 0.3), 30)
+    assert (counted.top1_error, counted.top5_error, counted.count) == (
+        pytest.approx(top1 / 0.3),
+        pytest.approx(top5 / 0.3),
+        30,
+    )
 
 
 OTHERS = {
     "fewer images": (made_up(1, images=20), "30 images of 10 classes and 20 images of 10 classes"),
     "more classes": (made_up(1, classes=12), "30 images of 10 classes and 30 images of 12 classes"),
     "labels": (made_up(1, labels_seed=1), "is labelled"),
-    "order": (Predictions(made_up(1).scores, made_up(0).labels, PATHS[::-1]), "image 0 is n01440/größe 0.JPEG in the one and"),
+    "order": (
+        Predictions(made_up(1).scores, made_up(0).labels, PATHS[::-1]),
+        "image 0 is n01440/größe 0.JPEG in the one and",
+    ),
 }
 
 
@@ -85,10 +108,16 @@ def test_files_of_other_images_make_no_ensemble(tmp_path: Path, kind: str) -> No
     paths = written(tmp_path, made_up(0), other)
     with pytest.raises(UserError, match="make no ensemble") as raised:
         average(paths)
-    assert all(part in str(raised.value) for part in (told, *map(str, paths))) and "\n" not in str(raised.value)
+    assert all(part in str(raised.value) for part in (told, *map(str, paths))) and "\n" not in str(
+        raised.value
+    )
 
 
-ARRAYS: dict[str, Any] = {"scores": made_up(0).scores.numpy(), "labels": made_up(0).labels.numpy(), "paths": np.array(PATHS)}
+ARRAYS: dict[str, Any] = {
+    "scores": made_up(0).scores.numpy(),
+    "labels": made_up(0).labels.numpy(),
+    "paths": np.array(PATHS),
+}
 BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "no labels": ({key: ARRAYS[key] for key in ("scores", "paths")}, "holds no labels"),
     "logits": (ARRAYS | {"scores": np.ones((30, 10), np.float32)}, "no probabilities"),
@@ -119,7 +148,15 @@ def test_bytes_that_are_no_predictions_are_one_line(tmp_path: Path) -> None:
     damaged = whole[:300] + bytes([whole[300] ^ 255]) + whole[301:]
     array = tmp_path / "x.npy"
     np.save(array, np.zeros(3))
-    for content in (b"", b"hello, world\n", whole[:100], whole[: len(whole) // 2], damaged, array.read_bytes(), b"\x80\x04N."):
+    for content in (
+        b"",
+        b"hello, world\n",
+        whole[:100],
+        whole[: len(whole) // 2],
+        damaged,
+        array.read_bytes(),
+        b"\x80\x04N.",
+    ):
         path.write_bytes(content)
         with pytest.raises(UserError, match="cannot be read") as raised:
             read(path)

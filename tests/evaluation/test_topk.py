@@ -19,7 +19,10 @@ def test_of_few_classes_all_are_told() -> None:
 
 
 def test_imagenets_classes_have_names() -> None:
-    for classes in ([f"n{number:08d}" for number in range(1000)], [str(number) for number in range(1000)]):
+    for classes in (
+        [f"n{number:08d}" for number in range(1000)],
+        [str(number) for number in range(1000)],
+    ):
         names = names_of(classes)
         assert len(names) == 1000
         # by wnid: the first, the last, and one whose place in the middle is well known

@@ -1,4 +1,6 @@
-"""Views cut as torchvision cuts them, and scores against a loop over single crops and single positions."""
+"""Views cut as torchvision cuts them, and scores against a loop over single crops and single
+positions.
+"""
 
 import dataclasses
 from collections.abc import Callable
@@ -31,11 +33,15 @@ NORMALIZER = Normalizer(MEAN, STD)
 
 @pytest.fixture
 def network() -> ResNet:
-    return lively(Architecture(Stem.imagenet, Block.bottleneck, (1, 1, 1, 1), (8, 8, 16, 16), Shortcut.B, 30))
+    return lively(
+        Architecture(Stem.imagenet, Block.bottleneck, (1, 1, 1, 1), (8, 8, 16, 16), Shortcut.B, 30)
+    )
 
 
 def lively(architecture: Architecture) -> ResNet:
-    """A network in eval mode whose BN has seen something and whose scores are far from uniform: logits and softmax average differently."""
+    """A network in eval mode whose BN has seen something and whose scores are far from uniform:
+    logits and softmax average differently.
+    """
     torch.manual_seed(0)
     network = ResNet(architecture)
     network.train()(torch.randn(8, 3, 64, 64))
@@ -46,7 +52,10 @@ def lively(architecture: Architecture) -> ResNet:
 def test_the_shorter_side_is_torchvisions(photographs: list[Image.Image]) -> None:
     for image in photographs:
         for side in (64, 73, 224, 256, 480):
-            assert torch.equal(whole(resize_shorter(image, side)), reference.pil_to_tensor(reference.resize(image, side)))
+            assert torch.equal(
+                whole(resize_shorter(image, side)),
+                reference.pil_to_tensor(reference.resize(image, side)),
+            )
 
 
 def test_crops_are_torchvisions(photographs: list[Image.Image]) -> None:
@@ -55,7 +64,10 @@ def test_crops_are_torchvisions(photographs: list[Image.Image]) -> None:
             resized = resize_shorter(image, side)
             five = [reference.pil_to_tensor(crop) for crop in reference.five_crop(resized, size)]
             assert torch.equal(corners_and_centre(resized, size), torch.stack(five))
-            assert torch.equal(centre(resized, size), reference.pil_to_tensor(reference.center_crop(resized, size))[None])
+            assert torch.equal(
+                centre(resized, size),
+                reference.pil_to_tensor(reference.center_crop(resized, size))[None],
+            )
 
 
 def test_a_crop_larger_than_its_image_is_refused(photographs: list[Image.Image]) -> None:
@@ -67,35 +79,54 @@ def test_a_crop_larger_than_its_image_is_refused(photographs: list[Image.Image])
 def naive(network: ResNet, crops: list[Image.Image]) -> Tensor:
     """Softmax scores averaged over crops, one after the other: [classes]."""
     with torch.inference_mode():
-        views = [network(((reference.to_tensor(crop) - MEAN) / STD)[None]).softmax(dim=1)[0] for crop in crops]
+        views = [
+            network(((reference.to_tensor(crop) - MEAN) / STD)[None]).softmax(dim=1)[0]
+            for crop in crops
+        ]
     return torch.stack(views).mean(dim=0)
 
 
-def test_ten_crops_are_a_loop_over_five_and_their_mirror_images(network: ResNet, photographs: list[Image.Image]) -> None:
+def test_ten_crops_are_a_loop_over_five_and_their_mirror_images(
+    network: ResNet, photographs: list[Image.Image]
+) -> None:
     resized = [resize_shorter(image, 73) for image in photographs]
     fives = [reference.five_crop(image, 64) for image in resized]
     expected = [naive(network, [*five, *map(reference.hflip, five)]) for five in fives]
-    ours = ten_crop_scores(network, NORMALIZER(torch.stack([corners_and_centre(image, 64) for image in resized])), dtype=FP32)
+    ours = ten_crop_scores(
+        network,
+        NORMALIZER(torch.stack([corners_and_centre(image, 64) for image in resized])),
+        dtype=FP32,
+    )
     assert ours.dtype == FP32
     torch.testing.assert_close(ours, torch.stack(expected), atol=1e-6, rtol=1e-5)
 
 
-def test_ten_crops_are_torchvisions_where_the_margins_are_even(network: ResNet, photographs: list[Image.Image]) -> None:
+def test_ten_crops_are_torchvisions_where_the_margins_are_even(
+    network: ResNet, photographs: list[Image.Image]
+) -> None:
     for image in photographs:
         even = image.resize((100, 74))
         ours = ten_crop_scores(network, NORMALIZER(corners_and_centre(even, 64)[None]), dtype=FP32)
-        torch.testing.assert_close(ours[0], naive(network, reference.ten_crop(even, 64)), atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(
+            ours[0], naive(network, reference.ten_crop(even, 64)), atol=1e-6, rtol=1e-5
+        )
 
 
-def test_a_single_crop_is_the_network_itself(network: ResNet, photographs: list[Image.Image]) -> None:
+def test_a_single_crop_is_the_network_itself(
+    network: ResNet, photographs: list[Image.Image]
+) -> None:
     resized = [resize_shorter(image, 73) for image in photographs]
-    ours = scores_of(network, NORMALIZER(torch.stack([centre(image, 64) for image in resized]))[:, 0], dtype=FP32)
+    ours = scores_of(
+        network, NORMALIZER(torch.stack([centre(image, 64) for image in resized]))[:, 0], dtype=FP32
+    )
     expected = [naive(network, [reference.center_crop(image, 64)]) for image in resized]
     torch.testing.assert_close(ours, torch.stack(expected), atol=1e-6, rtol=1e-5)
 
 
 def by_hand(network: ResNet, image: Tensor, *, window: int) -> Tensor:
-    """Scores of one normalised image [3, H, W]: the window laid on every position of the last map, of the image and of its mirror image."""
+    """Scores of one normalised image [3, H, W]: the window laid on every position of the last
+    map, of the image and of its mirror image.
+    """
     seen = []
     with torch.inference_mode():
         for view in (image, image.flip(-1)):
@@ -109,20 +140,26 @@ def by_hand(network: ResNet, image: Tensor, *, window: int) -> Tensor:
 
 
 @pytest.mark.parametrize("side", [48, 64, 150, 224])
-def test_dense_is_a_loop_over_positions(network: ResNet, photographs: list[Image.Image], side: int) -> None:
+def test_dense_is_a_loop_over_positions(
+    network: ResNet, photographs: list[Image.Image], side: int
+) -> None:
     window = window_of(network, 64)
     assert window == 2
     for image in photographs:
         pixels = NORMALIZER(whole(resize_shorter(image, side)))
         ours = dense_scores(network, pixels[None], window=window, dtype=FP32)
-        torch.testing.assert_close(ours[0], by_hand(network, pixels, window=window), atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(
+            ours[0], by_hand(network, pixels, window=window), atol=1e-6, rtol=1e-5
+        )
 
 
 def test_dense_scales_weigh_the_same(network: ResNet, photographs: list[Image.Image]) -> None:
     for image in photographs[:3]:
         scales = [NORMALIZER(whole(resize_shorter(image, side))) for side in (64, 96, 160)]
         expected = sum(by_hand(network, pixels, window=2) for pixels in scales) / 3
-        ours = multi_scale_scores(network, (pixels[None] for pixels in scales), window=2, dtype=FP32)
+        ours = multi_scale_scores(
+            network, (pixels[None] for pixels in scales), window=2, dtype=FP32
+        )
         torch.testing.assert_close(ours[0], expected, atol=1e-6, rtol=1e-5)
 
 
@@ -135,8 +172,12 @@ def test_dense_keeps_the_images_of_a_batch_apart(network: ResNet) -> None:
 
 def test_dense_at_the_training_size_is_the_network_itself(network: ResNet) -> None:
     images = torch.randn(2, 3, 64, 64)
-    expected = (scores_of(network, images, dtype=FP32) + scores_of(network, images.flip(-1), dtype=FP32)) / 2
-    torch.testing.assert_close(dense_scores(network, images, window=2, dtype=FP32), expected, atol=1e-6, rtol=1e-5)
+    expected = (
+        scores_of(network, images, dtype=FP32) + scores_of(network, images.flip(-1), dtype=FP32)
+    ) / 2
+    torch.testing.assert_close(
+        dense_scores(network, images, window=2, dtype=FP32), expected, atol=1e-6, rtol=1e-5
+    )
 
 
 def test_cifar_networks_slide_too() -> None:
@@ -149,12 +190,16 @@ def test_cifar_networks_slide_too() -> None:
 
 @pytest.mark.parametrize("size", [32, 64, 100, 224, 225, 300])
 def test_the_window_is_the_last_map(network: ResNet, size: int) -> None:
-    assert network.features(torch.zeros(1, 3, size, size)).shape[2:] == (window_of(network, size),) * 2
+    assert (
+        network.features(torch.zeros(1, 3, size, size)).shape[2:] == (window_of(network, size),) * 2
+    )
 
 
 SCORES: dict[str, Callable[..., Tensor]] = {
     "single": scores_of,
-    "ten": lambda network, images, dtype: ten_crop_scores(network, torch.stack([images] * 5, dim=1), dtype=dtype),
+    "ten": lambda network, images, dtype: ten_crop_scores(
+        network, torch.stack([images] * 5, dim=1), dtype=dtype
+    ),
     "dense": lambda network, images, dtype: dense_scores(network, images, window=1, dtype=dtype),
 }
 
@@ -173,7 +218,9 @@ def test_bf16_is_near_and_still_float32_scores(network: ResNet, views: str) -> N
 def test_a_compiled_network_scores_the_same(network: ResNet, views: str) -> None:
     images = torch.randn(2, 3, 64, 64)
     compiled = torch.compile(network, backend="eager")
-    torch.testing.assert_close(SCORES[views](compiled, images, dtype=FP32), SCORES[views](network, images, dtype=FP32))
+    torch.testing.assert_close(
+        SCORES[views](compiled, images, dtype=FP32), SCORES[views](network, images, dtype=FP32)
+    )
     torch.compiler.reset()
 
 
@@ -186,7 +233,9 @@ def test_logits_would_average_to_something_else(network: ResNet) -> None:
 
 
 def test_wider_networks_have_a_window_too() -> None:
-    architecture = Architecture(Stem.imagenet, Block.bottleneck, (1, 1, 1, 1), (8, 8, 16, 16), Shortcut.B, 5)
+    architecture = Architecture(
+        Stem.imagenet, Block.bottleneck, (1, 1, 1, 1), (8, 8, 16, 16), Shortcut.B, 5
+    )
     wide = dataclasses.replace(architecture, groups=2, width_per_group=32)
     network = lively(wide)
     image = torch.randn(3, 96, 128)

@@ -85,7 +85,9 @@ def test_ours_load_into_torchvision_strictly(name: str, tmp_path: Path) -> None:
     check_same_logits(network, reference)
 
 
-SMALL = dataclasses.replace(NETWORKS["resnet18"], blocks=(1, 1, 1, 1), widths=(8, 8, 16, 16), num_classes=7)
+SMALL = dataclasses.replace(
+    NETWORKS["resnet18"], blocks=(1, 1, 1, 1), widths=(8, 8, 16, 16), num_classes=7
+)
 
 
 @pytest.fixture
@@ -107,7 +109,9 @@ def test_a_round_trip_is_bit_equal(small: ResNet, tmp_path: Path, suffix: str) -
 
 def test_a_compiled_network_exports_plain_names(small: ResNet, tmp_path: Path) -> None:
     export(torch.compile(small), tmp_path / "x.safetensors")
-    assert safetensors.torch.load_file(tmp_path / "x.safetensors").keys() == small.state_dict().keys()
+    assert (
+        safetensors.torch.load_file(tmp_path / "x.safetensors").keys() == small.state_dict().keys()
+    )
 
 
 @pytest.mark.parametrize("name", ["x.onnx", "x", "missing/x.pth", "folder.pth"])
@@ -118,7 +122,9 @@ def test_an_export_that_cannot_be_is_one_line(small: ResNet, tmp_path: Path, nam
     assert "\n" not in str(raised.value)
 
 
-def test_an_export_replaces_a_file_whole(small: ResNet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_export_replaces_a_file_whole(
+    small: ResNet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "x.safetensors"
     path.write_bytes(b"what was here")
 

@@ -31,7 +31,11 @@ def composed(*words: str) -> list[Job]:
 def planned(runs: Path, *words: str) -> list[Run]:
     """The runs of the small sweep, below `runs`."""
     return [
-        Run(replace(job.config, runs=str(runs)), RunFolder(runs / job.folder.relative_to("runs")), "resnet-train")
+        Run(
+            replace(job.config, runs=str(runs)),
+            RunFolder(runs / job.folder.relative_to("runs")),
+            "resnet-train",
+        )
         for job in composed(*words)
     ]
 
@@ -41,8 +45,13 @@ def ended(run: Run) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     saved = checkpoint.load(run.folder.checkpoints / "last.pt")
     del saved["progress"]["seconds"]
     saved["progress"]["last"].pop("images_per_second")
-    lines = [json.loads(line) for line in (run.folder.path / "metrics.jsonl").read_text().splitlines()]
-    return saved, [{name: value for name, value in line.items() if name != "images_per_second"} for line in lines]
+    lines = [
+        json.loads(line) for line in (run.folder.path / "metrics.jsonl").read_text().splitlines()
+    ]
+    return saved, [
+        {name: value for name, value in line.items() if name != "images_per_second"}
+        for line in lines
+    ]
 
 
 def assert_equal(some: Sequence[Run], others: Sequence[Run]) -> None:
@@ -62,9 +71,11 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
 
 @pytest.fixture
 def faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A script of what happens to worker processes: files `<part of a path>@<save>` that hold Python code.
+    """A script of what happens to worker processes: files `<part of a path>@<save>` that hold
+    Python code.
 
-    It is run in the worker once the run whose folder has that part has written that many checkpoints.
+    It is run in the worker once the run whose folder has that part has written that many
+    checkpoints.
     """
     folder = tmp_path / "faults"
     folder.mkdir()

@@ -14,7 +14,14 @@ import torch
 from tests.conftest import TINY, spawn
 
 # A rate at which rounding does not grow: what the comparisons are about is the arithmetic.
-RUN = [*TINY, "precision=fp32", "optimizer.lr=0.001", "log_every=10", "eval_every=25", "checkpoint_every=10"]
+RUN = [
+    *TINY,
+    "precision=fp32",
+    "optimizer.lr=0.001",
+    "log_every=10",
+    "eval_every=25",
+    "checkpoint_every=10",
+]
 
 
 def folder_of(runs: Path) -> Path:
@@ -25,14 +32,20 @@ def folder_of(runs: Path) -> Path:
 def weights(runs: Path) -> dict[str, Any]:
     """What last.pt holds of network and momentum, flat."""
     saved = torch.load(folder_of(runs) / "checkpoints" / "last.pt", weights_only=True)
-    momentum = {f"momentum {key}": value["momentum_buffer"] for key, value in saved["momentum"].items()}
+    momentum = {
+        f"momentum {key}": value["momentum_buffer"] for key, value in saved["momentum"].items()
+    }
     return saved["network"] | momentum
 
 
 def figures(runs: Path) -> list[dict[str, float]]:
     """metrics.jsonl without the times."""
-    lines = [json.loads(line) for line in (folder_of(runs) / "metrics.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key != "images_per_second"} for line in lines]
+    lines = [
+        json.loads(line) for line in (folder_of(runs) / "metrics.jsonl").read_text().splitlines()
+    ]
+    return [
+        {key: value for key, value in line.items() if key != "images_per_second"} for line in lines
+    ]
 
 
 def check_same(runs: Path, other: Path) -> None:
@@ -55,7 +68,9 @@ def wait_for(condition: Callable[[], Any], *, seconds: float = 60) -> Any:
 
 def ranks_of(parent: int) -> list[int]:
     """The processes of a run's ranks, in the order of their numbers."""
-    pids = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(parent)], capture_output=True, text=True).stdout
+    pids = subprocess.run(
+        ["ps", "-o", "pid=,args=", "--ppid", str(parent)], capture_output=True, text=True
+    ).stdout
     found = [int(line.split()[0]) for line in pids.splitlines() if "resnet_cli.launch.rank" in line]
     return sorted(found, key=lambda pid: environment(pid).get("RANK", ""))
 
@@ -78,7 +93,9 @@ def has_logged(runs: Path, iteration: int) -> bool:
     return bool(files) and f'"iteration": {iteration},' in files[0].read_text()
 
 
-def start(runs: Path, *arguments: object, until: int, env: dict[str, str] | None = None) -> tuple["subprocess.Popen[str]", list[int]]:
+def start(
+    runs: Path, *arguments: object, until: int, env: dict[str, str] | None = None
+) -> tuple["subprocess.Popen[str]", list[int]]:
     """A run on two devices that has logged iteration `until`, and its ranks."""
     process = spawn(*RUN, "devices=2", f"runs={runs}", *arguments, env=env)
     try:

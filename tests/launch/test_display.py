@@ -21,20 +21,35 @@ from tests.launch.conftest import planned
 def log(run: Run, iteration: int, **values: float) -> None:
     run.folder.path.mkdir(parents=True, exist_ok=True)
     with (run.folder.path / "metrics.jsonl").open("a") as file:
-        file.write(json.dumps({"iteration": iteration, "train/loss": 2.5, "images_per_second": 32.0, **values}) + "\n")
+        file.write(
+            json.dumps(
+                {"iteration": iteration, "train/loss": 2.5, "images_per_second": 32.0, **values}
+            )
+            + "\n"
+        )
 
 
 def test_names_are_what_tells_runs_apart(runs: Path) -> None:
-    assert names(planned(runs)) == ["plain8/seed0", "plain8/seed1", "resnet8-A/seed0", "resnet8-A/seed1"]
+    assert names(planned(runs)) == [
+        "plain8/seed0",
+        "plain8/seed1",
+        "resnet8-A/seed0",
+        "resnet8-A/seed1",
+    ]
     assert names(planned(runs)[:1]) == ["seed0"]
-    mixed = planned(runs, "model=plain20") + planned(runs, "model=plain20", "optimizer.lr=0.2", "seed=3")
+    mixed = planned(runs, "model=plain20") + planned(
+        runs, "model=plain20", "optimizer.lr=0.2", "seed=3"
+    )
     assert len(set(names(mixed))) == 3
 
 
 def test_the_newest_log_points_of_a_file_that_grows(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     assert newest(path) == []
-    path.write_text("".join(json.dumps({"iteration": n, "lr": 0.1}) + "\n" for n in range(1000)) + '{"iteration": 1000, "l')
+    path.write_text(
+        "".join(json.dumps({"iteration": n, "lr": 0.1}) + "\n" for n in range(1000))
+        + '{"iteration": 1000, "l'
+    )
     assert [line["iteration"] for line in newest(path)][-1] == 999
     assert 10 < len(newest(path)) < 1000
 
@@ -55,7 +70,8 @@ def test_lines_now_and_then(runs: Path, capfd: pytest.CaptureFixture[str]) -> No
     assert out.splitlines() == [
         "seed0 starts (here)",
         "seed1 starts (here)",
-        "seed0 16/24  loss 2.500  train error 77.00 %  test error 88.00 %  32 images/s  ETA 8 s",  # 8 steps of 32 images
+        # 8 steps of 32 images
+        "seed0 16/24  loss 2.500  train error 77.00 %  test error 88.00 %  32 images/s  ETA 8 s",
         "seed0 is done: test error 80.00 %, training error 70.00 %",
     ]
     assert err == "resnet-train: seed1: the loss is not finite\n"
@@ -63,7 +79,9 @@ def test_lines_now_and_then(runs: Path, capfd: pytest.CaptureFixture[str]) -> No
 
 @pytest.mark.parametrize("height", [30, 7])
 def test_a_terminal_gets_a_table(runs: Path, monkeypatch: pytest.MonkeyPatch, height: int) -> None:
-    """Every run has its row as long as they fit, the running ones before the others, and what ended is told above."""
+    """Every run has its row as long as they fit, the running ones before the others, and what
+    ended is told above.
+    """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", height, 120, 0, 0))
     some = planned(runs)
@@ -96,12 +114,16 @@ def test_a_terminal_gets_a_table(runs: Path, monkeypatch: pytest.MonkeyPatch, he
 def test_the_closing_table_and_its_exit_code(runs: Path, capfd: pytest.CaptureFixture[str]) -> None:
     some = planned(runs)[:3]
     assert close(some, [Outcome("fine")] * 3, seconds=61) == 0
-    assert close(some, [Outcome("fine"), Outcome("locked", 2), Outcome("diverged", 4)], seconds=1) == 2
+    assert (
+        close(some, [Outcome("fine"), Outcome("locked", 2), Outcome("diverged", 4)], seconds=1) == 2
+    )
     out = capfd.readouterr().out
     assert "3 runs in 1 min 01 s\n" in out
     assert out.count("seed1 ") == 2 and "locked" in out
 
 
 def test_our_own_bugs_leave_a_traceback_and_a_line(capfd: pytest.CaptureFixture[str]) -> None:
-    assert ended_by(ZeroDivisionError("twice\nin a row")) == Outcome("ended by ZeroDivisionError: twice", 1)
+    assert ended_by(ZeroDivisionError("twice\nin a row")) == Outcome(
+        "ended by ZeroDivisionError: twice", 1
+    )
     assert "ZeroDivisionError: twice" in capfd.readouterr().err

@@ -1,4 +1,6 @@
-"""Processes killed, stopped, silenced and starved while two ranks train: what was saved goes on and ends where nothing had happened."""
+"""Processes killed, stopped, silenced and starved while two ranks train: what was saved goes on
+and ends where nothing had happened.
+"""
 
 import os
 import signal
@@ -10,7 +12,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.launch.ranks import RUN, alive, check_same, finish, folder_of, has_logged, spawn, start, wait_for
+from tests.launch.ranks import (
+    RUN,
+    alive,
+    check_same,
+    finish,
+    folder_of,
+    has_logged,
+    spawn,
+    start,
+    wait_for,
+)
 
 LONG = "schedule.iterations=100"
 
@@ -37,7 +49,9 @@ def go_on(runs: Path, undisturbed: Path) -> str:
     return out
 
 
-def test_a_killed_rank_makes_all_start_anew_and_nothing_is_lost(runs: Path, undisturbed: Path) -> None:
+def test_a_killed_rank_makes_all_start_anew_and_nothing_is_lost(
+    runs: Path, undisturbed: Path
+) -> None:
     process, ranks = start(runs, LONG, until=40)
     os.kill(ranks[1], signal.SIGKILL)
     code, _, err = finish(process)
@@ -51,7 +65,11 @@ def test_restarts_come_to_an_end(runs: Path, undisturbed: Path) -> None:
     process, ranks = start(runs, LONG, "max_restarts=0", until=40)
     os.kill(ranks[0], signal.SIGKILL)
     code, _, err = finish(process)
-    assert code == 1 and "rank 0 was killed by SIGKILL; max_restarts=0 used up" in err and err.count("\n") == 1, err
+    assert (
+        code == 1
+        and "rank 0 was killed by SIGKILL; max_restarts=0 used up" in err
+        and err.count("\n") == 1
+    ), err
     assert "resuming at iteration" in go_on(runs, undisturbed)
 
 
@@ -65,9 +83,16 @@ def test_a_killed_parent_leaves_no_orphan(runs: Path, undisturbed: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "signum", [signal.SIGTERM, pytest.param(signal.SIGUSR1, marks=pytest.mark.slow), pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+    "signum",
+    [
+        signal.SIGTERM,
+        pytest.param(signal.SIGUSR1, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+    ],
 )
-def test_a_signal_to_the_parent_saves_and_ends_all(runs: Path, undisturbed: Path, signum: signal.Signals) -> None:
+def test_a_signal_to_the_parent_saves_and_ends_all(
+    runs: Path, undisturbed: Path, signum: signal.Signals
+) -> None:
     process, ranks = start(runs, LONG, until=40)
     began = time.monotonic()
     process.send_signal(signum)
@@ -80,13 +105,19 @@ def test_a_signal_to_the_parent_saves_and_ends_all(runs: Path, undisturbed: Path
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 1])
-def test_a_signal_to_one_rank_stops_all_at_one_step(runs: Path, undisturbed: Path, rank: int) -> None:
+def test_a_signal_to_one_rank_stops_all_at_one_step(
+    runs: Path, undisturbed: Path, rank: int
+) -> None:
     process, ranks = start(runs, LONG, until=40)
     for _ in range(3):  # as SLURM does: to whichever it reaches first, and again through the parent
         os.kill(ranks[rank], signal.SIGUSR1)
     code, _, err = finish(process)
-    assert code == 128 + signal.SIGUSR1 and "stopped at iteration" in err and err.count("\n") == 1, err
-    saved = torch.load(folder_of(runs) / "checkpoints" / "last.pt", weights_only=True)["progress"]["iteration"]
+    assert (
+        code == 128 + signal.SIGUSR1 and "stopped at iteration" in err and err.count("\n") == 1
+    ), err
+    saved = torch.load(folder_of(runs) / "checkpoints" / "last.pt", weights_only=True)["progress"][
+        "iteration"
+    ]
     assert f"stopped at iteration {saved} of" in err  # what is said is what was saved
     go_on(runs, undisturbed)
 
@@ -121,7 +152,9 @@ def test_a_users_mistake_is_told_once_and_starts_nothing_anew(runs: Path) -> Non
 
 
 @pytest.mark.slow
-def test_a_rank_killed_while_saving_leaves_the_checkpoint_before(runs: Path, undisturbed: Path, tmp_path: Path) -> None:
+def test_a_rank_killed_while_saving_leaves_the_checkpoint_before(
+    runs: Path, undisturbed: Path, tmp_path: Path
+) -> None:
     once = tmp_path / "once"
     once.touch()
     (tmp_path / "sitecustomize.py").write_text(
@@ -139,7 +172,13 @@ def test_a_rank_killed_while_saving_leaves_the_checkpoint_before(runs: Path, und
         "os.fsync = fsync\n"
     )
     code, out, err = finish(
-        spawn(*RUN, LONG, "devices=2", f"runs={runs}", env={"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"})
+        spawn(
+            *RUN,
+            LONG,
+            "devices=2",
+            f"runs={runs}",
+            env={"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"},
+        )
     )
     assert code == 0 and "rank 0 was killed by SIGKILL" in err and not once.exists()
     assert "resuming at iteration 20" in out
@@ -154,7 +193,11 @@ def test_a_full_disk_is_one_line_and_loses_nothing(runs: Path, undisturbed: Path
     program = f"{small}; import sys; from resnet_cli.train import main; sys.exit(main())"
     words = [sys.executable, "-c", program, *RUN, LONG, "devices=2", f"runs={runs}"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 1 and "what was saved before stands" in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    assert (
+        done.returncode == 1
+        and "what was saved before stands" in done.stderr
+        and done.stderr.count("\n") == 1
+    ), done.stderr
     go_on(runs, undisturbed)
 
 
@@ -166,7 +209,9 @@ def test_divergence_on_two_ranks_is_told_once(runs: Path) -> None:
 
 @pytest.mark.slow
 def test_other_counts_of_devices_take_over(runs: Path) -> None:
-    """Two ranks of 16 and one process that normalises every 16 are one run: what one began, the other may finish."""
+    """Two ranks of 16 and one process that normalises every 16 are one run: what one began, the
+    other may finish.
+    """
     stop_midway(runs)
     code, out, err = finish(spawn(*RUN, LONG, "bn_batch=16", f"runs={runs}"))
     assert (code, err) == (0, "") and "resuming at iteration" in out

@@ -1,4 +1,6 @@
-"""Two ranks against one process: the same images, the same statistics, the same weights; and every test image counted once."""
+"""Two ranks against one process: the same images, the same statistics, the same weights; and
+every test image counted once.
+"""
 
 import socket
 import subprocess
@@ -28,7 +30,10 @@ PICTURES = Normalizer(torch.zeros(3, 1, 1), torch.ones(3, 1, 1))
 def test_the_ranks_shares_are_one_processs_batch(world: int) -> None:
     for iteration in (0, 3, 11):  # some batches cross the end of an epoch
         whole = batch_indices(iteration, batch_size=12, count=50, seed=3)
-        parts = [batch_indices(iteration, batch_size=12, count=50, seed=3, part=(rank, world)) for rank in range(world)]
+        parts = [
+            batch_indices(iteration, batch_size=12, count=50, seed=3, part=(rank, world))
+            for rank in range(world)
+        ]
         for one, shares in zip(whole, zip(*parts, strict=True), strict=True):
             assert torch.equal(one, torch.cat(shares))
 
@@ -61,10 +66,14 @@ def test_bn_in_groups_is_bn_on_each_of_several_devices() -> None:
     x = torch.randn(12, 5, 3, 3)
     ours, alone = BatchNorm(5), torch.nn.BatchNorm2d(5)
     ours.group = 4
-    expected = torch.cat([batch_norm(part, None, None, ours.weight, ours.bias, training=True) for part in x.split(4)])
+    expected = torch.cat(
+        [batch_norm(part, None, None, ours.weight, ours.bias, training=True) for part in x.split(4)]
+    )
     assert torch.equal(ours(x), expected)
     alone(x[:4])  # what the first device would have seen
-    assert torch.equal(ours.running_mean, alone.running_mean) and torch.equal(ours.running_var, alone.running_var)
+    assert torch.equal(ours.running_mean, alone.running_mean) and torch.equal(
+        ours.running_var, alone.running_var
+    )
     assert torch.equal(ours.eval()(x), alone.eval()(x))
 
 
@@ -76,16 +85,25 @@ def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return runs
 
 
-def test_two_ranks_are_one_process_that_normalises_each_half(two_ranks: Path, runs: Path, command: Command) -> None:
+def test_two_ranks_are_one_process_that_normalises_each_half(
+    two_ranks: Path, runs: Path, command: Command
+) -> None:
     for groups in ("bn_batch=16", "bn_batch=null"):
-        assert command("resnet-train", *RUN, "schedule.iterations=50", groups, f"runs={runs / groups}").code == 0
+        assert (
+            command(
+                "resnet-train", *RUN, "schedule.iterations=50", groups, f"runs={runs / groups}"
+            ).code
+            == 0
+        )
     halves, whole = runs / "bn_batch=16", runs / "bn_batch=null"
-    assert folder_of(halves).relative_to(halves) == folder_of(two_ranks).relative_to(two_ranks)  # it is the same run
+    # it is the same run
+    assert folder_of(halves).relative_to(halves) == folder_of(two_ranks).relative_to(two_ranks)
     ours, theirs, others = weights(two_ranks), weights(halves), weights(whole)
     learned = [name for name in theirs if not name.startswith("momentum")]
     for name in learned:  # sums of 32 gradients against sums of twice 16, fifty times over
         torch.testing.assert_close(ours[name], theirs[name], rtol=1e-3, atol=5e-5, msg=name)
-    assert (ours["conv1.weight"] - others["conv1.weight"]).abs().max() > 20 * 5e-5  # other statistics are another training
+    # other statistics are another training
+    assert (ours["conv1.weight"] - others["conv1.weight"]).abs().max() > 20 * 5e-5
     for one, other in zip(figures(two_ranks), figures(halves), strict=True):
         assert one == pytest.approx(other, rel=1e-5)  # the same images wrong, too
 
@@ -99,21 +117,27 @@ def torchrun(ranks: int, *words: object) -> "subprocess.CompletedProcess[str]":
         "--rdzv-backend=c10d",
         "--rdzv-endpoint=localhost:0",
     ]
-    done = subprocess.run([*start, "-m", *map(str, words)], capture_output=True, text=True, timeout=200, check=False)
+    done = subprocess.run(
+        [*start, "-m", *map(str, words)], capture_output=True, text=True, timeout=200, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done
 
 
 def test_three_ranks_measure_what_one_process_does() -> None:
     """An odd-sized set in batches that three do not share evenly; gathered over gloo."""
-    alone = subprocess.run([sys.executable, "-m", "tests.launch.measured"], capture_output=True, text=True, check=True).stdout
+    alone = subprocess.run(
+        [sys.executable, "-m", "tests.launch.measured"], capture_output=True, text=True, check=True
+    ).stdout
     assert "Errors(" in alone
     assert torchrun(3, "tests.launch.measured").stdout == alone * 3
 
 
 @pytest.mark.slow
 def test_three_ranks_resume_bit_for_bit(runs: Path, tmp_path: Path) -> None:
-    """Of three summands the order counts: a resumed run's first step must add up as every other does."""
+    """Of three summands the order counts: a resumed run's first step must add up as every other
+    does.
+    """
     words = ["resnet_cli.train", *RUN, "batch_size=33", "schedule.iterations=30"]
     torchrun(3, *words, f"runs={tmp_path / 'whole'}")
     torchrun(3, *words, f"runs={runs}")
@@ -134,9 +158,18 @@ def test_compiled_ranks_are_one_compiled_process(runs: Path, tmp_path: Path) -> 
 
 
 def test_photographs_come_to_ranks_and_to_runs_side_by_side(tmp_path: Path, runs: Path) -> None:
-    """Loader processes are forked under ranks and under workers of a sweep, whose stdin another thread reads."""
+    """Loader processes are forked under ranks and under workers of a sweep, whose stdin another
+    thread reads.
+    """
     root = write_folders(tmp_path / "folders")
-    words = ["model=resnet18", "model.stem=cifar", f"dataset.root={root}", "dataset.image_size=32", "dataset.workers=1", "batch_size=4"]
+    words = [
+        "model=resnet18",
+        "model.stem=cifar",
+        f"dataset.root={root}",
+        "dataset.image_size=32",
+        "dataset.workers=1",
+        "batch_size=4",
+    ]
     words += [
         "schedule=imagenet_steps",
         "schedule.iterations=4",
@@ -159,13 +192,26 @@ def test_torchrun_starts_the_same_run(two_ranks: Path, runs: Path) -> None:
     check_same(runs, two_ranks)
 
 
-def test_a_port_that_is_taken_is_one_line(command: Command, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_that_is_taken_is_one_line(
+    command: Command, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with socket.create_server(("", 0)) as taken:
         port = str(taken.getsockname()[1])
-        where = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": port}
+        where = {
+            "RANK": "0",
+            "WORLD_SIZE": "2",
+            "LOCAL_RANK": "0",
+            "MASTER_ADDR": "localhost",
+            "MASTER_PORT": port,
+        }
         for name, value in where.items():
             monkeypatch.setenv(name, value)
-        check_refused(command("resnet-train", *RUN, f"runs={runs}"), 2, f"port {port} of localhost is taken", "MASTER_PORT")
+        check_refused(
+            command("resnet-train", *RUN, f"runs={runs}"),
+            2,
+            f"port {port} of localhost is taken",
+            "MASTER_PORT",
+        )
     assert not runs.exists()
 
 
@@ -178,9 +224,19 @@ def test_a_port_that_is_taken_is_one_line(command: Command, runs: Path, monkeypa
     ],
 )
 def test_what_torchrun_cannot_be_asked_is_one_line(
-    command: Command, runs: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], parts: list[str]
+    command: Command,
+    runs: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    parts: list[str],
 ) -> None:
-    where = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}
+    where = {
+        "RANK": "0",
+        "WORLD_SIZE": "2",
+        "LOCAL_RANK": "0",
+        "MASTER_ADDR": "localhost",
+        "MASTER_PORT": "1",
+    }
     for name, value in where.items():
         monkeypatch.setenv(name, value)
     check_refused(command("resnet-train", *RUN, f"runs={runs}", *arguments), 2, *parts)
@@ -200,6 +256,8 @@ def test_what_torchrun_cannot_be_asked_is_one_line(
         (["max_restarts=-1"], ["max_restarts=-1"]),
     ],
 )
-def test_what_does_not_fit_is_one_line(command: Command, runs: Path, arguments: list[str], parts: list[str]) -> None:
+def test_what_does_not_fit_is_one_line(
+    command: Command, runs: Path, arguments: list[str], parts: list[str]
+) -> None:
     check_refused(command("resnet-train", *RUN, f"runs={runs}", *arguments), 2, *parts)
     assert not runs.exists()

@@ -1,4 +1,6 @@
-"""hydra/launcher=local: the runs are bit for bit what they are one after another, whatever happens in between."""
+"""hydra/launcher=local: the runs are bit for bit what they are one after another, whatever
+happens in between.
+"""
 
 import os
 import re
@@ -38,7 +40,12 @@ def test_interleaved_runs_are_what_they_are_alone(runs: Path, alone: list[Run]) 
     """In this process, a step each in turn."""
     some, turns = planned(runs), Turns()
     for number, run in enumerate(some):
-        turns.add(number, worker.steps(run.config, run.folder, command="", console=Console(), request=StopRequest()))
+        turns.add(
+            number,
+            worker.steps(
+                run.config, run.folder, command="", console=Console(), request=StopRequest()
+            ),
+        )
     order: list[int] = []
     while turns.flying:
         order += [number for number, _ in turns.round()]
@@ -51,18 +58,39 @@ def test_interleaved_runs_are_what_they_are_alone(runs: Path, alone: list[Run]) 
 def test_runs_packed_on_a_gpu_are_what_they_are_alone(command: Command, tmp_path: Path) -> None:
     words = [word for word in WORDS if word != "device=cpu"] + ["device=cuda"]
     assert command("resnet-train", "-m", *words, f"runs={tmp_path / 'alone'}").code == 0
-    assert command("resnet-train", "-m", *words, "hydra/launcher=local", "jobs_per_device=3", f"runs={tmp_path / 'packed'}").code == 0
-    assert_equal(planned(tmp_path / "packed", "device=cuda"), planned(tmp_path / "alone", "device=cuda"))
+    assert (
+        command(
+            "resnet-train",
+            "-m",
+            *words,
+            "hydra/launcher=local",
+            "jobs_per_device=3",
+            f"runs={tmp_path / 'packed'}",
+        ).code
+        == 0
+    )
+    assert_equal(
+        planned(tmp_path / "packed", "device=cuda"), planned(tmp_path / "alone", "device=cuda")
+    )
 
 
-def test_killed_stopped_and_continued_it_ends_the_same(command: Command, runs: Path, faults: Path, alone: list[Run]) -> None:
-    """A worker killed, the sweep stopped, then the parent killed: the same command continues each time, and ends as if nothing had been."""
+def test_killed_stopped_and_continued_it_ends_the_same(
+    command: Command, runs: Path, faults: Path, alone: list[Run]
+) -> None:
+    """A worker killed, the sweep stopped, then the parent killed: the same command continues
+    each time, and ends as if nothing had been.
+    """
     (faults / "plain8@1").write_text("os.kill(os.getpid(), signal.SIGKILL)")
     (faults / "resnet8-A@2").write_text("os.kill(os.getppid(), signal.SIGTERM); time.sleep(1)")
     first = command("resnet-train", *LOCAL, f"runs={runs}")
     assert first.code == 128 + signal.SIGTERM
-    assert re.search(r"plain8/seed\d: its process, \d+, was killed by SIGKILL; the same command continues", first.err)
-    assert re.search(r"the sweep stops, \d of 4 runs had ended; the same command continues\n$", first.err)
+    assert re.search(
+        r"plain8/seed\d: its process, \d+, was killed by SIGKILL; the same command continues",
+        first.err,
+    )
+    assert re.search(
+        r"the sweep stops, \d of 4 runs had ended; the same command continues\n$", first.err
+    )
     assert not list(faults.glob("*@*"))
     assert not any(run.folder.read_result() for run in planned(runs, "model=resnet20"))
 
@@ -86,8 +114,12 @@ def test_killed_stopped_and_continued_it_ends_the_same(command: Command, runs: P
     assert_equal(planned(runs), alone)
 
 
-def test_a_run_that_breaks_ends_alone(runs: Path, alone: list[Run], capfd: pytest.CaptureFixture[str]) -> None:
-    """Four in one process, three at a time: one is locked, one diverges, one belongs to another config; the fourth does not notice."""
+def test_a_run_that_breaks_ends_alone(
+    runs: Path, alone: list[Run], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Four in one process, three at a time: one is locked, one diverges, one belongs to another
+    config; the fourth does not notice.
+    """
     some = planned(runs)
     (diverging,) = planned(runs, "model=plain20", "seed=2", "optimizer.lr=1e30")
     mixed = [some[0], diverging, some[1], some[2]]
@@ -105,7 +137,9 @@ def test_a_run_that_breaks_ends_alone(runs: Path, alone: list[Run], capfd: pytes
 
 
 def test_a_signal_to_one_process_ends_its_runs_alone(runs: Path, faults: Path) -> None:
-    """SIGTERM from elsewhere: both its runs save; it was not the sweep that was stopped, but it has failed."""
+    """SIGTERM from elsewhere: both its runs save; it was not the sweep that was stopped, but it
+    has failed.
+    """
     (faults / "plain8@1").write_text("os.kill(os.getpid(), signal.SIGTERM)")
     outcomes = packed(planned(runs)[:2], 2).run()
     assert [outcome.code for outcome in outcomes] == [1, 1]
@@ -113,10 +147,18 @@ def test_a_signal_to_one_process_ends_its_runs_alone(runs: Path, faults: Path) -
 
 
 def test_places(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half the cores by default, at least one process, never more than there are runs; threads share the cores out."""
+    """Half the cores by default, at least one process, never more than there are runs; threads
+    share the cores out.
+    """
     monkeypatch.delenv("OMP_NUM_THREADS")
     some = planned(runs)
-    for cores, asked, wanted in ((2, None, (1, "2")), (8, None, (4, "2")), (16, None, (4, "4")), (2, 3, (3, "1")), (8, 2, (2, "4"))):
+    for cores, asked, wanted in (
+        (2, None, (1, "2")),
+        (8, None, (4, "2")),
+        (16, None, (4, "4")),
+        (2, 3, (3, "1")),
+        (8, 2, (2, "4")),
+    ):
         monkeypatch.setattr(local, "cores", lambda cores=cores: cores)
         found = slots(some, asked)
         assert (len(found), found[0].environment["OMP_NUM_THREADS"]) == wanted
@@ -131,12 +173,20 @@ def test_places_on_gpus(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
     some = planned(runs, "device=cuda")
-    assert [(place.environment["CUDA_VISIBLE_DEVICES"], place.runs) for place in slots(some, 4)] == [("5", 4), ("7", 4)]
+    assert [
+        (place.environment["CUDA_VISIBLE_DEVICES"], place.runs) for place in slots(some, 4)
+    ] == [("5", 4), ("7", 4)]
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    assert [(place.environment["CUDA_VISIBLE_DEVICES"], place.runs) for place in slots(some, None)] == [("0", 1), ("1", 1)]
+    assert [
+        (place.environment["CUDA_VISIBLE_DEVICES"], place.runs) for place in slots(some, None)
+    ] == [("0", 1), ("1", 1)]
     photographs = planned(runs, "dataset=imagenet", "device=cuda")
     monkeypatch.setattr(local, "cores", lambda: 16)
-    assert {run.config.dataset.workers for run in local.share_loaders(photographs, slots(photographs, 2))} == {4}  # 2 GPUs x 2 runs
+    # 2 GPUs x 2 runs
+    assert {
+        run.config.dataset.workers
+        for run in local.share_loaders(photographs, slots(photographs, 2))
+    } == {4}
     with pytest.raises(UserError, match="same kind of device"):
         slots([*some, *planned(runs)], None)
     with pytest.raises(UserError, match="compile=on: runs that share a process cannot be compiled"):

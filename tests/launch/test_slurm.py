@@ -12,8 +12,12 @@ from tests.launch.conftest import WORDS, assert_equal, planned
 pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="needs hydra-submitit-launcher")
 
 
-def test_jobs_end_as_runs_do_alone(command: Command, runs: Path, faults: Path, alone: list[Run]) -> None:
-    """One is told that its time is up and goes on by itself where it was; one is locked and reported."""
+def test_jobs_end_as_runs_do_alone(
+    command: Command, runs: Path, faults: Path, alone: list[Run]
+) -> None:
+    """One is told that its time is up and goes on by itself where it was; one is locked and
+    reported.
+    """
     (faults / "resnet8-A@1").write_text("os.kill(os.getpid(), signal.SIGUSR2)")
     words = [*WORDS, "model=resnet20", f"runs={runs}", "hydra/launcher=submitit_local"]
     some = planned(runs, "model=resnet20")
@@ -30,10 +34,24 @@ def test_jobs_end_as_runs_do_alone(command: Command, runs: Path, faults: Path, a
 
 def test_a_job_starts_its_processes_itself(command: Command, runs: Path) -> None:
     words = ["-m", *WORDS, f"runs={runs}", "hydra/launcher=submitit_local"]
-    check_refused(command("resnet-train", *words, "hydra.launcher.tasks_per_node=2"), 2, "tasks_per_node=2", "devices=N")
-    check_refused(command("resnet-train", *words, "devices=auto"), 2, "devices=auto", "say a number")
+    check_refused(
+        command("resnet-train", *words, "hydra.launcher.tasks_per_node=2"),
+        2,
+        "tasks_per_node=2",
+        "devices=N",
+    )
+    check_refused(
+        command("resnet-train", *words, "devices=auto"), 2, "devices=auto", "say a number"
+    )
 
 
-def test_where_there_is_no_slurm_it_says_so(command: Command, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_there_is_no_slurm_it_says_so(
+    command: Command, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    check_refused(command("resnet-train", "-m", *WORDS, f"runs={runs}", "hydra/launcher=submitit_slurm"), 2, "submitit_slurm", "srun")
+    check_refused(
+        command("resnet-train", "-m", *WORDS, f"runs={runs}", "hydra/launcher=submitit_slurm"),
+        2,
+        "submitit_slurm",
+        "srun",
+    )

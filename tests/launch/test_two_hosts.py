@@ -1,4 +1,6 @@
-"""Two hosts: network namespaces joined by a virtual cable, a rank on each, started by torchrun; then the cable is cut."""
+"""Two hosts: network namespaces joined by a virtual cable, a rank on each, started by torchrun;
+then the cable is cut.
+"""
 
 import json
 import os
@@ -29,7 +31,20 @@ def hosts() -> Iterator[None]:
     except subprocess.CalledProcessError as error:
         pytest.skip(f"cannot make network namespaces: {error.stderr.strip()}")
     try:
-        ip("link", "add", "cable-a", "netns", "resnet-a", "type", "veth", "peer", "name", "cable-b", "netns", "resnet-b")
+        ip(
+            "link",
+            "add",
+            "cable-a",
+            "netns",
+            "resnet-a",
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "cable-b",
+            "netns",
+            "resnet-b",
+        )
         for name, address in HOSTS.items():
             ip("-n", name, "addr", "add", f"{address}/24", "dev", f"cable-{name[-1]}")
             ip("-n", name, "link", "set", f"cable-{name[-1]}", "up")
@@ -42,18 +57,41 @@ def hosts() -> Iterator[None]:
 
 def torchrun(host: str, number: int, *arguments: object) -> "subprocess.Popen[str]":
     """One host's part of a run on both."""
-    words = ["ip", "netns", "exec", host, sys.executable, "-m", "torch.distributed.run", "--nnodes=2", f"--node-rank={number}"]
-    words += ["--nproc-per-node=1", "--master-addr=10.77.7.1", "--master-port=29777", "-m", "resnet_cli.train", *map(str, arguments)]
+    words = [
+        "ip",
+        "netns",
+        "exec",
+        host,
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nnodes=2",
+        f"--node-rank={number}",
+    ]
+    words += [
+        "--nproc-per-node=1",
+        "--master-addr=10.77.7.1",
+        "--master-port=29777",
+        "-m",
+        "resnet_cli.train",
+        *map(str, arguments),
+    ]
     cable = {"GLOO_SOCKET_IFNAME": f"cable-{host[-1]}"}
-    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | cable)
+    return subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | cable
+    )
 
 
 @pytest.mark.slow
-def test_a_host_that_is_cut_off_ends_the_run_and_both_go_on_later(hosts: None, runs: Path, tmp_path: Path) -> None:
+def test_a_host_that_is_cut_off_ends_the_run_and_both_go_on_later(
+    hosts: None, runs: Path, tmp_path: Path
+) -> None:
     arguments = [*RUN, "schedule.iterations=100", "timeout=6"]
     assert finish(spawn(*arguments, "devices=2", f"runs={tmp_path / 'undisturbed'}"))[0] == 0
 
-    parts = [torchrun(host, number, *arguments, f"runs={runs}") for number, host in enumerate(HOSTS)]
+    parts = [
+        torchrun(host, number, *arguments, f"runs={runs}") for number, host in enumerate(HOSTS)
+    ]
     wait_for(lambda: has_logged(runs, 40))
     ip("-n", "resnet-b", "link", "set", "cable-b", "down")
     told = [finish(part) for part in parts]
@@ -63,7 +101,12 @@ def test_a_host_that_is_cut_off_ends_the_run_and_both_go_on_later(hosts: None, r
     assert not list(runs.rglob("result.json"))
 
     ip("-n", "resnet-b", "link", "set", "cable-b", "up")
-    ended = [finish(part) for part in [torchrun(host, number, *arguments, f"runs={runs}") for number, host in enumerate(HOSTS)]]
+    ended = [
+        finish(part)
+        for part in [
+            torchrun(host, number, *arguments, f"runs={runs}") for number, host in enumerate(HOSTS)
+        ]
+    ]
     assert [code for code, _, _ in ended] == [0, 0], ended
     assert "resuming at iteration" in ended[0][1]
     assert json.loads((folder_of(runs) / "result.json").read_text())["devices"] == 2

@@ -27,7 +27,9 @@ NETWORKS: dict[str, Callable[[], Architecture]] = {
         ("resnet50", torch.float32, None),
     ],
 )
-def test_gradients_and_running_averages_are_the_same_bit_for_bit(name: str, dtype: torch.dtype, group: int | None) -> None:
+def test_gradients_and_running_averages_are_the_same_bit_for_bit(
+    name: str, dtype: torch.dtype, group: int | None
+) -> None:
     networks = []
     for on in (False, True):
         torch.manual_seed(0)
@@ -36,12 +38,16 @@ def test_gradients_and_running_averages_are_the_same_bit_for_bit(name: str, dtyp
         network.checkpoint(on)
         for number in range(2):
             generator = torch.Generator().manual_seed(number)
-            images = torch.randn(8, 3, 32, 32, generator=generator).contiguous(memory_format=torch.channels_last)
+            images = torch.randn(8, 3, 32, 32, generator=generator).contiguous(
+                memory_format=torch.channels_last
+            )
             with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype is torch.bfloat16):
                 logits = network(images)
             cross_entropy(logits.float(), torch.arange(8)).backward()
         networks.append(network)
-    for (key, mine), theirs in zip(networks[1].state_dict().items(), networks[0].state_dict().values(), strict=True):
+    for (key, mine), theirs in zip(
+        networks[1].state_dict().items(), networks[0].state_dict().values(), strict=True
+    ):
         assert torch.equal(mine, theirs), key
     for weight, expected in zip(networks[1].parameters(), networks[0].parameters(), strict=True):
         assert weight.grad is not None

@@ -14,7 +14,14 @@ NETWORKS = {
     "resnet20-A": cifar(20, shortcut=Shortcut.A),
     "resnet20-C": cifar(20, shortcut=Shortcut.C),
     "resnet18": imagenet(18, shortcut=Shortcut.B, num_classes=7),
-    "resnext50": imagenet(50, shortcut=Shortcut.B, num_classes=7, groups=32, width_per_group=4, stride_in=StrideIn.middle),
+    "resnext50": imagenet(
+        50,
+        shortcut=Shortcut.B,
+        num_classes=7,
+        groups=32,
+        width_per_group=4,
+        stride_in=StrideIn.middle,
+    ),
 }
 
 
@@ -38,7 +45,10 @@ def test_the_same_logits_and_maps_without_a_bn_layer(name: str) -> None:
     folded = Folded(network).network
     assert not any(isinstance(layer, nn.BatchNorm2d) for layer in folded.modules())
     images = torch.randn(3, 3, 64, 64)
-    for mine, theirs in ((folded(images), network(images)), (folded.features(images), network.features(images))):
+    for mine, theirs in (
+        (folded(images), network(images)),
+        (folded.features(images), network.features(images)),
+    ):
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5 * float(theirs.abs().max()))
 
 
@@ -59,7 +69,10 @@ def test_refreshing_takes_up_all_that_was_learned_and_leaves_the_original_alone(
     assert before.keys() == network.state_dict().keys()
 
 
-@pytest.mark.skipif(missing_for_compiling() is not None, reason="PyTorch's compiler needs g++ or clang++ and Python.h")
+@pytest.mark.skipif(
+    missing_for_compiling() is not None,
+    reason="PyTorch's compiler needs g++ or clang++ and Python.h",
+)
 @torch.inference_mode()
 def test_compiled_testing_in_bf16_gives_the_very_same_logits() -> None:
     """So a run's own test error is what resnet-eval finds, compiled or not."""

@@ -8,7 +8,10 @@ from torch.nn.functional import batch_norm, relu
 from resnet_cli.models.layers import BatchNorm, Keep, Normalise, normalise_in_groups
 from resnet_cli.runtime.compile import missing_for_compiling
 
-needs_compiler = pytest.mark.skipif(missing_for_compiling() is not None, reason="PyTorch's compiler needs g++ or clang++ and Python.h")
+needs_compiler = pytest.mark.skipif(
+    missing_for_compiling() is not None,
+    reason="PyTorch's compiler needs g++ or clang++ and Python.h",
+)
 
 
 def inputs(mean: float = 0.5, scale: float = 2.0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -20,7 +23,10 @@ def inputs(mean: float = 0.5, scale: float = 2.0) -> tuple[Tensor, Tensor, Tenso
 
 @pytest.mark.parametrize(("mean", "scale"), [(0.0, 1.0), (0.5, 2.0), (300.0, 0.5)])
 def test_values_statistics_and_gradients_are_pytorchs(mean: float, scale: float) -> None:
-    """In float64 PyTorch tells what is right. At a mean of 600 deviations a naive E[x^2] - E[x]^2 would keep no digit."""
+    """In float64 PyTorch tells what is right.
+
+    At a mean of 600 deviations a naive E[x^2] - E[x]^2 would keep no digit.
+    """
     x, weight, bias, down = inputs(mean, scale)
     y, found_mean, found_variance = Normalise.apply(x, weight, bias, 1e-5)
     found = torch.autograd.grad(y, (x, weight, bias), down)
@@ -29,10 +35,19 @@ def test_values_statistics_and_gradients_are_pytorchs(mean: float, scale: float)
     expected = torch.autograd.grad(right, exact, down.double())
     close = {"rtol": 1e-4, "atol": 1e-4} if mean > 100 else {"rtol": 1e-5, "atol": 1e-5}
     torch.testing.assert_close(y.double(), right, rtol=1e-4, atol=2e-4 if mean > 100 else 1e-5)
-    torch.testing.assert_close(found_mean.double(), exact[0].mean(dim=(0, 2, 3)), rtol=1e-6, atol=1e-6)
-    torch.testing.assert_close(found_variance.double(), exact[0].var(dim=(0, 2, 3), correction=0), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        found_mean.double(), exact[0].mean(dim=(0, 2, 3)), rtol=1e-6, atol=1e-6
+    )
+    torch.testing.assert_close(
+        found_variance.double(), exact[0].var(dim=(0, 2, 3), correction=0), rtol=1e-5, atol=1e-6
+    )
     for mine, theirs in zip(found, expected, strict=True):
-        torch.testing.assert_close(mine.double(), theirs, rtol=close["rtol"], atol=close["atol"] * float(theirs.abs().max()))
+        torch.testing.assert_close(
+            mine.double(),
+            theirs,
+            rtol=close["rtol"],
+            atol=close["atol"] * float(theirs.abs().max()),
+        )
 
 
 def test_a_second_relu_of_the_gradient_changes_nothing() -> None:
@@ -59,7 +74,9 @@ def test_a_compiled_layer_is_the_plain_one_with_its_running_averages(group: int 
         (right * x).sum().backward()
         torch.testing.assert_close(y, right, rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-4, atol=1e-4)
-    for (name, value), expected in zip(compiled.state_dict().items(), plain.state_dict().values(), strict=True):
+    for (name, value), expected in zip(
+        compiled.state_dict().items(), plain.state_dict().values(), strict=True
+    ):
         torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-6, msg=name)
     for mine_, theirs_ in zip(compiled.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(mine_.grad, theirs_.grad, rtol=1e-4, atol=1e-4)

@@ -32,14 +32,20 @@ def test_plain_and_residual_have_the_papers_parameters(depth: int, expected: int
 def test_any_depth_has_as_many_layers_as_it_says(depth: int, shortcut: Shortcut) -> None:
     with torch.device("meta"):
         network = ResNet(cifar(depth, shortcut=shortcut))
-    layers = [name for name, part in network.named_modules() if isinstance(part, nn.Conv2d | nn.Linear) and "downsample" not in name]
+    layers = [
+        name
+        for name, part in network.named_modules()
+        if isinstance(part, nn.Conv2d | nn.Linear) and "downsample" not in name
+    ]
     assert len(layers) == depth == network.architecture.depth
 
 
 def test_projections_cost_what_they_should() -> None:
     base = count(cifar(20, shortcut=Shortcut.A))
-    b = sum(inputs * outputs + 2 * outputs for inputs, outputs in ((16, 32), (32, 64)))  # two 1x1 with BN
-    c = sum(width * width + 2 * width for width in (16, 16, 16, 32, 32, 64, 64))  # and one in every other block
+    # two 1x1 with BN
+    b = sum(inputs * outputs + 2 * outputs for inputs, outputs in ((16, 32), (32, 64)))
+    # and one in every other block
+    c = sum(width * width + 2 * width for width in (16, 16, 16, 32, 32, 64, 64))
     assert count(cifar(20, shortcut=Shortcut.B)) == base + b
     assert count(cifar(20, shortcut=Shortcut.C)) == base + b + c
 
@@ -70,20 +76,28 @@ def test_a_plain_block_is_a_residual_one_without_the_shortcut() -> None:
     assert torch.equal(residual(x), (plain.residual(x) + x).relu())
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152", *WIDER])
+@pytest.mark.parametrize(
+    "name", ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152", *WIDER]
+)
 def test_option_b_is_torchvisions_network(name: str) -> None:
     """Name by name and shape by shape, at no cost on the meta device."""
     with torch.device("meta"):
         theirs = getattr(torchvision.models, name)()
-        ours = ResNet(dataclasses.replace(NETWORKS[name], shortcut=Shortcut.B, stride_in=StrideIn.middle))
+        ours = ResNet(
+            dataclasses.replace(NETWORKS[name], shortcut=Shortcut.B, stride_in=StrideIn.middle)
+        )
     shapes = {key: value.shape for key, value in theirs.state_dict().items()}
     assert {key: value.shape for key, value in ours.state_dict().items()} == shapes
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50", "resnext50_32x4d", "wide_resnet50_2"])
+@pytest.mark.parametrize(
+    "name", ["resnet18", "resnet34", "resnet50", "resnext50_32x4d", "wide_resnet50_2"]
+)
 def test_torchvisions_weights_give_torchvisions_logits(name: str) -> None:
     theirs = getattr(torchvision.models, name)().eval()
-    ours = ResNet(dataclasses.replace(NETWORKS[name], shortcut=Shortcut.B, stride_in=StrideIn.middle)).eval()
+    ours = ResNet(
+        dataclasses.replace(NETWORKS[name], shortcut=Shortcut.B, stride_in=StrideIn.middle)
+    ).eval()
     ours.load_state_dict(theirs.state_dict())
     images = torch.randn(2, 3, 96, 128)
     with torch.inference_mode():
@@ -91,7 +105,10 @@ def test_torchvisions_weights_give_torchvisions_logits(name: str) -> None:
 
 
 def test_the_papers_bottleneck_halves_the_map_in_its_first_1x1() -> None:
-    paper, later = (Bottleneck(imagenet(50, shortcut=Shortcut.B, stride_in=where), 64, 64, stride=2) for where in StrideIn)
+    paper, later = (
+        Bottleneck(imagenet(50, shortcut=Shortcut.B, stride_in=where), 64, 64, stride=2)
+        for where in StrideIn
+    )
     assert (paper.conv1.stride, paper.conv2.stride) == ((2, 2), (1, 1))
     assert (later.conv1.stride, later.conv2.stride) == ((1, 1), (2, 2))
 
@@ -99,7 +116,9 @@ def test_the_papers_bottleneck_halves_the_map_in_its_first_1x1() -> None:
 def test_maps_and_widths_of_section_4_2() -> None:
     network, shapes = ResNet(cifar(20, shortcut=Shortcut.A)), []
     for stage in network.stages:
-        network.get_submodule(stage).register_forward_hook(lambda _module, _inputs, output: shapes.append(tuple(output.shape[1:])))
+        network.get_submodule(stage).register_forward_hook(
+            lambda _module, _inputs, output: shapes.append(tuple(output.shape[1:]))
+        )
     assert network(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
     assert shapes == [(16, 32, 32), (32, 16, 16), (64, 8, 8)]
 
@@ -120,6 +139,8 @@ def test_he_initialisation() -> None:
     for name, weight in ResNet(cifar(56, shortcut=Shortcut.C)).named_parameters():
         if weight.dim() > 1:
             expected = math.sqrt(2 / weight[0].numel())  # fan-in
-            assert weight.std().item() == pytest.approx(expected, rel=5 / math.sqrt(weight.numel())), name
+            assert weight.std().item() == pytest.approx(
+                expected, rel=5 / math.sqrt(weight.numel())
+            ), name
         else:
             assert set(weight.tolist()) == {1.0 if name.endswith("weight") else 0.0}, name

@@ -22,9 +22,11 @@ def make_run(
     commit: str = "abc",
     **config: Any,
 ) -> Path:
-    """A run with held-out `errors` at iterations `every`, twice that, ...; its training errors are half of them.
+    """A run with held-out `errors` at iterations `every`, twice that, ...; its training errors are
+    half of them.
 
-    `iterations` of the schedule: as many as there are, unless said. `config`: values on top, as `batch_size=64`.
+    `iterations` of the schedule: as many as there are, unless said. `config`: values on top, as
+    `batch_size=64`.
     """
     held_out = "val/error" if dataset == "imagenet" else "test/error"
     iterations = iterations or every * len(errors)
@@ -34,10 +36,18 @@ def make_run(
     name, _, shortcut = network.partition("-")
     depth = int(re.sub(r"\D", "", name))
     family = "imagenet" if dataset == "imagenet" else "cifar"
-    tree = {"model": {"family": family, "depth": depth}, "shortcut": shortcut or "none", "dataset": {"name": dataset}, "seed": seed}
+    tree = {
+        "model": {"family": family, "depth": depth},
+        "shortcut": shortcut or "none",
+        "dataset": {"name": dataset},
+        "seed": seed,
+    }
     tree |= {"schedule": {"iterations": iterations}, **config}
     (folder / "config.yaml").write_text(json.dumps(tree))
-    lines = [{"iteration": every * (n + 1), "train/error": error / 2, held_out: error} for n, error in enumerate(errors)]
+    lines = [
+        {"iteration": every * (n + 1), "train/error": error / 2, held_out: error}
+        for n, error in enumerate(errors)
+    ]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     if done:
         final = {"train_error": errors[-1] / 2, "val_error": None, "test_error": None}
@@ -61,9 +71,22 @@ def make_run(
     return folder
 
 
-def make_evaluation(path: Path, network: str, *checkpoints: Path, views: str, top1: float, top5: float, **more: Any) -> Path:
+def make_evaluation(
+    path: Path, network: str, *checkpoints: Path, views: str, top1: float, top5: float, **more: Any
+) -> Path:
     """What `resnet-eval --json` writes."""
     about = {"dataset": "imagenet", "split": "val", "count": 50_000, "loss": 1.0} | more
     files = [str(one / "checkpoints/last.pt") for one in checkpoints]
-    path.write_text(json.dumps({"network": network, "checkpoints": files, "views": views, "top1_error": top1, "top5_error": top5} | about))
+    path.write_text(
+        json.dumps(
+            {
+                "network": network,
+                "checkpoints": files,
+                "views": views,
+                "top1_error": top1,
+                "top5_error": top5,
+            }
+            | about
+        )
+    )
     return path

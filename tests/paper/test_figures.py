@@ -1,4 +1,6 @@
-"""What the figures hold, against the logs; and that their captions say what was shortened, running or not run."""
+"""What the figures hold, against the logs; and that their captions say what was shortened,
+running or not run.
+"""
 
 from pathlib import Path
 
@@ -6,7 +8,15 @@ import pytest
 
 from resnet_cli.paper import figure7
 from resnet_cli.paper.draw import draw
-from resnet_cli.paper.figures import FRAMES, Frame, Plot, comparable, degradation, papers_figure, whole_schedule
+from resnet_cli.paper.figures import (
+    FRAMES,
+    Frame,
+    Plot,
+    comparable,
+    degradation,
+    papers_figure,
+    whole_schedule,
+)
 from resnet_cli.paper.runs import find
 from tests.paper.made_up import make_run
 
@@ -22,7 +32,9 @@ def plot(frame: Frame, root: Path) -> Plot:
 def contents(made: Plot) -> dict[tuple[str, str, bool], list[tuple[int, float]]]:
     """(panel, network, bold) -> its points."""
     return {
-        (panel.title, curve.name, curve.bold): list(zip(curve.x, curve.y, strict=True)) for panel in made.panels for curve in panel.curves
+        (panel.title, curve.name, curve.bold): list(zip(curve.x, curve.y, strict=True))
+        for panel in made.panels
+        for curve in panel.curves
     }
 
 
@@ -42,9 +54,17 @@ def test_figure_6_draws_the_logs_in_the_papers_frame(tmp_path: Path) -> None:
     }
     marks = [[(mark.depth, mark.y) for mark in panel.marks] for panel in made.panels]
     assert marks == [[(56, 13.5)], [(56, 6.97), (110, 6.43)], [(110, 6.43)]]
-    assert (made.y_limits, made.unit, made.x_end, made.x_label) == ((0, 20), 10_000, 64_000, "iterations (1e4)")
+    assert (made.y_limits, made.unit, made.x_end, made.x_label) == (
+        (0, 20),
+        10_000,
+        64_000,
+        "iterations (1e4)",
+    )
     assert "Not finished: resnet110-A at 200." in made.caption
-    assert "Not run: plain20, plain32, plain44, plain110, resnet20-A, resnet32-A, resnet44-A, resnet1202-A." in made.caption
+    assert (
+        "Not run: plain20, plain32, plain44, plain110, resnet20-A, resnet32-A, resnet44-A, "
+        "resnet1202-A." in made.caption
+    )
     assert "`resnet-train experiment=figure6`" in made.caption
 
 
@@ -85,7 +105,9 @@ def test_a_figure_never_mixes_lengths_or_recipes(tmp_path: Path) -> None:
         make_run(tmp_path, name, iterations=4000)
     assert plot(FIGURE["figure6"], tmp_path).x_end == 4000
     alone = whole_schedule(FIGURE["figure6"], find([tmp_path])[0])  # by itself then
-    assert alone is not None and alone.name == "figure6-full" and "what was run in full" in alone.title
+    assert (
+        alone is not None and alone.name == "figure6-full" and "what was run in full" in alone.title
+    )
     assert {name for _, name, _ in contents(alone)} == {"resnet20-A"}
     assert whole_schedule(FIGURE["figure1"], find([tmp_path])[0]) is None
     make_run(tmp_path, "plain20", iterations=64_000)
@@ -116,7 +138,10 @@ def test_only_one_setting_is_compared_and_the_rest_named(tmp_path: Path) -> None
     make_run(tmp_path, "resnet20-A")
     longer = make_run(tmp_path / "longer", "resnet20-A", errors=(50.0, 20.0, 10.0))
     runs, _ = find([tmp_path])
-    assert {(run.network, run.iterations) for run in comparable(runs)} == {("plain20", 200), ("resnet20-A", 200)}
+    assert {(run.network, run.iterations) for run in comparable(runs)} == {
+        ("plain20", 200),
+        ("resnet20-A", 200),
+    }
     made = degradation(runs)
     assert made is not None
     assert f"Not drawn here, being of another setting or seed: `{longer}`." in made.caption
@@ -126,7 +151,9 @@ def test_figure_7_sorts_below_what_it_orders_above(tmp_path: Path) -> None:
     make_run(tmp_path, "plain20", iterations=64_000)
     make_run(tmp_path, "resnet20-A", iterations=64_000)
     runs, _ = find([tmp_path])
-    made = figure7.figure7([(run, [1.0, 3.0, 2.0]) for run in figure7.to_measure(runs)], images=1000)
+    made = figure7.figure7(
+        [(run, [1.0, 3.0, 2.0]) for run in figure7.to_measure(runs)], images=1000
+    )
     assert made is not None
     assert contents(made)["by layer", "resnet20-A", True] == [(1, 1.0), (2, 3.0), (3, 2.0)]
     assert contents(made)["sorted", "plain20", False] == [(1, 3.0), (2, 2.0), (3, 1.0)]

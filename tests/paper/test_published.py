@@ -2,7 +2,15 @@
 
 from resnet_cli.models.zoo import NETWORKS
 from resnet_cli.paper.figures import FRAMES
-from resnet_cli.paper.published import CIFAR10_TEST_ERROR, ENSEMBLE, TABLE_2, TABLE_3, TABLE_5, TABLE_6, TABLES
+from resnet_cli.paper.published import (
+    CIFAR10_TEST_ERROR,
+    ENSEMBLE,
+    TABLE_2,
+    TABLE_3,
+    TABLE_5,
+    TABLE_6,
+    TABLES,
+)
 
 
 def test_the_papers_table_6_is_typed_right() -> None:
@@ -13,8 +21,14 @@ def test_the_papers_table_6_is_typed_right() -> None:
 
 def test_what_two_tables_say_of_one_network_agrees() -> None:
     ten_crop = {line.network: line.errors[0] for line in TABLE_3.lines}
-    assert {line.errors[0] for line in TABLE_2.lines if line.network in ("plain34", "resnet34-A")} == {28.54, 25.03}
-    assert all(ten_crop[line.network] == line.errors[0] for line in TABLE_2.lines if line.network in ten_crop)
+    assert {
+        line.errors[0] for line in TABLE_2.lines if line.network in ("plain34", "resnet34-A")
+    } == {28.54, 25.03}
+    assert all(
+        ten_crop[line.network] == line.errors[0]
+        for line in TABLE_2.lines
+        if line.network in ten_crop
+    )
     assert min(line.errors[0] for line in TABLE_5.lines) == 3.57
 
 

@@ -33,16 +33,45 @@ def test_several_seeds_are_best_mean_and_sample_std() -> None:
 
 def test_table_6_sets_ours_beside_the_papers(tmp_path: Path) -> None:
     for seed, last in enumerate((6.4, 6.7, 6.6)):
-        make_run(tmp_path, "resnet110-A", seed=seed, errors=(60.0, 6.0 + seed, last), iterations=64_000, commit="abc")
+        make_run(
+            tmp_path,
+            "resnet110-A",
+            seed=seed,
+            errors=(60.0, 6.0 + seed, last),
+            iterations=64_000,
+            commit="abc",
+        )
     make_run(tmp_path, "resnet20-A", errors=(60.0, 20.0), iterations=4000)
     make_run(tmp_path, "resnet56-A", errors=(60.0, 30.0), iterations=64_000, done=False)
     found = rows(table(TABLE_6, tmp_path))
-    # best iterates 6.0, 6.7 and 6.6: mean 6.4333, std 0.3786; of the last: mean 6.5667, std 0.1528; 6.5667 - 6.61 = -0.0433
+    # best iterates 6.0, 6.7 and 6.6: mean 6.4333, std 0.3786; of the last: mean 6.5667, std 0.1528;
+    # 6.5667 - 6.61 = -0.0433
     best = "paper: of five runs; best iterate 6.00 (6.43 ± 0.38), chosen on test"
-    assert found["ResNet-110"] == ["6.43 (6.61 ± 0.16)", "6.40 (6.57 ± 0.15)", "-0.04", "3", "64,000", best]
-    short = ["8.75", "20.00", "+11.25", "1", "4,000, 1/16 of the paper's 64,000", "best iterate 20.00, chosen on test"]
+    assert found["ResNet-110"] == [
+        "6.43 (6.61 ± 0.16)",
+        "6.40 (6.57 ± 0.15)",
+        "-0.04",
+        "3",
+        "64,000",
+        best,
+    ]
+    short = [
+        "8.75",
+        "20.00",
+        "+11.25",
+        "1",
+        "4,000, 1/16 of the paper's 64,000",
+        "best iterate 20.00, chosen on test",
+    ]
     assert found["ResNet-20"] == short
-    assert found["ResNet-56"] == ["6.97", "not finished", "", "", "64,000", "seed 0 at 200 of 64,000, 30.00 there"]
+    assert found["ResNet-56"] == [
+        "6.97",
+        "not finished",
+        "",
+        "",
+        "64,000",
+        "seed 0 at 200 of 64,000, 30.00 there",
+    ]
     assert found["ResNet-32"] == ["7.51", "not run", "", "", "", ""]
     assert found["Maxout"] == ["9.38", "", "", "", "", ""]
     assert table(TABLE_6, tmp_path).sources[-1] == "`resnet-train model=resnet110 seed=2` at abc"
@@ -52,7 +81,10 @@ def test_one_network_at_two_lengths_has_two_lines_the_longer_first(tmp_path: Pat
     make_run(tmp_path, "resnet20-A", errors=(9.0,), iterations=64_000)
     make_run(tmp_path, "resnet20-A", errors=(20.0,), iterations=4000)
     lines = [line for line in table(TABLE_6, tmp_path).grid().rows if line[0] == "ResNet-20"]
-    assert [(line[2], line[5]) for line in lines] == [("9.00", "64,000"), ("20.00", "4,000, 1/16 of the paper's 64,000")]
+    assert [(line[2], line[5]) for line in lines] == [
+        ("9.00", "64,000"),
+        ("20.00", "4,000, 1/16 of the paper's 64,000"),
+    ]
 
 
 def test_another_recipe_is_not_the_papers(tmp_path: Path) -> None:
@@ -64,7 +96,9 @@ def test_the_csv_holds_numbers(tmp_path: Path) -> None:
     make_run(tmp_path, "resnet20-A", errors=(9.0,), iterations=64_000)
     lines = list(csv.DictReader(io.StringIO(table(TABLE_6, tmp_path).csv())))
     ours = next(line for line in lines if line["network"] == "resnet20-A")
-    assert {key: ours[key] for key in ("paper", "n", "best", "mean", "std", "difference", "iterations")} == {
+    assert {
+        key: ours[key] for key in ("paper", "n", "best", "mean", "std", "difference", "iterations")
+    } == {
         "paper": "8.75",
         "n": "1",
         "best": "9",
@@ -77,15 +111,50 @@ def test_the_csv_holds_numbers(tmp_path: Path) -> None:
 
 
 def test_imagenet_tables_come_from_evaluations(tmp_path: Path) -> None:
-    """Ten views fill Tables 2 and 3, dense ones 4, an ensemble 5; a run's own centre crop none of them."""
-    runs = [make_run(tmp_path, "resnet34-A", seed=seed, dataset="imagenet", iterations=600_000, errors=(27.0,)) for seed in (0, 1)]
+    """Ten views fill Tables 2 and 3, dense ones 4, an ensemble 5; a run's own centre crop none
+    of them.
+    """
+    runs = [
+        make_run(
+            tmp_path,
+            "resnet34-A",
+            seed=seed,
+            dataset="imagenet",
+            iterations=600_000,
+            errors=(27.0,),
+        )
+        for seed in (0, 1)
+    ]
     for seed, run in enumerate(runs):
-        make_evaluation(run / "ten.json", "resnet34-A", run, views="ten", top1=25.0 + seed, top5=7.5 + seed)
+        make_evaluation(
+            run / "ten.json", "resnet34-A", run, views="ten", top1=25.0 + seed, top5=7.5 + seed
+        )
     other = make_run(tmp_path, "resnet50-B", dataset="imagenet", iterations=60_000, errors=(30.0,))
-    make_evaluation(other / "dense.json", "resnet50-B", other, views="dense", top1=21.0, top5=5.5, scales=[224, 256])
-    make_evaluation(tmp_path / "six.json", "resnet34-A + resnet50-B", runs[0], other, views="dense", top1=20.0, top5=4.57)
+    make_evaluation(
+        other / "dense.json",
+        "resnet50-B",
+        other,
+        views="dense",
+        top1=21.0,
+        top5=5.5,
+        scales=[224, 256],
+    )
+    make_evaluation(
+        tmp_path / "six.json",
+        "resnet34-A + resnet50-B",
+        runs[0],
+        other,
+        views="dense",
+        top1=20.0,
+        top5=4.57,
+    )
 
-    assert rows(table(TABLE_2, tmp_path))["ResNet-34 (A)"][:4] == ["25.03", "25.00 (25.50 ± 0.71)", "+0.47", "2"]
+    assert rows(table(TABLE_2, tmp_path))["ResNet-34 (A)"][:4] == [
+        "25.03",
+        "25.00 (25.50 ± 0.71)",
+        "+0.47",
+        "2",
+    ]
     third = rows(table(TABLE_3, tmp_path))
     both = ["25.03", "25.00 (25.50 ± 0.71)", "+0.47", "7.76", "7.50 (8.00 ± 0.71)", "+0.24"]
     assert third["ResNet-34 A"] == [*both, "2", "600,000", "ten, val, 50,000 images"]
@@ -93,7 +162,10 @@ def test_imagenet_tables_come_from_evaluations(tmp_path: Path) -> None:
     assert third["GoogLeNet"][:3] == ["-", "", ""]
     fourth = rows(table(TABLE_4, tmp_path))["ResNet-50"]
     assert fourth[:2] == ["20.74", "21.00"]
-    assert fourth[-2:] == ["60,000, 1/10 of the paper's 600,000", "dense at 224, 256, val, 50,000 images"]
+    assert fourth[-2:] == [
+        "60,000, 1/10 of the paper's 600,000",
+        "dense at 224, 256, val, 50,000 images",
+    ]
     assert "ResNet-34 A" not in rows(table(TABLE_4, tmp_path))
     fifth = rows(table(TABLE_5, tmp_path))["ResNet (ILSVRC'15)"]
     assert fifth[:3] == ["3.57", "4.57", "+1.00"]
@@ -129,10 +201,16 @@ def test_imagenet_runs_show_their_validation_error(tmp_path: Path) -> None:
     assert made.rows[0][-1] == "31.50"
 
 
-@pytest.mark.parametrize(("views", "split"), [("single", "val"), ("ten", "val"), ("dense", "train")])
-def test_an_evaluation_of_the_wrong_kind_is_left_out(tmp_path: Path, views: str, split: str) -> None:
+@pytest.mark.parametrize(
+    ("views", "split"), [("single", "val"), ("ten", "val"), ("dense", "train")]
+)
+def test_an_evaluation_of_the_wrong_kind_is_left_out(
+    tmp_path: Path, views: str, split: str
+) -> None:
     run = make_run(tmp_path, "resnet50-B", dataset="imagenet", iterations=600_000)
-    make_evaluation(run / "one.json", "resnet50-B", run, views=views, top1=22.0, top5=6.0, split=split)
+    make_evaluation(
+        run / "one.json", "resnet50-B", run, views=views, top1=22.0, top5=6.0, split=split
+    )
     assert not table(TABLE_4, tmp_path).has_ours
 
 
@@ -142,4 +220,6 @@ def test_broken_evaluations_are_told(tmp_path: Path) -> None:
     (tmp_path / "speed.json").write_text('[{"images_per_second": 1}]')
     found, notes = find_evaluations([tmp_path], [])
     assert found == []
-    assert [note.split(" was ")[0] for note in notes] == [str(tmp_path / name) for name in ("half.json", "other.json")]
+    assert [note.split(" was ")[0] for note in notes] == [
+        str(tmp_path / name) for name in ("half.json", "other.json")
+    ]

@@ -1,4 +1,6 @@
-"""A recorded step against the plain one, with a stand-in for CUDA's recorder where there is no GPU."""
+"""A recorded step against the plain one, with a stand-in for CUDA's recorder where there is no
+GPU.
+"""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -26,7 +28,9 @@ CPU = torch.device("cpu")
 
 
 def pretend(work: Callable[..., Any], inputs: list[Tensor]) -> Recording:
-    """What a CUDA graph does, on a CPU: rehearses, then works on the same input tensors and into the same output each time it is played."""
+    """What a CUDA graph does, on a CPU: rehearses, then works on the same input tensors and
+    into the same output each time it is played.
+    """
     for _ in range(REHEARSALS):
         output = work(*inputs)
 
@@ -50,20 +54,36 @@ def stop() -> None:
     raise RuntimeError("operation not permitted when stream is capturing\nmore")
 
 
-def captured_by(record: Callable[..., Recording] | None, warnings: list[str]) -> Callable[..., Captured]:
+def captured_by(
+    record: Callable[..., Recording] | None, warnings: list[str]
+) -> Callable[..., Captured]:
     return lambda work, state: Captured(work, state=state, warn=warnings.append, record=record)
 
 
-def make(device: torch.device = CPU, capture: Callable[..., Captured] | None = None) -> tuple[TrainStep, ResidentLoader]:
-    """A net of eight layers, and 40 images in batches of 16: every third batch crosses an epoch's end."""
+def make(
+    device: torch.device = CPU, capture: Callable[..., Captured] | None = None
+) -> tuple[TrainStep, ResidentLoader]:
+    """A net of eight layers, and 40 images in batches of 16: every third batch crosses an
+    epoch's end.
+    """
     make_exact()
     torch.manual_seed(0)
     network = ResNet(cifar(8, shortcut=Shortcut.A)).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     generator = torch.Generator().manual_seed(1)
-    split = Split(torch.randint(0, 256, (40, 3, 32, 32), dtype=torch.uint8, generator=generator), torch.arange(40) % 10)
-    loader = ResidentLoader(split.to(device), fit_normalizer(Normalization.paper, split).to(device), 16, 5)
+    split = Split(
+        torch.randint(0, 256, (40, 3, 32, 32), dtype=torch.uint8, generator=generator),
+        torch.arange(40) % 10,
+    )
+    loader = ResidentLoader(
+        split.to(device), fit_normalizer(Normalization.paper, split).to(device), 16, 5
+    )
     step = TrainStep(
-        network, make_optimizer(network, **PAPER), dtype=torch.float32, compiled=False, prepare=loader.prepare, capture=capture
+        network,
+        make_optimizer(network, **PAPER),
+        dtype=torch.float32,
+        compiled=False,
+        prepare=loader.prepare,
+        capture=capture,
     )
     return step, loader
 
@@ -79,7 +99,9 @@ def curve(step: TrainStep, loader: ResidentLoader, *, steps: int = 50) -> Iterat
 
 
 def assert_same(one: TrainStep, other: TrainStep) -> None:
-    for (name, mine), theirs in zip(one.network.state_dict().items(), other.network.state_dict().values(), strict=True):
+    for (name, mine), theirs in zip(
+        one.network.state_dict().items(), other.network.state_dict().values(), strict=True
+    ):
         assert torch.equal(mine, theirs), name
     for mine, theirs in zip(one.state(), other.state(), strict=True):
         assert torch.equal(mine, theirs)
@@ -98,7 +120,10 @@ def test_what_cannot_be_recorded_goes_on_as_it_is_and_says_so_once() -> None:
     warnings: list[str] = []
     plain, recorded = make(), make(capture=captured_by(refuse, warnings))
     assert list(curve(*recorded, steps=5)) == list(curve(*plain, steps=5))
-    assert warnings == ["no CUDA graph could be recorded, going on without, slower: operation not permitted when stream is capturing"]
+    assert warnings == [
+        "no CUDA graph could be recorded, going on without, slower: operation not permitted "
+        "when stream is capturing"
+    ]
 
 
 def test_no_memory_while_recording_is_not_taken_for_a_graph_that_cannot_be() -> None:
@@ -120,18 +145,33 @@ def test_recorded_testing_takes_up_new_weights_and_a_last_batch_of_another_size(
         for count in (8, 8, 5):
             images = torch.randn(count, 3, 32, 32)
             plain = copy.deepcopy(Folded(step.network).network)
-            assert torch.equal(scores_of(folded.network, images, dtype=torch.float32), scores_of(plain, images, dtype=torch.float32))
+            assert torch.equal(
+                scores_of(folded.network, images, dtype=torch.float32),
+                scores_of(plain, images, dtype=torch.float32),
+            )
 
 
 class Waits(TorchDispatchMode):
-    """Notes operators that make the host wait for a device, or whose result has a shape only the device knows."""
+    """Notes operators that make the host wait for a device, or whose result has a shape only
+    the device knows.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.found: list[str] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if any(word in str(func) for word in ("_local_scalar_dense", "nonzero", "is_nonzero", "equal.default", "masked_select", "unique")):
+        if any(
+            word in str(func)
+            for word in (
+                "_local_scalar_dense",
+                "nonzero",
+                "is_nonzero",
+                "equal.default",
+                "masked_select",
+                "unique",
+            )
+        ):
             self.found.append(str(func))
         return func(*args, **(kwargs or {}))
 

@@ -26,7 +26,15 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 def test_memory_that_is_kept_is_not_cleared_anew_at_every_step() -> None:
     """10 x 69 MiB are 176,640 pages of 4 KiB; kept, the same ones are written again."""
     faults = {
-        how: int(subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, text=True, check=True, timeout=60).stdout)
+        how: int(
+            subprocess.run(
+                [sys.executable, "-c", FAULTS, how],
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=60,
+            ).stdout
+        )
         for how in ("kept", "returned")
     }
     assert faults["kept"] < 100

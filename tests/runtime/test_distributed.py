@@ -11,17 +11,24 @@ STEP |= {"SLURM_STEP_NODELIST": "gpu[07-08]", "SLURM_JOB_ID": "1230042"}
 
 def test_alone_where_nobody_says_otherwise() -> None:
     assert place({}) is None
-    assert place({"SLURM_PROCID": "0", "SLURM_NTASKS": "8"}) is None  # sbatch's own script, before any srun
+    # sbatch's own script, before any srun
+    assert place({"SLURM_PROCID": "0", "SLURM_NTASKS": "8"}) is None
 
 
 def test_a_step_of_srun_is_torchruns_environment() -> None:
     environment = dict(STEP)
     assert place(environment) == Place(5, 8, 1, "gpu07", 29542)
-    assert environment["RANK"] == "5" and environment["MASTER_ADDR"] == "gpu07"  # which PyTorch reads
-    assert place(STEP | {"MASTER_ADDR": "here", "MASTER_PORT": "1234"}) == Place(5, 8, 1, "here", 1234)
+    # which PyTorch reads
+    assert environment["RANK"] == "5" and environment["MASTER_ADDR"] == "gpu07"
+    assert place(STEP | {"MASTER_ADDR": "here", "MASTER_PORT": "1234"}) == Place(
+        5, 8, 1, "here", 1234
+    )
 
 
-@pytest.mark.parametrize(("nodes", "first"), [("a1", "a1"), ("a1,b2", "a1"), ("gpu[07-09,12],big1", "gpu07"), ("n[3,5]-x,z", "n3-x")])
+@pytest.mark.parametrize(
+    ("nodes", "first"),
+    [("a1", "a1"), ("a1,b2", "a1"), ("gpu[07-09,12],big1", "gpu07"), ("n[3,5]-x,z", "n3-x")],
+)
 def test_the_first_node(nodes: str, first: str) -> None:
     assert first_node(nodes) == first
 
@@ -30,4 +37,6 @@ def test_half_an_environment_is_told() -> None:
     with pytest.raises(UserError, match="WORLD_SIZE, LOCAL_RANK"):
         place({"RANK": "0"})
     with pytest.raises(UserError, match="must be numbers"):
-        place(dict.fromkeys(("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_PORT", "MASTER_ADDR"), "x"))
+        place(
+            dict.fromkeys(("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_PORT", "MASTER_ADDR"), "x")
+        )

@@ -12,7 +12,10 @@ from resnet_cli.training import checkpoint
 
 
 def content(iteration: int) -> dict[str, object]:
-    return {"progress": {"iteration": iteration}, "network": {"weight": torch.full((1000,), float(iteration))}}
+    return {
+        "progress": {"iteration": iteration},
+        "network": {"weight": torch.full((1000,), float(iteration))},
+    }
 
 
 def save_three(folder: Path) -> Path:
@@ -50,7 +53,8 @@ def test_a_broken_newest_one_falls_back(tmp_path: Path, damage: str) -> None:
     iteration, lines = newest(tmp_path)
     assert iteration == 20
     assert len(lines) == (0 if damage == "missing" else 1)
-    checkpoint.save(last, content(25), keep=tmp_path / checkpoint.PREVIOUS)  # and the good one was not replaced by the broken one
+    # and the good one was not replaced by the broken one
+    checkpoint.save(last, content(25), keep=tmp_path / checkpoint.PREVIOUS)
     assert newest(tmp_path)[0] == 25
 
 
@@ -73,7 +77,10 @@ def test_a_full_disk_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.Monk
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(Failed, match=r"cannot save .*last.pt: No space left on device; what was saved before stands"):
+    with pytest.raises(
+        Failed,
+        match=r"cannot save .*last.pt: No space left on device; what was saved before stands",
+    ):
         checkpoint.save(last, content(40), keep=tmp_path / checkpoint.PREVIOUS)
     assert newest(tmp_path) == (30, [])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["last.pt", "previous.pt"]

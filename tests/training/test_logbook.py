@@ -1,4 +1,6 @@
-"""What TensorBoard finds in a run: the layout and the settings once, each point once, plain and residual told apart."""
+"""What TensorBoard finds in a run: the layout and the settings once, each point once, plain and
+residual told apart.
+"""
 
 from pathlib import Path
 
@@ -13,17 +15,35 @@ from resnet_cli.training.logbook import Logbook
 
 def log(folder: Path, *, start: int, end: int, family: str = "plain") -> None:
     """Every tenth iteration after `start` up to `end`; errors are 100 minus the iteration."""
-    book = Logbook(folder, iteration=start, family=family, hparams={"model.depth": 20, "dataset.train_images": None, "shortcut": "A"})
+    book = Logbook(
+        folder,
+        iteration=start,
+        family=family,
+        hparams={"model.depth": 20, "dataset.train_images": None, "shortcut": "A"},
+    )
     for iteration in range(start + 10, end + 1, 10):
-        book.write(iteration, {"train/error": 100.0 - iteration, "test/error": 99.0 - iteration, "lr": 0.1})
+        book.write(
+            iteration, {"train/error": 100.0 - iteration, "test/error": 99.0 - iteration, "lr": 0.1}
+        )
     book.close()
 
 
 def summaries(folder: Path, tag: str) -> list[bytes]:
     """The content of every summary of that name, in all of a run's event files."""
     files = sorted(folder.glob("events.out.tfevents*"))
-    values = [value for file in files for event in EventFileLoader(str(file)).Load() for value in event.summary.value if value.tag == tag]
-    return [value.metadata.plugin_data.content if tag.startswith("_hparams_") else value.tensor.string_val[0] for value in values]
+    values = [
+        value
+        for file in files
+        for event in EventFileLoader(str(file)).Load()
+        for value in event.summary.value
+        if value.tag == tag
+    ]
+    return [
+        value.metadata.plugin_data.content
+        if tag.startswith("_hparams_")
+        else value.tensor.string_val[0]
+        for value in values
+    ]
 
 
 def test_a_resumed_run_has_every_point_layout_and_setting_once(tmp_path: Path) -> None:
@@ -32,13 +52,22 @@ def test_a_resumed_run_has_every_point_layout_and_setting_once(tmp_path: Path) -
     log(tmp_path, start=20, end=60)
     board = EventAccumulator(str(tmp_path), size_guidance={"scalars": 0})
     board.Reload()
-    for tag, first in (("plain/training error", 90.0), ("plain/test error", 89.0), ("train/error", 90.0)):
-        assert [(event.step, event.value) for event in board.Scalars(tag)] == [(10 * n, first - 10 * (n - 1)) for n in range(1, 7)]
+    for tag, first in (
+        ("plain/training error", 90.0),
+        ("plain/test error", 89.0),
+        ("train/error", 90.0),
+    ):
+        assert [(event.step, event.value) for event in board.Scalars(tag)] == [
+            (10 * n, first - 10 * (n - 1)) for n in range(1, 7)
+        ]
     assert "plain/lr" not in board.Tags()["scalars"]
     (start,) = summaries(tmp_path, "_hparams_/session_start_info")
     settings = HParamsPluginData.FromString(start).session_start_info.hparams
     assert settings["model.depth"].number_value == 20
-    assert (settings["shortcut"].string_value, settings["dataset.train_images"].string_value) == ("A", "None")
+    assert (settings["shortcut"].string_value, settings["dataset.train_images"].string_value) == (
+        "A",
+        "None",
+    )
     (layout,) = summaries(tmp_path, "custom_scalars__config__")
     (category,) = Layout.FromString(layout).category
     assert category.title == "degradation"
@@ -53,4 +82,7 @@ def test_the_layouts_charts_find_their_curves(tmp_path: Path, family: str) -> No
     log(tmp_path, start=0, end=10, family=family)
     board = EventAccumulator(str(tmp_path))
     board.Reload()
-    assert {tag for tag in board.Tags()["scalars"] if tag.startswith(f"{family}/")} == {f"{family}/training error", f"{family}/test error"}
+    assert {tag for tag in board.Tags()["scalars"] if tag.startswith(f"{family}/")} == {
+        f"{family}/training error",
+        f"{family}/test error",
+    }

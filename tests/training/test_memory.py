@@ -1,4 +1,6 @@
-"""What a batch takes: the estimate against a process that trains it, and what a user is told when it is too much."""
+"""What a batch takes: the estimate against a process that trains it, and what a user is told
+when it is too much.
+"""
 
 import json
 import re
@@ -23,18 +25,21 @@ from resnet_cli.runtime.distributed import Context
 from resnet_cli.runtime.device import DTYPES, keep_memory, peak_memory
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.models.zoo import NETWORKS
-from resnet_cli.training.optimizer import make_optimizer
-from resnet_cli.training.step import TrainStep
+from resnet_cli.training.step import TrainStep, make_optimizer
 
 keep_memory()
 network = ResNet(NETWORKS[sys.argv[1]]).to(memory_format=torch.channels_last)
 network.checkpoint(sys.argv[4] == "on")
 step = TrainStep(
-    network, make_optimizer(network, lr=0.1, momentum=0.9, weight_decay=1e-4, nesterov=False), dtype=DTYPES[sys.argv[3]], compiled=False
+    network,
+    make_optimizer(network, lr=0.1, momentum=0.9, weight_decay=1e-4, nesterov=False),
+    dtype=DTYPES[sys.argv[3]],
+    compiled=False,
 )
 def train(count):
     for _ in range(2):
-        step(torch.randn(count, 3, 32, 32).contiguous(memory_format=torch.channels_last), torch.arange(count) % 10, lr=0.001)
+        images = torch.randn(count, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+        step(images, torch.arange(count) % 10, lr=0.001)
     step.read()
 train(2)
 before = peak_memory()
@@ -51,10 +56,15 @@ print(json.dumps((peak_memory() - before) * 2**30))
         pytest.param("resnet56", "fp32", "on", marks=pytest.mark.slow),
     ],
 )
-def test_the_estimate_is_what_a_training_process_takes(name: str, precision: str, checkpointing: str) -> None:
+def test_the_estimate_is_what_a_training_process_takes(
+    name: str, precision: str, checkpointing: str
+) -> None:
     count = 256
     process = subprocess.run(
-        [sys.executable, "-c", TRAIN, name, str(count), precision, checkpointing], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", TRAIN, name, str(count), precision, checkpointing],
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert process.returncode == 0, process.stderr
     taken = json.loads(process.stdout)
@@ -67,10 +77,18 @@ def test_the_estimate_is_what_a_training_process_takes(name: str, precision: str
 def test_what_would_fit() -> None:
     """A hundred images of a byte each where room is for fifty, of which a tenth is spare."""
     assert advice(100, per_image=1, room=50, checkpointing=True) == "batch_size=32 would fit"
-    assert advice(100, per_image=1, room=50, checkpointing=False) == "batch_size=32 would fit; checkpointing=on needs less"
-    assert advice(100, per_image=1, room=50, checkpointing=True, unit=12) == "batch_size=24 would fit"
-    assert advice(100, per_image=1, room=50, checkpointing=True, times=3) == "batch_size=96 would fit"
-    assert advice(64, per_image=1, room=64, checkpointing=True) == "batch_size=32 would fit"  # the estimate was too low: 64 did not
+    assert (
+        advice(100, per_image=1, room=50, checkpointing=False)
+        == "batch_size=32 would fit; checkpointing=on needs less"
+    )
+    assert (
+        advice(100, per_image=1, room=50, checkpointing=True, unit=12) == "batch_size=24 would fit"
+    )
+    assert (
+        advice(100, per_image=1, room=50, checkpointing=True, times=3) == "batch_size=96 would fit"
+    )
+    # the estimate was too low: 64 did not
+    assert advice(64, per_image=1, room=64, checkpointing=True) == "batch_size=32 would fit"
     assert advice(100, per_image=60, room=50, checkpointing=True) == "no batch would fit"
 
 
@@ -88,7 +106,9 @@ def test_what_says_that_memory_is_out() -> None:
     assert is_out_of_memory(error.value)
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
     assert is_out_of_memory(MemoryError())
-    assert not is_out_of_memory(RuntimeError("CUDA error: an illegal memory access was encountered"))
+    assert not is_out_of_memory(
+        RuntimeError("CUDA error: an illegal memory access was encountered")
+    )
 
 
 # Address space for 400 MiB more than what is there once all is loaded.
@@ -98,7 +118,8 @@ import torch
 from resnet_cli import train
 from resnet_cli.runtime.errors import run_command
 torch.nn.functional.conv2d(torch.zeros(2, 3, 32, 32), torch.zeros(16, 3, 3, 3))
-taken = 1024 * int([line.split()[1] for line in open("/proc/self/status") if line.startswith("VmSize")][0])
+(size,) = [line for line in open("/proc/self/status") if line.startswith("VmSize")]
+taken = 1024 * int(size.split()[1])
 resource.setrlimit(resource.RLIMIT_AS, (taken + (400 << 20), resource.RLIM_INFINITY))
 sys.argv = ["resnet-train", *sys.argv[1:]]
 sys.exit(run_command("resnet-train", lambda: train.main_checked(sys.argv[1:])))
@@ -108,25 +129,45 @@ sys.exit(run_command("resnet-train", lambda: train.main_checked(sys.argv[1:])))
 @pytest.mark.skipif(sys.platform != "linux", reason="limits address space as Linux does")
 def test_a_batch_that_is_too_large_is_one_line_and_the_one_it_names_fits(tmp_path: object) -> None:
     def start(batch: int) -> subprocess.CompletedProcess[str]:
-        words = ["model=resnet20", "dataset=synthetic", "dataset.test_images=100", "schedule.iterations=2", "precision=fp32", "device=cpu"]
+        words = [
+            "model=resnet20",
+            "dataset=synthetic",
+            "dataset.test_images=100",
+            "schedule.iterations=2",
+            "precision=fp32",
+            "device=cpu",
+        ]
         words += [f"batch_size={batch}", f"runs={tmp_path}/{batch}"]
-        return subprocess.run([sys.executable, "-c", LIMITED, *words], capture_output=True, text=True, timeout=200)
+        return subprocess.run(
+            [sys.executable, "-c", LIMITED, *words], capture_output=True, text=True, timeout=200
+        )
 
     refused = start(1024)
     assert refused.returncode == 1, refused.stderr
     warning, line = refused.stderr.strip().splitlines()
-    assert re.search(r"batch_size=1024 takes about [\d.]+ GiB, and 0\.\d GiB are free: batch_size=\d+ would fit", warning)
-    fits = re.search(r"out of memory with batch_size=1024: batch_size=(\d+) would fit; checkpointing=on needs less", line)
+    assert re.search(
+        r"batch_size=1024 takes about [\d.]+ GiB, and 0\.\d GiB are free: batch_size=\d+ would fit",
+        warning,
+    )
+    fits = re.search(
+        r"out of memory with batch_size=1024: batch_size=(\d+) would fit; checkpointing=on "
+        r"needs less",
+        line,
+    )
     assert fits, line
     assert 16 <= int(fits[1]) <= 512
     assert start(int(fits[1])).returncode == 0
 
 
 def test_several_devices_are_told_what_each_of_them_can_take() -> None:
-    """BN over a device's share of the batch, which is what several devices do, must not keep the batch as large as it is."""
+    """BN over a device's share of the batch, which is what several devices do, must not keep
+    the batch as large as it is.
+    """
     config = Config(batch_size=256, bn_batch=128, devices=2)
     parts = SimpleNamespace(
-        network=ResNet(NETWORKS["resnet20"]), dataset=SimpleNamespace(image_size=32), step=SimpleNamespace(dtype=torch.float32)
+        network=ResNet(NETWORKS["resnet20"]),
+        dataset=SimpleNamespace(image_size=32),
+        step=SimpleNamespace(dtype=torch.float32),
     )
     wanted, _ = need(config, parts, Context(rank=0, world=2), room=1)  # type: ignore[arg-type]
     _, instead = need(config, parts, Context(rank=0, world=2), room=0.7 * wanted)  # type: ignore[arg-type]

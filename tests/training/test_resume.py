@@ -32,11 +32,17 @@ def ended(runs: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     del saved["progress"]["seconds"]
     saved["progress"]["last"].pop("images_per_second")
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return saved, [{name: value for name, value in line.items() if name != "images_per_second"} for line in lines]
+    return saved, [
+        {name: value for name, value in line.items() if name != "images_per_second"}
+        for line in lines
+    ]
 
 
 def assert_same(one: Any, other: Any, where: str = "") -> None:
-    """Equal to the last bit, all the way down. What names the run folder or command is not compared."""
+    """Equal to the last bit, all the way down.
+
+    What names the run folder or command is not compared.
+    """
     if isinstance(one, torch.Tensor):
         assert torch.equal(one, other), where
     elif isinstance(one, dict):
@@ -72,7 +78,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return runs
 
 
-@pytest.mark.parametrize("at", [5, 9, 12, 18, 23])  # mid-window, mid-epoch, at both milestones, before the end
+# mid-window, mid-epoch, at both milestones, before the end
+@pytest.mark.parametrize("at", [5, 9, 12, 18, 23])
 def test_ctrl_c_saves_and_the_same_command_goes_on(
     command: Command, runs: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
@@ -88,7 +95,9 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(
     assert_same(ended(runs), ended(undisturbed))
 
 
-def test_a_stopped_sweep_goes_on(command: Command, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_sweep_goes_on(
+    command: Command, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sweep = ["-m", *TINY, "seed=0,1", f"runs={runs}"]
     with monkeypatch.context() as patched:
         kill_at(patched, 10)
@@ -105,9 +114,17 @@ def test_sigterm_is_143(command: Command, runs: Path, monkeypatch: pytest.Monkey
     assert command("resnet-train", *TINY, f"runs={runs}").code == 128 + signal.SIGTERM
 
 
-def test_a_warmup_survives_a_stop(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_warmup_survives_a_stop(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Stopped within the first window of 100 iterations: the warm-up ends where it would have."""
-    longer = [*TINY, "schedule.iterations=130", "batch_size=16", "schedule.warmup_lr=0.02", "schedule.warmup_until_error=99"]
+    longer = [
+        *TINY,
+        "schedule.iterations=130",
+        "batch_size=16",
+        "schedule.warmup_lr=0.02",
+        "schedule.warmup_until_error=99",
+    ]
     assert command("resnet-train", *longer, f"runs={tmp_path / 'whole'}").code == 0
     with monkeypatch.context() as patched:
         kill_at(patched, 61)
@@ -117,11 +134,18 @@ def test_a_warmup_survives_a_stop(command: Command, tmp_path: Path, monkeypatch:
     result = json.loads((folder_of(tmp_path / "cut") / "result.json").read_text())
     assert result["warmup_ended_at"] == 100
     rates = {line["iteration"]: line["lr"] for line in ended(tmp_path / "cut")[1] if "lr" in line}
-    assert (rates[100], rates[104], rates[128]) == (0.02, pytest.approx(0.001), pytest.approx(0.001))  # milestones at 65 and 98
+    # milestones at 65 and 98
+    assert (rates[100], rates[104], rates[128]) == (
+        0.02,
+        pytest.approx(0.001),
+        pytest.approx(0.001),
+    )
 
 
 def test_sigkill_during_a_save(runs: Path, undisturbed: Path, tmp_path: Path) -> None:
-    """The process dies with half a checkpoint written, twice; what was whole before still counts."""
+    """The process dies with half a checkpoint written, twice; what was whole before still
+    counts.
+    """
     (tmp_path / "sitecustomize.py").write_text(
         "import os, sys\n"
         "saves = int(os.environ['KILL_AT_SAVE'])\n"
@@ -138,9 +162,13 @@ def test_sigkill_during_a_save(runs: Path, undisturbed: Path, tmp_path: Path) ->
         "os.fsync = fsync\n"
     )
     for save in (2, 1):  # at iteration 16, then, resumed from 8, at 16 again
-        process = spawn(*TINY, f"runs={runs}", env={"PYTHONPATH": str(tmp_path), "KILL_AT_SAVE": str(save)})
+        process = spawn(
+            *TINY, f"runs={runs}", env={"PYTHONPATH": str(tmp_path), "KILL_AT_SAVE": str(save)}
+        )
         assert process.wait(120) == -signal.SIGKILL
-        assert checkpoint.load(folder_of(runs) / "checkpoints/last.pt")["progress"]["iteration"] == 8
+        assert (
+            checkpoint.load(folder_of(runs) / "checkpoints/last.pt")["progress"]["iteration"] == 8
+        )
     process = spawn(*TINY, f"runs={runs}")
     assert process.wait(120) == 0
     assert_same(ended(runs), ended(undisturbed))
@@ -163,13 +191,18 @@ def test_a_truncated_newest_checkpoint_costs_only_the_way_back(
 def test_a_full_disk_is_one_line_and_loses_nothing(
     command: Command, runs: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The kernel refuses files over 100 kB, as a full disk would: checkpoints are larger. The one from before stands."""
+    """The kernel refuses files over 100 kB, as a full disk would: checkpoints are larger.
+
+    The one from before stands.
+    """
     with monkeypatch.context() as patched:
         kill_at(patched, 9)
         assert command("resnet-train", *TINY, f"runs={runs}").code == 130
     small = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))"
     start = f"{small}; import sys; from resnet_cli.train import main; sys.exit(main())"
-    process = subprocess.Popen([sys.executable, "-c", start, *TINY, f"runs={runs}"], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", start, *TINY, f"runs={runs}"], stderr=subprocess.PIPE, text=True
+    )
     _, err = process.communicate(timeout=120)
     assert process.returncode == 1
     assert "cannot save" in err
@@ -203,13 +236,20 @@ def test_from_another_runs_checkpoint(command: Command, runs: Path, undisturbed:
 
 
 @pytest.mark.parametrize("name", ["best.pt", "last.pt"])
-def test_from_a_checkpoint_of_the_last_iteration(command: Command, tmp_path: Path, name: str) -> None:
+def test_from_a_checkpoint_of_the_last_iteration(
+    command: Command, tmp_path: Path, name: str
+) -> None:
     """Nothing is left to train, and the result says what that checkpoint's own run said."""
-    words = [word for word in TINY if not word.startswith("log_every")] + ["log_every=1000", "eval_every=24"]
+    words = [word for word in TINY if not word.startswith("log_every")] + [
+        "log_every=1000",
+        "eval_every=24",
+    ]
     assert command("resnet-train", *words, f"runs={tmp_path / 'a'}").code == 0
     source = folder_of(tmp_path / "a") / "checkpoints" / name
     assert command("resnet-train", *words, f"runs={tmp_path / 'b'}", f"resume={source}").code == 0
-    one, other = (json.loads((folder_of(tmp_path / run) / "result.json").read_text()) for run in "ab")
+    one, other = (
+        json.loads((folder_of(tmp_path / run) / "result.json").read_text()) for run in "ab"
+    )
     assert one["final"] == other["final"]
     assert one["best"] == other["best"]
 
@@ -218,11 +258,17 @@ def test_from_another_recipe_is_said(command: Command, runs: Path, undisturbed: 
     source = folder_of(undisturbed) / "checkpoints/previous.pt"
     words = ["optimizer.weight_decay=0.001", f"runs={runs}", f"resume={source}"]
     resumed = command("resnet-train", *TINY, *words)
-    check_refused(Outcome(2, resumed.out, resumed.err), 2, "trained with another config (optimizer.weight_decay: 0.0001 -> 0.001)")
+    check_refused(
+        Outcome(2, resumed.out, resumed.err),
+        2,
+        "trained with another config (optimizer.weight_decay: 0.0001 -> 0.001)",
+    )
     assert json.loads((folder_of(runs) / "result.json").read_text())["best"]["iteration"] == 24
 
 
-def test_a_signal_during_the_last_evaluation_ends_a_sweep(command: Command, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_during_the_last_evaluation_ends_a_sweep(
+    command: Command, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as patched:
         kill_at(patched, 24)
         stopped = command("resnet-train", "-m", *TINY, "seed=0,1", f"runs={runs}")
@@ -231,9 +277,18 @@ def test_a_signal_during_the_last_evaluation_ends_a_sweep(command: Command, runs
     assert len(list(runs.rglob("result.json"))) == len(list(runs.rglob("config.yaml"))) == 1
 
 
-def test_tensorboard_has_no_point_twice(command: Command, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tensorboard_has_no_point_twice(
+    command: Command, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Killed before its first checkpoint, then stopped at 10, then finished."""
-    killed = spawn(*TINY, "checkpoint_every=1000", "eval_every=6", f"runs={runs}", "schedule.iterations=20000", "log_every=2")
+    killed = spawn(
+        *TINY,
+        "checkpoint_every=1000",
+        "eval_every=6",
+        f"runs={runs}",
+        "schedule.iterations=20000",
+        "log_every=2",
+    )
     deadline = time.monotonic() + 60
     while not list(runs.rglob("metrics.jsonl")) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -247,12 +302,20 @@ def test_tensorboard_has_no_point_twice(command: Command, runs: Path, monkeypatc
             assert command("resnet-train", *words).code == 130
     board = EventAccumulator(str(folder), size_guidance={"scalars": 0})
     board.Reload()
-    logged = [line["iteration"] for line in map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())]
+    logged = [
+        line["iteration"]
+        for line in map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+    ]
     assert [event.step for event in board.Scalars("train/error")] == logged == list(range(2, 21, 2))
 
 
-@pytest.mark.skipif(missing_for_compiling() is not None, reason="PyTorch's compiler needs g++ or clang++ and Python.h")
-def test_a_compiled_run_resumes_bit_for_bit(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.skipif(
+    missing_for_compiling() is not None,
+    reason="PyTorch's compiler needs g++ or clang++ and Python.h",
+)
+def test_a_compiled_run_resumes_bit_for_bit(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     words = [*TINY, "compile=on"]
     whole = command("resnet-train", *words, f"runs={tmp_path / 'whole'}")
     assert whole.code == 0, whole.err
@@ -264,8 +327,13 @@ def test_a_compiled_run_resumes_bit_for_bit(command: Command, tmp_path: Path, mo
     assert_same(ended(tmp_path / "cut"), ended(tmp_path / "whole"))
 
 
-@pytest.mark.skipif(missing_for_compiling() is not None, reason="PyTorch's compiler needs g++ or clang++ and Python.h")
-def test_a_sweep_compiles_once(command: Command, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.skipif(
+    missing_for_compiling() is not None,
+    reason="PyTorch's compiler needs g++ or clang++ and Python.h",
+)
+def test_a_sweep_compiles_once(
+    command: Command, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The second run finds on disk what the first has compiled."""
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
     counters["inductor"].clear()
@@ -277,7 +345,9 @@ def test_a_sweep_compiles_once(command: Command, runs: Path, tmp_path: Path, mon
     assert counters["inductor"]["fxgraph_cache_hit"] > first.get("fxgraph_cache_hit", 0)
 
 
-def test_checkpointing_can_be_turned_on_halfway(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checkpointing_can_be_turned_on_halfway(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Out of memory is mended so: the same run, the same numbers."""
     whole = command("resnet-train", *TINY, f"runs={tmp_path / 'whole'}")
     assert whole.code == 0, whole.err
@@ -287,18 +357,24 @@ def test_checkpointing_can_be_turned_on_halfway(command: Command, tmp_path: Path
     again = command("resnet-train", *TINY, "checkpointing=on", f"runs={tmp_path / 'cut'}")
     assert again.code == 0, again.err
     assert_same(ended(tmp_path / "cut"), ended(tmp_path / "whole"))
-    refused = command("resnet-train", *TINY, "checkpointing=on", "compile=on", f"runs={tmp_path / 'other'}")
+    refused = command(
+        "resnet-train", *TINY, "checkpointing=on", "compile=on", f"runs={tmp_path / 'other'}"
+    )
     check_refused(refused, 2, "compile=on and checkpointing=on do not go together")
 
 
-def test_another_networks_checkpoint_is_refused(command: Command, runs: Path, undisturbed: Path) -> None:
+def test_another_networks_checkpoint_is_refused(
+    command: Command, runs: Path, undisturbed: Path
+) -> None:
     source = folder_of(undisturbed) / "checkpoints/last.pt"
     wrong = command("resnet-train", *TINY, "model.depth=14", f"runs={runs}", f"resume={source}")
     check_refused(wrong, 2, "is not of resnet14-A", "layer1.1.conv1.weight")
     assert not runs.exists()
 
 
-def test_a_folder_of_another_config_is_refused_with_the_difference(command: Command, undisturbed: Path) -> None:
+def test_a_folder_of_another_config_is_refused_with_the_difference(
+    command: Command, undisturbed: Path
+) -> None:
     path = folder_of(undisturbed) / "config.yaml"
     text = path.read_text()
     path.write_text(text.replace("weight_decay: 0.0001", "weight_decay: 0.0005"))
@@ -316,7 +392,11 @@ def test_two_at_once_on_one_folder(command: Command, runs: Path) -> None:
         deadline = time.monotonic() + 60
         while not list(runs.rglob("last.pt")) and time.monotonic() < deadline:
             time.sleep(0.1)
-        check_refused(command("resnet-train", *longer, f"runs={runs}"), 2, f"is being trained by process {holder.pid}")
+        check_refused(
+            command("resnet-train", *longer, f"runs={runs}"),
+            2,
+            f"is being trained by process {holder.pid}",
+        )
     finally:
         holder.terminate()
         assert holder.wait(60) == 128 + signal.SIGTERM

@@ -1,4 +1,6 @@
-"""The learning rate at every milestone, a warm-up that ends by error (section 4.2), and plateaus of made-up curves."""
+"""The learning rate at every milestone, a warm-up that ends by error (section 4.2), and
+plateaus of made-up curves.
+"""
 
 import pytest
 
@@ -11,20 +13,33 @@ def paper(iterations: int = 64_000, **warmup: float) -> Schedule:
 
 @pytest.mark.parametrize(
     ("iteration", "lr"),
-    [(0, 0.1), (31_999, 0.1), (32_000, 0.01), (32_001, 0.01), (47_999, 0.01), (48_000, 0.001), (48_001, 0.001), (63_999, 0.001)],
+    [
+        (0, 0.1),
+        (31_999, 0.1),
+        (32_000, 0.01),
+        (32_001, 0.01),
+        (47_999, 0.01),
+        (48_000, 0.001),
+        (48_001, 0.001),
+        (63_999, 0.001),
+    ],
 )
 def test_the_rate_falls_at_32k_and_48k(iteration: int, lr: float) -> None:
     assert paper().lr_at(iteration) == pytest.approx(lr)
 
 
-@pytest.mark.parametrize(("iteration", "lr"), [(1_999, 0.1), (2_000, 0.01), (2_999, 0.01), (3_000, 0.001)])
+@pytest.mark.parametrize(
+    ("iteration", "lr"), [(1_999, 0.1), (2_000, 0.01), (2_999, 0.01), (3_000, 0.001)]
+)
 def test_a_shorter_schedule_is_the_same_recipe(iteration: int, lr: float) -> None:
     assert paper(4_000).lr_at(iteration) == pytest.approx(lr)
 
 
 def test_no_milestone_lowers_the_warmup_rate() -> None:
     schedule = paper(warmup_lr=0.01)
-    assert [schedule.lr_at(iteration, warming=True) for iteration in (0, 400, 32_000, 48_000)] == [0.01] * 4
+    assert [schedule.lr_at(iteration, warming=True) for iteration in (0, 400, 32_000, 48_000)] == [
+        0.01
+    ] * 4
     assert schedule.lr_at(400, warming=False) == pytest.approx(0.1)
 
 
@@ -33,7 +48,9 @@ def test_the_warmup_is_over_under_80_percent(error: float, over: bool) -> None:
     assert paper(warmup_lr=0.01).warmup_is_over(error) is over
 
 
-def falls(errors: list[float], *, patience: int = 3, progress: float = 0.1, drops: int = 3) -> list[int]:
+def falls(
+    errors: list[float], *, patience: int = 3, progress: float = 0.1, drops: int = 3
+) -> list[int]:
     """The evaluations, counted from 1, after which the rate falls."""
     rule, seen, at = Plateau(patience, progress, drops), Watched(), []
     for number, error in enumerate(errors, 1):
@@ -53,7 +70,8 @@ def falls(errors: list[float], *, patience: int = 3, progress: float = 0.1, drop
         ([50, 51, 52, 53, 54, 55, 56, 57, 58], [4, 7]),  # after a fall the count begins anew
         ([50, 51, 52, 53, 40, 41, 41, 41], [4, 8]),  # the fall helped, then nothing
         ([50] * 30, [4, 7, 10]),  # at most three
-        ([50, 49.95, 49.9, 49.85, 49.8, 49.75], []),  # small steps add up: each is measured against the best that counted
+        # small steps add up: each is measured against the best that counted
+        ([50, 49.95, 49.9, 49.85, 49.8, 49.75], []),
     ],
 )
 def test_the_rate_falls_at_plateaus(errors: list[float], expected: list[int]) -> None:
@@ -63,10 +81,14 @@ def test_the_rate_falls_at_plateaus(errors: list[float], expected: list[int]) ->
 def test_one_image_of_a_thousand_is_a_tenth_of_a_point() -> None:
     rule = Plateau(patience=2, progress=0.1, drops=3)
     for wrong in range(1, 1000):
-        assert rule.look(Watched(best=100 * (wrong + 1) / 1000), 100 * wrong / 1000).waited == 0, wrong
+        assert rule.look(Watched(best=100 * (wrong + 1) / 1000), 100 * wrong / 1000).waited == 0, (
+            wrong
+        )
 
 
 def test_a_fall_divides_the_rate() -> None:
     schedule = Schedule(0.1, 600_000, 0.1, plateau=Plateau(10, 0.1, 3))
-    assert [schedule.lr_at(1, fallen=fallen) for fallen in range(4)] == pytest.approx([0.1, 0.01, 0.001, 0.0001])
+    assert [schedule.lr_at(1, fallen=fallen) for fallen in range(4)] == pytest.approx(
+        [0.1, 0.01, 0.001, 0.0001]
+    )
     assert schedule.lr_at(599_999) == 0.1

@@ -1,4 +1,6 @@
-"""The step against PyTorch's own SGD written out, and what it does with a loss that is no number."""
+"""The step against PyTorch's own SGD written out, and what it does with a loss that is no
+number.
+"""
 
 import copy
 import shutil
@@ -26,7 +28,13 @@ def make(dtype: torch.dtype = torch.float32, *, compiled: bool = False) -> Train
 
 def batches(count: int, size: int = 16) -> list[tuple[torch.Tensor, torch.Tensor]]:
     generator = torch.Generator().manual_seed(1)
-    return [(torch.randn(size, 3, 32, 32, generator=generator), torch.randint(0, 10, (size,), generator=generator)) for _ in range(count)]
+    return [
+        (
+            torch.randn(size, 3, 32, 32, generator=generator),
+            torch.randint(0, 10, (size,), generator=generator),
+        )
+        for _ in range(count)
+    ]
 
 
 def test_five_steps_are_sgd_by_the_formula() -> None:
@@ -49,7 +57,9 @@ def test_five_steps_are_sgd_by_the_formula() -> None:
                 weight -= lr * momentum[name]
         loss_sum += loss.item() * 16
         wrong += int((logits.argmax(1) != labels).sum())
-    for (name, ours), theirs in zip(step.network.named_parameters(), network.parameters(), strict=True):
+    for (name, ours), theirs in zip(
+        step.network.named_parameters(), network.parameters(), strict=True
+    ):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5, msg=name)
     assert step.read() == (pytest.approx(loss_sum, rel=1e-4), wrong, None)
 
@@ -59,7 +69,10 @@ def test_bf16_keeps_weights_statistics_and_loss_in_fp32() -> None:
     for images, labels in batches(3):
         step(images, labels, lr=0.01)
         exact(images, labels, lr=0.01)
-    assert {value.dtype for value in step.network.state_dict().values()} == {torch.float32, torch.int64}
+    assert {value.dtype for value in step.network.state_dict().values()} == {
+        torch.float32,
+        torch.int64,
+    }
     assert step.read()[0] == pytest.approx(exact.read()[0], rel=0.02)
 
 
@@ -73,14 +86,22 @@ def test_a_bad_loss_never_reaches_the_weights(poison: float) -> None:
     bad[0][3] = poison
     step(*bad, lr=0.1)
     step(*later, lr=0.1)  # the host has not looked yet
-    assert all(torch.equal(weight, before[name]) for name, weight in step.network.named_parameters())
+    assert all(
+        torch.equal(weight, before[name]) for name, weight in step.network.named_parameters()
+    )
     assert step.read() == (counted[0], counted[1], 1)  # one good step, then the bad one
 
 
-@pytest.mark.skipif(missing_for_compiling() is not None, reason="PyTorch's compiler needs g++ or clang++ and Python.h")
+@pytest.mark.skipif(
+    missing_for_compiling() is not None,
+    reason="PyTorch's compiler needs g++ or clang++ and Python.h",
+)
 @pytest.mark.parametrize("bn_batch", [None, pytest.param(32, marks=pytest.mark.slow)])
 def test_50_compiled_steps_have_the_loss_curve_of_plain_ones(bn_batch: int | None) -> None:
-    """In fp32, within a reordered sum: 1e-4. The rate is low, for training makes any rounding grow, that of a shuffled batch as well."""
+    """In fp32, within a reordered sum: 1e-4.
+
+    The rate is low, for training makes any rounding grow, that of a shuffled batch as well.
+    """
     plain, compiled = make(), make(compiled=True)
     for step in (plain, compiled):
         normalise_in_groups(step.network, bn_batch)
@@ -98,17 +119,24 @@ def test_without_a_compiler_a_long_run_goes_on_and_says_so(monkeypatch: pytest.M
     cpu = torch.device("cpu")
     monkeypatch.setattr(shutil, "which", lambda _: None)
     monkeypatch.delenv("CXX", raising=False)
-    assert choose_compile(Compile.auto, cpu, iterations=64_000) == (False, "a C++ compiler (g++ or clang++) is missing; going on without")
+    assert choose_compile(Compile.auto, cpu, iterations=64_000) == (
+        False,
+        "a C++ compiler (g++ or clang++) is missing; going on without",
+    )
     assert choose_compile(Compile.auto, cpu, iterations=100)[0] is False
     with pytest.raises(UserError, match="compile=on: a C\\+\\+ compiler"):
         choose_compile(Compile.on, cpu, iterations=100)
 
 
 def test_half_precision_survives_a_first_step_that_is_skipped() -> None:
-    """The loss scaler skips a first step whose gradients overflow; momentum is 0 then, not whatever memory held."""
+    """The loss scaler skips a first step whose gradients overflow; momentum is 0 then, not
+    whatever memory held.
+    """
     step = make(torch.float16)
     step.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**126)
     before = {name: weight.clone() for name, weight in step.network.named_parameters()}
     step(*batches(1)[0], lr=0.1)
-    assert all(torch.equal(weight, before[name]) for name, weight in step.network.named_parameters())
+    assert all(
+        torch.equal(weight, before[name]) for name, weight in step.network.named_parameters()
+    )
     assert all(not state["momentum_buffer"].any() for state in step.optimizer.state.values())

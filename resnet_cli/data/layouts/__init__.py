@@ -17,17 +17,32 @@ LOOKED_FOR = (
 
 
 def recognise(root: Path) -> Layout:
-    """The layout of the images below `root`. Raises DataError saying what was looked for and what was found."""
+    """The layout of the images below `root`.
+
+    Raises DataError saying what was looked for and what was found.
+    """
     if not root.is_dir():
-        raise DataError(f"{root} is {'no folder' if root.exists() else 'missing'}; point dataset.root or RESNET_DATA at the images")
+        raise DataError(
+            f"{root} is {'no folder' if root.exists() else 'missing'}; point dataset.root or "
+            "RESNET_DATA at the images"
+        )
     layout = look(root)
     if layout is None:
-        raise DataError(f"no images in classes in {root}: looked for {', '.join(LOOKED_FOR)}; found {list_some(root)}{nearby(root)}")
+        raise DataError(
+            f"no images in classes in {root}: looked for {', '.join(LOOKED_FOR)}; found "
+            f"{list_some(root)}{nearby(root)}"
+        )
     return layout
 
 
 def look(root: Path) -> Layout | None:
-    for recognise_one in (folders.recognise, kaggle.recognise, shards.recognise, official.recognise, folders.recognise_val):
+    for recognise_one in (
+        folders.recognise,
+        kaggle.recognise,
+        shards.recognise,
+        official.recognise,
+        folders.recognise_val,
+    ):
         layout = recognise_one(root)
         if layout is not None:
             return layout

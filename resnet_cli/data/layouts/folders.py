@@ -16,8 +16,12 @@ def recognise(root: Path) -> Layout | None:
     for base in (root / below for below in BASES):
         classes = list_folders(base / "train")
         if classes and (theirs := list_folders(base / "val")):
-            folders = [base / "train" / name for name in classes] + [base / "val" / name for name in theirs]
-            return Layout("class folders", (base / "train", base / "val", *folders), partial(scan, base))
+            folders = [base / "train" / name for name in classes] + [
+                base / "val" / name for name in theirs
+            ]
+            return Layout(
+                "class folders", (base / "train", base / "val", *folders), partial(scan, base)
+            )
     return None
 
 
@@ -27,7 +31,11 @@ def recognise_val(root: Path) -> Layout | None:
         classes = list_folders(base / "val")
         if classes and not (base / "train").exists():
             folders = [base / "val" / name for name in classes]
-            return Layout("class folders, validation images alone", (base / "val", *folders), partial(scan, base))
+            return Layout(
+                "class folders, validation images alone",
+                (base / "val", *folders),
+                partial(scan, base),
+            )
     return None
 
 
@@ -50,8 +58,12 @@ def check_no_class_only_in_val(theirs: list[str], classes: list[str], *, where: 
         raise DataError(f"{where}: {alone[0]}{others} validation images, but no folder in train/")
 
 
-def scan_classes(split: Path, classes: list[str], *, present: set[str]) -> tuple[Samples, list[str]]:
-    """The images of `split/<class>` for the classes `present`, and a note on files that are no images."""
+def scan_classes(
+    split: Path, classes: list[str], *, present: set[str]
+) -> tuple[Samples, list[str]]:
+    """The images of `split/<class>` for the classes `present`, and a note on files that are no
+    images.
+    """
     gathering, others, example = Gathering(), 0, ""
     for label, name in enumerate(classes):
         if name in present:
@@ -59,15 +71,24 @@ def scan_classes(split: Path, classes: list[str], *, present: set[str]) -> tuple
             gathering.add(split / name, images, labels=label)
             others += len(rest)
             example = example or (f"{split / name / rest[0]}" if rest else "")
-    return gathering.finish(), [f"{others:,} files below {split} are no images, such as {example}: left out"] if others else []
+    return gathering.finish(), [
+        f"{others:,} files below {split} are no images, such as {example}: left out"
+    ] if others else []
 
 
 def list_images(folder: Path) -> tuple[list[str], list[str]]:
-    """Names of the images in a folder and of its other files, each sorted. Raises DataError where there is no image."""
+    """Names of the images in a folder and of its other files, each sorted.
+
+    Raises DataError where there is no image.
+    """
     with os.scandir(folder) as entries:
         # A dangling link counts: reading it will tell that its file is missing.
-        names = sorted(entry.name for entry in entries if not entry.name.startswith(".") and not entry.is_dir())
+        names = sorted(
+            entry.name for entry in entries if not entry.name.startswith(".") and not entry.is_dir()
+        )
     images = [name for name in names if is_image(name)]
     if not images:
         raise DataError(f"{folder} has no image in it: found {list_some(folder)}")
-    return images, [name for name in names if not is_image(name)] if len(images) < len(names) else []
+    return images, [name for name in names if not is_image(name)] if len(images) < len(
+        names
+    ) else []

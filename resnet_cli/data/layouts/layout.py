@@ -12,7 +12,9 @@ IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp")  # in any case
 
 @dataclass(frozen=True)
 class Scanned:
-    """What a scan found; `labels` of the samples are indices into `classes`, `notes` what a person should know of it."""
+    """What a scan found; `labels` of the samples are indices into `classes`, `notes` what a
+    person should know of it.
+    """
 
     classes: tuple[str, ...]
     train: Samples
@@ -22,7 +24,10 @@ class Scanned:
 
 @dataclass(frozen=True)
 class Layout:
-    """A layout found at some root. Any change of a source, a folder or a file, makes an index of it stale."""
+    """A layout found at some root.
+
+    Any change of a source, a folder or a file, makes an index of it stale.
+    """
 
     name: str  # in words
     sources: tuple[Path, ...]
@@ -34,11 +39,15 @@ def is_image(name: str) -> bool:
 
 
 def list_folders(folder: Path) -> list[str]:
-    """Names of the folders in a folder, sorted; hidden ones do not count, and a missing folder has none."""
+    """Names of the folders in a folder, sorted; hidden ones do not count, and a missing folder
+    has none.
+    """
     if not folder.is_dir():
         return []
     with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+        return sorted(
+            entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")
+        )
 
 
 def list_some(folder: Path) -> str:

@@ -9,7 +9,8 @@ from resnet_cli.runtime.errors import DataError
 
 
 def pictures(folder: Path) -> Samples:
-    """Every picture in `folder` and below, sorted by path, or the one file it is. Their labels mean nothing.
+    """Every picture in `folder` and below, sorted by path, or the one file it is. Their labels mean
+    nothing.
 
     Raises DataError where there are none.
     """

@@ -1,4 +1,6 @@
-"""Tar shards, the webdataset form: `key.jpg` and `key.cls` (the label's number) in `train*.tar` and `val*.tar`, read by offset."""
+"""Tar shards, the webdataset form: `key.jpg` and `key.cls` (the label's number) in `train*.tar`
+and `val*.tar`, read by offset.
+"""
 
 import os
 from functools import partial
@@ -11,20 +13,29 @@ from resnet_cli.runtime.errors import DataError
 
 CLASSES = "classes.txt"  # a name a line, in the order of the numbers
 SUMS = "SHA256SUMS"  # of the files in a finished set of ours
-UNFINISHED = "SHA256SUMS.unfinished"  # of the files so far, while scripts/prepare_imagenet.py writes them
+# of the files so far, while scripts/prepare_imagenet.py writes them
+UNFINISHED = "SHA256SUMS.unfinished"
 SPLITS = ("train", "val")
 
 
 def recognise(root: Path) -> Layout | None:
-    """The layout, where shards of both splits lie at the root or in `train/` and `val/`; one split alone is a DataError."""
+    """The layout, where shards of both splits lie at the root or in `train/` and `val/`; one
+    split alone is a DataError.
+    """
     shards = {split: find(root, split) for split in SPLITS}
     if not any(shards.values()):
         return None
     if (root / UNFINISHED).is_file():
-        raise DataError(f"{root} holds only a part of the shards: run the scripts/prepare_imagenet.py that began them again")
+        raise DataError(
+            f"{root} holds only a part of the shards: run the scripts/prepare_imagenet.py "
+            "that began them again"
+        )
     for split in SPLITS:
         if not shards[split]:
-            raise DataError(f"{root} holds tar shards, but none of {split}: looked for {split}*.tar and {split}/*.tar")
+            raise DataError(
+                f"{root} holds tar shards, but none of {split}: looked for {split}*.tar and "
+                f"{split}/*.tar"
+            )
     names = root / CLASSES
     sources = (*shards["train"], *shards["val"], *([names] if names.is_file() else []))
     return Layout("tar shards", sources, partial(scan, root, shards))
@@ -32,7 +43,9 @@ def recognise(root: Path) -> Layout | None:
 
 def find(root: Path, split: str) -> list[Path]:
     """`train*.tar` at the root, or `train/*.tar`, sorted."""
-    return sorted(path for path in root.glob(f"{split}*.tar") if path.is_file()) or sorted((root / split).glob("*.tar"))
+    return sorted(path for path in root.glob(f"{split}*.tar") if path.is_file()) or sorted(
+        (root / split).glob("*.tar")
+    )
 
 
 def scan(root: Path, shards: dict[str, list[Path]]) -> Scanned:
@@ -45,8 +58,13 @@ def scan(root: Path, shards: dict[str, list[Path]]) -> Scanned:
         classes = tuple(str(label) for label in range(int(train.labels.max(initial=-1)) + 1))
     for samples in (train, val):
         for index in (samples.labels >= len(classes)).nonzero()[0][:1].tolist():
-            there_are = f"{CLASSES} names" if (root / CLASSES).is_file() else "the training shards have"
-            raise DataError(f"{samples.path(index)} is of class {samples.labels[index]}, but {there_are} {len(classes):,} classes")
+            there_are = (
+                f"{CLASSES} names" if (root / CLASSES).is_file() else "the training shards have"
+            )
+            raise DataError(
+                f"{samples.path(index)} is of class {samples.labels[index]}, but {there_are} "
+                f"{len(classes):,} classes"
+            )
     return Scanned(classes, train, val)
 
 
@@ -67,13 +85,18 @@ def scan_shard(path: Path) -> list[tuple[str, int, int, int]]:
     with path.open("rb", buffering=0) as file:
         for name, offset, size in read_members(file, path=path, start=0):
             folder, slash, rest = name.rpartition("/")
-            stem, dot, suffix = rest.partition(".")  # webdataset's key ends at the first dot of the file's name
+            # webdataset's key ends at the first dot of the file's name
+            stem, dot, suffix = rest.partition(".")
             key, suffix = f"{folder}{slash}{stem}", f"{dot}{suffix.lower()}"
             if suffix == ".cls":
-                labels[key] = read_label(os.pread(file.fileno(), size, offset), where=f"{path}:{name}")
+                labels[key] = read_label(
+                    os.pread(file.fileno(), size, offset), where=f"{path}:{name}"
+                )
             elif suffix in IMAGE_SUFFIXES:
                 if key in images:
-                    raise DataError(f"{path} holds two images of one key: {images[key][0]} and {name}")
+                    raise DataError(
+                        f"{path} holds two images of one key: {images[key][0]} and {name}"
+                    )
                 images[key] = (name, offset, size)
     for one, other, what in ((images, labels, "no .cls"), (labels, images, "a .cls but no image")):
         alone = one.keys() - other.keys()

@@ -14,7 +14,10 @@ Member = tuple[str, int, int]  # name, offset of its bytes in the file, how many
 
 
 def list_members(path: Path, *, start: int = 0) -> Iterator[Member]:
-    """The files in a tar, or in one that lies in it from byte `start` on. Raises DataError where it is cut off or corrupt."""
+    """The files in a tar, or in one that lies in it from byte `start` on.
+
+    Raises DataError where it is cut off or corrupt.
+    """
     with path.open("rb", buffering=0) as file:
         yield from read_members(file, path=path, start=start)
 
@@ -34,4 +37,7 @@ def read_members(file: BinaryIO, *, path: Path, start: int) -> Iterator[Member]:
     # The reader takes a file that just stops, or goes on with anything else, for the end.
     if file.read(BLOCK) != bytes(BLOCK):
         size = os.fstat(file.fileno()).st_size
-        raise DataError(f"{path} is {'cut off' if size < end + BLOCK else 'corrupt'} at byte {end:,} of {size:,}")
+        raise DataError(
+            f"{path} is {'cut off' if size < end + BLOCK else 'corrupt'} at byte {end:,} of "
+            f"{size:,}"
+        )
