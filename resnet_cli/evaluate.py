@@ -18,7 +18,7 @@ from resnet_cli.evaluation import predictions
 from resnet_cli.evaluation.metrics import Errors
 from resnet_cli.evaluation.protocol import in_proportion
 from resnet_cli.evaluation.views import Views
-from resnet_cli.evaluation.weights import check_export, export
+from resnet_cli.evaluation.weights import export, validate_export_path
 from resnet_cli.runtime.console import rows
 from resnet_cli.runtime.device import describe, precision_name
 from resnet_cli.runtime.errors import Failed, UserError, run_command
@@ -208,7 +208,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[Path], list[st
             f"--bn-images {options.bn_images}: a number of images, at least 1, for --bn population"
         )
     if options.export:
-        check_export(options.export)
+        validate_export_path(options.export)
         if len(paths) > 1:
             raise UserError(f"--export: one network goes into one file, here are {len(paths)}")
     return options, paths, overrides

@@ -11,7 +11,7 @@ from resnet_cli.config.launcher import GROUP, LAUNCHERS, Launcher
 from resnet_cli.launch import local, sequential, slurm
 from resnet_cli.launch.jobs import Run, close
 from resnet_cli.run.folder import RunFolder
-from resnet_cli.runtime.distributed import place
+from resnet_cli.runtime.distributed import rank_from_env
 from resnet_cli.runtime.errors import UserError, run_command
 
 HELP = """\
@@ -121,7 +121,7 @@ def main_checked(arguments: list[str]) -> int:
         return 0
     overrides = [word for word in arguments if not word.startswith("-")]
     jobs, launcher = compose.jobs(overrides, multirun=bool(flags & SWEEP_FLAGS))
-    if launcher and place() is not None:
+    if launcher and rank_from_env() is not None:
         raise UserError(
             "torchrun and srun start the processes of one run; for a sweep call resnet-train "
             "itself, with devices=N"

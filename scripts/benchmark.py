@@ -26,16 +26,9 @@ from limits import Limits, operations, traffic
 from turns import Contestant, Rates, interleave, summarise
 
 from resnet_cli.models.zoo import NETWORKS
+from resnet_cli.runtime.choices import DeviceChoice, Precision
 from resnet_cli.runtime.compile import missing_for_compiling
-from resnet_cli.runtime.device import (
-    DTYPES,
-    DeviceChoice,
-    Precision,
-    choose_device,
-    choose_dtype,
-    describe,
-    precision_name,
-)
+from resnet_cli.runtime.device import DTYPES, choose_device, choose_dtype, describe, precision_name
 
 BATCHES = {"resnet20": 128, "resnet56": 128, "resnet110": 128, "resnet18": 32, "resnet50": 16}
 GPU_BATCHES = BATCHES | {"resnet18": 256, "resnet50": 256}

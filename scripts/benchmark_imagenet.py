@@ -23,16 +23,17 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 from turns import Rates, summarise
 
-from resnet_cli.data.crops import Augmentation
+from resnet_cli.data.choices import Augmentation, Normalization
 from resnet_cli.data.imagenet import open_folders
-from resnet_cli.data.images import Normalization, Normalizer, fit_normalizer
+from resnet_cli.data.images import Normalizer, fit_normalizer
 from resnet_cli.data.samples import Samples
-from resnet_cli.data.streaming import Cropping, StreamingLoader
+from resnet_cli.data.streaming import StreamingLoader, TrainCrops
 from resnet_cli.evaluation.protocol import BATCH, Protocol
 from resnet_cli.evaluation.views import Views, scores_of, ten_crop_scores
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.models.zoo import NETWORKS
-from resnet_cli.runtime.device import Precision, choose_dtype, describe, peak_memory
+from resnet_cli.runtime.choices import Precision
+from resnet_cli.runtime.device import choose_dtype, describe, peak_memory
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 DENSE_SIDE = 640
@@ -117,7 +118,7 @@ def our_loader(samples: Samples, normalizer: Normalizer, *, batch_size: int, who
     normalisation.
     """
     loader = StreamingLoader(samples, Augmentation.paper, normalizer, batch_size, 0, 224, 0)
-    worker = Cropping(samples, Augmentation.paper, 224, batch_size, 0)
+    worker = TrainCrops(samples, Augmentation.paper, 224, batch_size, 0)
     done = 0
 
     def run(steps: int) -> float:

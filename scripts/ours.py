@@ -11,22 +11,17 @@ sys.path.insert(0, str(Path(__file__).parent))
 from facts import facts
 from turns import serve
 
-from resnet_cli.data.images import CHANNELS, Normalization, Normalizer, Split
+from resnet_cli.data.choices import Normalization
+from resnet_cli.data.images import CHANNELS, Normalizer, Split
 from resnet_cli.data.resident import ResidentLoader
 from resnet_cli.evaluation.views import scores_of
 from resnet_cli.models.architecture import Stem
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.models.zoo import NETWORKS
 from resnet_cli.run.build import fold
-from resnet_cli.runtime.cuda_graph import Captured, CudaGraph, choose_capture
-from resnet_cli.runtime.device import (
-    DTYPES,
-    DeviceChoice,
-    Precision,
-    choose_device,
-    keep_memory,
-    make_exact,
-)
+from resnet_cli.runtime.choices import DeviceChoice, Precision, Switch
+from resnet_cli.runtime.cuda_graph import CapturedGraph, choose_capture
+from resnet_cli.runtime.device import DTYPES, choose_device, keep_memory, make_exact
 from resnet_cli.training.step import TrainStep, make_optimizer
 
 
@@ -59,8 +54,8 @@ def main() -> None:
     warn = partial(print, file=sys.stderr)
     capture = None
     if options.graph:
-        choose_capture(CudaGraph.on, device, dtype, world=1)
-        capture = partial(Captured, warn=warn)
+        choose_capture(Switch.on, device, dtype, world=1)
+        capture = partial(CapturedGraph, warn=warn)
     size = options.batch_size
     if options.testing:
         tested = fold(network, capture, compiled=options.compile).network

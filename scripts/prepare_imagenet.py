@@ -67,7 +67,7 @@ def read_sums(destination: Path) -> Sums:
     return {}
 
 
-def check_origin(destination: Path, origin: dict[str, Any]) -> None:
+def validate_origin(destination: Path, origin: dict[str, Any]) -> None:
     """Claims the folder for these images and options.
 
     Raises UserError where it holds shards of others.
@@ -111,7 +111,7 @@ def prepare(
         print(remark, file=sys.stderr)
     counts = {"classes": len(folders.classes), "train": len(folders.train), "val": len(folders.val)}
     options = {"resize": reducer.shorter_side, "quality": reducer.quality, "per_shard": per_shard}
-    check_origin(
+    validate_origin(
         destination,
         {"source": str(source), "layout": folders.layout}
         | counts

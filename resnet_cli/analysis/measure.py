@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from resnet_cli.analysis.subject import Subject, open_subject, refuse_mixture, refuse_other_classes
-from resnet_cli.data.datasets import OnError
+from resnet_cli.analysis.subject import Subject, open_subject, validate_classes, validate_ensemble
+from resnet_cli.data.choices import OnError
 from resnet_cli.data.images import Dataset, Split
 from resnet_cli.data.layouts.pictures import pictures
 from resnet_cli.data.samples import Samples
@@ -123,7 +123,7 @@ class Bench:
 def open_all(paths: list[Path], overrides: list[str]) -> list[Subject]:
     """Opens checkpoints that may be measured together. Raises UserError."""
     subjects = [open_subject(path, overrides) for path in paths]
-    refuse_mixture(subjects)
+    validate_ensemble(subjects)
     return subjects
 
 
@@ -136,7 +136,7 @@ def set_up(subjects: list[Subject]) -> Bench:
     console = Console("resnet-eval")
     dataset = load_dataset(first.dataset, console)
     for one in subjects:
-        refuse_other_classes(one, dataset)
+        validate_classes(one, dataset)
     bad = BadImages(first.dataset.on_error is OnError.skip, first.dataset.max_skipped, console.warn)
     return Bench(subjects, dataset, device, choose_dtype(first.precision, device), bad)
 
@@ -198,7 +198,7 @@ def recognise(
     subjects = open_all(paths, overrides)
     first = subjects[0]
     for one in subjects:
-        one.refuse_mean_image()
+        one.validate_has_mean_image()
     names, samples = names_of(first.class_names()), pictures(folder)
     dataset = Dataset(first.config.dataset.name, names, first.image_size, samples, None)
     device = choose_device(first.config.device)

@@ -11,13 +11,12 @@ import torch
 from resnet_cli.config import compose as compose_module
 from resnet_cli.config.schema import Config, architecture, flatten, from_plain, to_plain
 from resnet_cli.data import cifar10
-from resnet_cli.data.datasets import DatasetName
-from resnet_cli.data.images import Dataset, Normalization, Normalizer, fit_normalizer
+from resnet_cli.data.choices import DatasetName, Normalization
+from resnet_cli.data.images import Dataset, Normalizer, fit_normalizer
 from resnet_cli.evaluation.weights import load_weights, read, state_dict_of
 from resnet_cli.models.architecture import Block
 from resnet_cli.models.resnet import ResNet
-from resnet_cli.runtime.compile import Compile
-from resnet_cli.runtime.device import Precision
+from resnet_cli.runtime.choices import Precision, Switch
 from resnet_cli.runtime.errors import UserError
 from resnet_cli.training.checkpoint import is_ours, resolve
 
@@ -64,7 +63,7 @@ class Subject:
         known = self.classes or ()
         return known + tuple(map(str, range(len(known), self.network.architecture.num_classes)))
 
-    def refuse_mean_image(self) -> None:
+    def validate_has_mean_image(self) -> None:
         """Raises UserError where the pixels' mean is one of a training set that is not at hand."""
         data = self.config.dataset
         if (
@@ -90,7 +89,7 @@ def open_subject(path: Path, overrides: list[str]) -> Subject:
         try:
             trained = from_plain(content["config"])
             # that it was worth it for training says nothing of a test
-            trained.compile = Compile.auto
+            trained.compile = Switch.auto
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(
                 f"checkpoint {path} was written by another version of resnet-train ({error})"
@@ -178,7 +177,7 @@ def with_overrides(trained: Config, overrides: list[str]) -> Config:
     return from_plain(tree)
 
 
-def refuse_mixture(subjects: list[Subject]) -> None:
+def validate_ensemble(subjects: list[Subject]) -> None:
     """An ensemble looks at the same images and tells the same classes apart. Raises UserError."""
     first = subjects[0]
     for other in subjects[1:]:
@@ -201,7 +200,7 @@ def images_of(one: Subject) -> tuple[object, ...]:
     return data.name, data.validation, data.train_images, data.test_images, one.image_size
 
 
-def refuse_other_classes(one: Subject, dataset: Dataset) -> None:
+def validate_classes(one: Subject, dataset: Dataset) -> None:
     """Raises UserError where a network was trained on other classes than the data has."""
     knows, there = one.network.architecture.num_classes, len(dataset.classes)
     if knows < there or (one.classes is None and knows != there):

@@ -22,9 +22,9 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from resnet_cli.config.launcher import GROUP, Launcher, check_launching, is_launchers, launcher
+from resnet_cli.config.launcher import GROUP, Launcher, is_launchers, launcher, validate_launcher
 from resnet_cli.config.schema import Config, architecture, differences, to_plain, trained
-from resnet_cli.config.validate import check, scaled, shared_out
+from resnet_cli.config.validate import scaled, shared_out, validate
 from resnet_cli.runtime.errors import UserError, did_you_mean
 
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -70,10 +70,10 @@ def jobs(overrides: list[str], *, multirun: bool) -> tuple[list[Job], Launcher |
     with hydra_ready():
         parsed = parse(overrides)
         for override in parsed:
-            check_key(override)
+            validate_key(override)
             if not override.is_sweep_override():
-                check_choice(override)
-        check_launching(parsed)
+                validate_choice(override)
+        validate_launcher(parsed)
         root = compose(
             [o for o, p in zip(overrides, parsed, strict=True) if not p.is_sweep_override()],
             with_hydra=True,
@@ -106,10 +106,10 @@ def job(overrides: list[str]) -> Job:
     """One run. Raises UserError for whatever does not fit."""
     parsed = parse(overrides)
     for override in parsed:
-        check_key(override)
-        check_choice(override)
+        validate_key(override)
+        validate_choice(override)
     config = to_config(compose(overrides))
-    check(config)
+    validate(config)
     config = shared_out(scaled(config))
     words = {
         word: override
@@ -184,7 +184,7 @@ def known_keys() -> list[str]:
     return keys
 
 
-def check_key(override: Override) -> None:
+def validate_key(override: Override) -> None:
     """Refuses keys the schema does not have, also those that Hydra would let in with a `+`."""
     key = override.key_or_group
     known = known_keys()
@@ -197,7 +197,7 @@ def check_key(override: Override) -> None:
         )
 
 
-def check_choice(override: Override) -> None:
+def validate_choice(override: Override) -> None:
     """Refuses group choices without a file."""
     group, choice = override.key_or_group, str(override.value())
     if group not in GROUPS or choice in options(group):

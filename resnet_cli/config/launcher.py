@@ -43,7 +43,7 @@ def is_launchers(override: Override) -> bool:
     )
 
 
-def check_launching(overrides: Iterable[Override]) -> None:
+def validate_launcher(overrides: Iterable[Override]) -> None:
     """Raises UserError for a launcher there is not, and for several."""
     for override in filter(is_launchers, overrides):
         if override.is_sweep_override() and not override.key_or_group.startswith("hydra.sweeper."):

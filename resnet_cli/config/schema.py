@@ -5,9 +5,7 @@ from dataclasses import dataclass, field
 from types import UnionType
 from typing import Any, get_args
 
-from resnet_cli.data.crops import Augmentation
-from resnet_cli.data.datasets import DatasetName, OnError
-from resnet_cli.data.images import Normalization
+from resnet_cli.data.choices import Augmentation, DatasetName, Normalization, OnError
 from resnet_cli.models.architecture import (
     Architecture,
     Checkpointing,
@@ -18,9 +16,7 @@ from resnet_cli.models.architecture import (
     cifar,
     imagenet,
 )
-from resnet_cli.runtime.compile import Compile
-from resnet_cli.runtime.cuda_graph import CudaGraph
-from resnet_cli.runtime.device import DeviceChoice, Precision
+from resnet_cli.runtime.choices import DeviceChoice, Precision, Switch
 from resnet_cli.training.schedule import Rule
 
 MISSING: Any = "???"  # OmegaConf's word for "must be set"
@@ -112,8 +108,8 @@ class Config:
     max_restarts: int = 3
     timeout: float = 600.0  # seconds a device waits for the others before it gives them up
     precision: Precision = Precision.auto
-    compile: Compile = Compile.auto
-    cuda_graph: CudaGraph = CudaGraph.auto
+    compile: Switch = Switch.auto
+    cuda_graph: Switch = Switch.auto
     checkpointing: Checkpointing = Checkpointing.off
     resume: str = "auto"  # auto | never | a checkpoint file or run folder
     runs: str = "runs"

@@ -11,16 +11,15 @@ from resnet_cli.config.schema import (
     flatten,
     to_plain,
 )
-from resnet_cli.data.crops import Augmentation
-from resnet_cli.data.datasets import DatasetName
+from resnet_cli.data.choices import Augmentation, DatasetName
 from resnet_cli.models.architecture import Checkpointing
 from resnet_cli.runtime.device import choose_device, count_devices
-from resnet_cli.runtime.distributed import place
+from resnet_cli.runtime.distributed import rank_from_env
 from resnet_cli.runtime.errors import UserError
 from resnet_cli.training.schedule import Rule
 
 
-def check(config: Config) -> None:
+def validate(config: Config) -> None:
     """What types cannot say. Raises UserError naming the key."""
     try:
         architecture(config, num_classes=10)
@@ -74,16 +73,17 @@ def check(config: Config) -> None:
         raise UserError(f"seed={config.seed}: must fit 63 bits")
     if config.checkpointing is Checkpointing.on and config.sync_bn:
         raise UserError(
-            "checkpointing=on would count sync_bn's statistics twice: leave one of them out, "
+            "activation_checkpointing=true would count sync_bn's statistics twice: leave one "
+            "of them out, "
             "or say bn_batch"
         )
     if config.optimizer.nesterov and not config.optimizer.momentum:
         raise UserError("optimizer.nesterov=true needs optimizer.momentum above 0")
-    check_schedule(config.schedule)
-    check_images(config.dataset)
+    validate_schedule(config.schedule)
+    validate_dataset(config.dataset)
 
 
-def check_schedule(schedule: ScheduleConfig) -> None:
+def validate_schedule(schedule: ScheduleConfig) -> None:
     """Raises UserError for milestones that are none."""
     milestones = schedule.milestones
     if sorted(set(milestones)) != milestones or not all(
@@ -100,7 +100,7 @@ def check_schedule(schedule: ScheduleConfig) -> None:
         )
 
 
-def check_images(data: DatasetConfig) -> None:
+def validate_dataset(data: DatasetConfig) -> None:
     """Which keys belong to which data. Raises UserError."""
     if data.name is DatasetName.imagenet:
         if data.validation:
@@ -171,7 +171,7 @@ def count_ranks(config: Config) -> int:
 
     Raises UserError.
     """
-    here = place()
+    here = rank_from_env()
     if here is not None:
         if config.devices not in (1, "auto", here.world):
             raise UserError(
@@ -189,9 +189,9 @@ def count_ranks(config: Config) -> int:
     return asked
 
 
-def refuse_missing(config: Config) -> None:
+def validate_machine(config: Config) -> None:
     """What a run needs of the machine it is to run on. Raises UserError where it is not there."""
-    device, here = choose_device(config.device), place()
+    device, here = choose_device(config.device), rank_from_env()
     there = count_devices(device)
     assert isinstance(config.devices, int)
     if here is not None and here.world != config.devices:

@@ -6,7 +6,6 @@ made at once, its boxes one by one, since they depend on each photograph's own s
 """
 
 import math
-from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from PIL.Image import Image, Resampling
 from torch import Tensor
 
+from resnet_cli.data.choices import Augmentation
 from resnet_cli.data.sampling import mix
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels of the photograph
@@ -23,17 +23,6 @@ BITS = 20  # of a draw in `sampling.uniform`
 ATTEMPTS = 10  # of the inception crop, as torchvision's
 AREA, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
 FIRST_STREAM = 16  # of the attempts' hashes; the colours have those below
-
-
-class Augmentation(StrEnum):
-    """How training crops are chosen."""
-
-    # ImageNet: shorter side in [256, 480], a 224 crop, PCA colour noise. CIFAR-10: pad 4, a 32
-    # crop. Both: a flip
-    paper = "paper"
-    # ImageNet alone: a random area and aspect ratio, resized; a flip (Szegedy et al. 2015;
-    # torchvision's recipe)
-    inception = "inception"
 
 
 def sides(image_size: int) -> tuple[int, int]:

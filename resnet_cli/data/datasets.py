@@ -1,29 +1,15 @@
 """Name -> data set, with its validation split held out."""
 
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
 
 from resnet_cli.data import cifar10, imagenet, synthetic
+from resnet_cli.data.choices import DatasetName
 from resnet_cli.data.images import Dataset, Split
 from resnet_cli.data.samples import Samples
 from resnet_cli.runtime.errors import UserError
-
-
-class DatasetName(StrEnum):
-    cifar10 = "cifar10"
-    imagenet = "imagenet"
-    synthetic = "synthetic"
-
-
-class OnError(StrEnum):
-    """What to do at an image that cannot be decoded."""
-
-    stop = "stop"
-    skip = "skip"
-
 
 SYNTHETIC_SEEDS = {"train": 0, "test": 1}
 
@@ -65,7 +51,7 @@ def load(
             f"dataset.validation={validation}: there are {len(train):,} training images"
         )
     train, held_out = train[: len(train) - validation], train[len(train) - validation :]
-    check_counts((train, train_images), (test, test_images))
+    validate_counts((train, train_images), (test, test_images))
     return Dataset(
         name,
         classes,
@@ -96,7 +82,7 @@ def load_folders(
         raise UserError(
             f"dataset.num_classes={num_classes}: {root} has {len(found.classes)} classes"
         )
-    check_counts((found.train, train_images), (found.val, test_images))
+    validate_counts((found.train, train_images), (found.val, test_images))
     train, val = spread(found.train, train_images), spread(found.val, test_images)
     return Dataset(
         DatasetName.imagenet,
@@ -114,7 +100,7 @@ def spread(samples: Samples, count: int | None) -> Samples:
     return samples if count is None else samples.take(np.arange(count) * len(samples) // count)
 
 
-def check_counts(
+def validate_counts(
     train: tuple[Split | Samples, int | None], test: tuple[Split | Samples, int | None]
 ) -> None:
     for key, (split, count) in (("train_images", train), ("test_images", test)):

@@ -3,24 +3,12 @@ pixels become a network's input.
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 import torch
 from torch import Tensor
 
+from resnet_cli.data.choices import Normalization
 from resnet_cli.data.samples import Samples
-
-
-class Normalization(StrEnum):
-    """What is subtracted from (and divides) the pixels before the network sees them."""
-
-    # the mean: of CIFAR-10's training split per pixel (section 4.2), of ImageNet per channel
-    paper = "paper"
-    cifar = "cifar"  # per channel, CIFAR-10's mean and std
-    # per channel, ImageNet's mean and std: torchvision's weights, and akamaster's and many others'
-    # for CIFAR-10
-    imagenet = "imagenet"
-
 
 CHANNELS: dict[Normalization, tuple[tuple[float, ...], tuple[float, ...]]] = {
     Normalization.cifar: ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),

@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from resnet_cli.data.augment import colour_noise, flip_some
-from resnet_cli.data.crops import Augmentation, box, cut, draws
+from resnet_cli.data.choices import Augmentation
+from resnet_cli.data.crops import box, cut, draws
 from resnet_cli.data.decode import decode
 from resnet_cli.data.fetching import fetch
 from resnet_cli.data.images import Normalizer
@@ -69,7 +70,7 @@ class Crops(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Cropping(Dataset[Crops]):
+class TrainCrops(Dataset[Crops]):
     """Iteration number -> its crops; runs in a worker."""
 
     samples: Samples
@@ -156,7 +157,7 @@ class StreamingLoader:
         """
         if self.ahead is None or iteration != self.next_iteration:
             self.close()
-            dataset = Cropping(
+            dataset = TrainCrops(
                 self.samples,
                 self.augmentation,
                 self.image_size,
@@ -207,7 +208,7 @@ class Seen(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Viewing(Dataset[Seen]):
+class EvalViews(Dataset[Seen]):
     """A chunk's number -> its images as `view` shows them; runs in a worker."""
 
     samples: Samples
@@ -257,7 +258,7 @@ class ViewStream:
 
         Raises DataError as training does.
         """
-        dataset = Viewing(self.samples, self.view, self.batch_size)
+        dataset = EvalViews(self.samples, self.view, self.batch_size)
         number, every = self.part
         chunks = range(number, (len(self.samples) + self.batch_size - 1) // self.batch_size, every)
         for seen in fetch(dataset, chunks, workers=self.workers, device=self.device):

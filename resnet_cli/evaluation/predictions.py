@@ -108,7 +108,7 @@ def average(files: Sequence[Path]) -> Predictions:
     total, abouts = whole.scores.double(), [whole.about]
     for path in others:
         other = read(path)
-        check_same(whole, other, first=first, path=path)
+        validate_same_images(whole, other, first=first, path=path)
         total += other.scores
         abouts.append(other.about)
     return Predictions((total / len(files)).float(), whole.labels, whole.paths, joined(abouts))
@@ -128,7 +128,7 @@ def joined(abouts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def check_same(one: Predictions, other: Predictions, *, first: Path, path: Path) -> None:
+def validate_same_images(one: Predictions, other: Predictions, *, first: Path, path: Path) -> None:
     """Raises UserError that names the first difference between the images or classes of two
     files.
     """

@@ -130,7 +130,7 @@ def export(network: nn.Module, path: Path) -> None:
     `num_batches_tracked` goes along, since torchvision's networks ask for it. Raises UserError for
     another suffix.
     """
-    check_export(path)
+    validate_export_path(path)
     # channels_last is how we compute, not what others expect of a file; safetensors refuses it
     state = {
         our_name(name): value.detach().cpu().contiguous()
@@ -145,7 +145,7 @@ def export(network: nn.Module, path: Path) -> None:
     write_whole(path, content)
 
 
-def check_export(path: Path) -> None:
+def validate_export_path(path: Path) -> None:
     """Refuses what `export` could not write, before anything is computed. Raises UserError."""
     if path.suffix not in (SAFETENSORS, PICKLED):
         raise UserError(f"--export {path}: name a file that ends in {SAFETENSORS} or {PICKLED}")

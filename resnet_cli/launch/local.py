@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 import torch
 
-from resnet_cli.data.datasets import DatasetName
+from resnet_cli.data.choices import DatasetName
 from resnet_cli.launch.display import Lines, shown
 from resnet_cli.launch.jobs import Outcome, Run
 from resnet_cli.launch.worker_process import Slot, Worker
-from resnet_cli.runtime.compile import Compile
+from resnet_cli.runtime.choices import Switch
 from resnet_cli.runtime.device import choose_device, cores
 from resnet_cli.runtime.errors import FAILED, Stopped, UserError
 from resnet_cli.runtime.signals import stop_on_signal
@@ -44,7 +44,7 @@ def slots(runs: Sequence[Run], jobs_per_device: int | None) -> list[Slot]:
             : torch.cuda.device_count()
         ]
         each = jobs_per_device or 1
-        if each > 1 and any(run.config.compile is Compile.on for run in runs):
+        if each > 1 and any(run.config.compile is Switch.on for run in runs):
             raise UserError(
                 "compile=on: runs that share a process cannot be compiled; use compile=auto "
                 "or jobs_per_device=1"
@@ -131,7 +131,7 @@ class Sweep:
                     self.display.refresh()
         finally:
             for worker in self.workers:
-                worker.bury()
+                worker.kill()
         if (signum := self.request.signum) is not None and len(self.outcomes) < len(self.runs):
             ended = f"{len(self.outcomes)} of {len(self.runs)} runs had ended"
             raise Stopped(f"the sweep stops, {ended}; the same command continues", signum=signum)
@@ -146,11 +146,11 @@ class Sweep:
                 self.workers.append(worker)
             if worker is None:
                 continue
-            while self.waiting and len(worker.flying) < place.runs and not worker.stdin.closed:
+            while self.waiting and len(worker.in_flight) < place.runs and not worker.stdin.closed:
                 number = self.waiting.popleft()
                 self.display.started(number, f"{place.name}, process {worker.process.pid}")
                 worker.give(number, self.runs[number])
-            if self.stopping or not worker.flying:
+            if self.stopping or not worker.in_flight:
                 worker.stop()
 
     def listen(self) -> None:
@@ -162,9 +162,9 @@ class Sweep:
             for number, outcome in worker.outcomes():
                 self.end(number, outcome, worker)
             if gone:
-                for number in sorted(worker.flying):
+                for number in sorted(worker.in_flight):
                     self.end(number, worker.lost(), worker)
-                worker.bury()
+                worker.kill()
                 self.workers.remove(worker)
 
     def end(self, number: int, outcome: Outcome, worker: Worker) -> None:

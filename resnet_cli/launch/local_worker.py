@@ -1,4 +1,4 @@
-"""Several runs in one process: they take turns, a training step each."""
+"""Several runs in one process: they take round_robin, a training step each."""
 
 import dataclasses
 import json
@@ -23,7 +23,7 @@ from resnet_cli.runtime.signals import StopRequest, stop_on_signal
 Steps = Generator[None, None, dict[str, Any]]  # what `worker.steps` makes
 
 
-class Turns:
+class RoundRobin:
     """The runs in flight.
 
     Each has a CUDA stream of its own, so that the device may work on one while the host feeds
@@ -31,14 +31,14 @@ class Turns:
     """
 
     def __init__(self) -> None:
-        self.flying: dict[int, tuple[Steps, torch.cuda.Stream | None]] = {}
+        self.in_flight: dict[int, tuple[Steps, torch.cuda.Stream | None]] = {}
 
     def add(self, number: int, steps: Steps) -> None:
-        self.flying[number] = steps, torch.cuda.Stream() if torch.cuda.is_available() else None
+        self.in_flight[number] = steps, torch.cuda.Stream() if torch.cuda.is_available() else None
 
     def round(self) -> Iterator[tuple[int, Outcome]]:
         """A step of every run; yields those that ended with it. One that breaks ends alone."""
-        for number, (steps, stream) in list(self.flying.items()):
+        for number, (steps, stream) in list(self.in_flight.items()):
             try:
                 with torch.cuda.stream(stream):  # does nothing for None
                     next(steps)
@@ -52,7 +52,7 @@ class Turns:
                 if "CUDA error" in str(error):
                     raise
                 outcome = ended_by(error)
-            del self.flying[number]
+            del self.in_flight[number]
             yield number, outcome
 
 
@@ -97,13 +97,13 @@ def main() -> int:
     """Trains until stdin ends or a signal comes."""
     told = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever prints, prints to stderr: stdout is for outcomes alone
-    turns = Turns()
+    round_robin = RoundRobin()
     with stop_on_signal() as request:
         inbox = listen(request)
-        while request.signum is None or turns.flying:
+        while request.signum is None or round_robin.in_flight:
             with suppress(Empty):
                 while request.signum is None:
-                    given = json.loads(inbox.get(block=not turns.flying, timeout=PATIENCE))
+                    given = json.loads(inbox.get(block=not round_robin.in_flight, timeout=PATIENCE))
                     run = run_from_plain(given["run"])
                     steps = worker.steps(
                         run.config,
@@ -112,8 +112,8 @@ def main() -> int:
                         console=LogConsole(str(run.folder)),
                         request=request,
                     )
-                    turns.add(given["number"], steps)
-            for number, outcome in turns.round():
+                    round_robin.add(given["number"], steps)
+            for number, outcome in round_robin.round():
                 with suppress(BrokenPipeError):
                     told.write(json.dumps({"number": number, **dataclasses.asdict(outcome)}) + "\n")
     return 0

@@ -20,7 +20,7 @@ from resnet_cli.run import run as worker
 from resnet_cli.run.folder import RunFolder
 from resnet_cli.runtime.console import Console
 from resnet_cli.runtime.device import choose_device, cores
-from resnet_cli.runtime.distributed import joined
+from resnet_cli.runtime.distributed import process_group
 from resnet_cli.runtime.errors import Failed, Lost, UserError, explain
 from resnet_cli.runtime.files import write_whole
 from resnet_cli.runtime.signals import stop_on_signal
@@ -39,10 +39,10 @@ def train(config: Config, folder: RunFolder, *, command: str) -> None:
         config = dataclasses.replace(config, resume="auto")  # what there is now is this run's own
     with stop_on_signal(patient=True) as request:
         try:
-            with joined(choose_device(config.device), timeout=config.timeout) as context:
+            with process_group(choose_device(config.device), timeout=config.timeout) as context:
                 if "OMP_NUM_THREADS" not in os.environ:
                     torch.set_num_threads(max(1, cores() // context.sharing))
-                console = Console(silent=not context.leads)
+                console = Console(silent=not context.is_main)
                 for _ in worker.steps(
                     config,
                     folder,

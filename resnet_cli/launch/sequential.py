@@ -3,14 +3,14 @@
 import sys
 from collections.abc import Sequence
 
-from resnet_cli.config.validate import refuse_missing
+from resnet_cli.config.validate import validate_machine
 from resnet_cli.launch import rank
 from resnet_cli.launch.elastic import launch
 from resnet_cli.launch.jobs import Outcome, Run
 from resnet_cli.run import run as worker
 from resnet_cli.run.result import headline
 from resnet_cli.runtime.console import Console, bold
-from resnet_cli.runtime.distributed import place
+from resnet_cli.runtime.distributed import rank_from_env
 from resnet_cli.runtime.errors import Failed, Lost, Stopped, UserError, explain
 
 
@@ -23,11 +23,11 @@ def train(run: Run, *, patient: bool = False) -> Outcome:
     config, folder = run.config, run.folder
     # a finished run of several devices can be read anywhere
     if config.devices == 1 or folder.read_result() is None:
-        refuse_missing(config)
+        validate_machine(config)
     if config.dry_run:
-        worker.rehearse(config, folder, console=Console())
+        worker.dry_run(config, folder, console=Console())
         return Outcome("planned")
-    if place() is not None:  # torchrun or srun has started this process as one of several
+    if rank_from_env() is not None:  # torchrun or srun has started this process as one of several
         try:
             rank.train(config, folder, command=run.command)
         except Lost as lost:

@@ -31,7 +31,7 @@ class Worker:
 
     def __init__(self, slot: Slot) -> None:
         self.slot = slot
-        self.flying: set[int] = set()
+        self.in_flight: set[int] = set()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "resnet_cli.launch.local_worker"],
             stdin=subprocess.PIPE,
@@ -52,7 +52,7 @@ class Worker:
             os.set_blocking(stream.fileno(), False)
 
     def give(self, number: int, run: Run) -> None:
-        self.flying.add(number)
+        self.in_flight.add(number)
         with suppress(BrokenPipeError):  # it has just died, as `lost` will tell
             self.stdin.write(json.dumps({"number": number, "run": run.plain()}).encode() + b"\n")
             self.stdin.flush()
@@ -62,7 +62,7 @@ class Worker:
         for line in self.lines(self.stdout):
             told = json.loads(line)
             number = told.pop("number")
-            self.flying.discard(number)
+            self.in_flight.discard(number)
             yield number, Outcome(**told)
 
     def remarks(self) -> list[str]:
@@ -93,7 +93,7 @@ class Worker:
         with suppress(BrokenPipeError):
             self.stdin.close()
 
-    def bury(self) -> None:
+    def kill(self) -> None:
         """Ends it at once, if it has not ended by itself."""
         self.process.kill()
         self.process.wait()

@@ -12,10 +12,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.runtime.compile import start_compiling
-from resnet_cli.runtime.cuda_graph import Captured
+from resnet_cli.runtime.cuda_graph import CapturedGraph
 
 
-class Folded:
+class FoldedBN:
     """A copy of a network for testing alone, `network`; `refresh` takes up what the original
     has learned since.
     """
@@ -40,7 +40,7 @@ class Folded:
         start_compiling()
         self.network.compile(dynamic=False, options={"emulate_precision_casts": True})
 
-    def capture(self, capture: Callable[..., Captured]) -> None:
+    def capture(self, capture: Callable[..., CapturedGraph]) -> None:
         """Replays a recording for all batches as large as the first."""
         self.network.forward = capture(self.network.forward, state=tuple)  # type: ignore[assignment, method-assign]
 

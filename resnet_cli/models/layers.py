@@ -16,12 +16,12 @@ from torch.nn.functional import batch_norm
 MAP, BATCH = (2, 3), (0,)
 
 
-def kept(x: Tensor) -> Tensor:
+def save_for_backward(x: Tensor) -> Tensor:
     """x, which a ReLU gave and a pool takes; the compiler will keep it for the backward pass."""
-    return Keep.apply(x) if torch.compiler.is_compiling() else x
+    return SaveForBackward.apply(x) if torch.compiler.is_compiling() else x
 
 
-class Keep(torch.autograd.Function):
+class SaveForBackward(torch.autograd.Function):
     """Passes the gradient through the ReLU a second time, which changes nothing but that numbers
     are needed for it.
 
@@ -40,7 +40,7 @@ class Keep(torch.autograd.Function):
         return grads[0] * x.sign()
 
 
-class Normalise(torch.autograd.Function):
+class BatchNormFunction(torch.autograd.Function):
     """BN of a batch (Ioffe and Szegedy 2015, Alg. 1 and the gradients of their section 3).
 
     PyTorch's own way of taking it apart sums more slowly, and keeps mean and deviation in bf16 for
@@ -99,7 +99,7 @@ def per_channel(values: Tensor) -> Tensor:
     return values[None, :, None, None]
 
 
-seen_before: ContextVar[bool] = ContextVar("seen_before", default=False)
+is_recomputing: ContextVar[bool] = ContextVar("is_recomputing", default=False)
 
 
 class BatchNorm(nn.BatchNorm2d):
@@ -117,12 +117,12 @@ class BatchNorm(nn.BatchNorm2d):
             return super().forward(x)
         first, *others = x.split(self.group or len(x))
         return (
-            torch.cat([self.watched(first), *map(self.unwatched, others)])
+            torch.cat([self.normalize_tracked(first), *map(self.normalize_untracked, others)])
             if others
-            else self.watched(x)
+            else self.normalize_tracked(x)
         )
 
-    def watched(self, x: Tensor) -> Tensor:
+    def normalize_tracked(self, x: Tensor) -> Tensor:
         """Normalises by the statistics of `x`, which enter the running averages."""
         assert (
             self.running_mean is not None
@@ -130,7 +130,7 @@ class BatchNorm(nn.BatchNorm2d):
             and self.num_batches_tracked is not None
         )
         assert self.momentum is not None
-        if seen_before.get():  # the same call as before, on copies
+        if is_recomputing.get():  # the same call as before, on copies
             averages = self.running_mean.clone(), self.running_var.clone()
             return batch_norm(
                 x,
@@ -143,7 +143,7 @@ class BatchNorm(nn.BatchNorm2d):
             )
         if not torch.compiler.is_compiling():
             return super().forward(x)
-        y, mean, variance = Normalise.apply(x, self.weight, self.bias, self.eps)
+        y, mean, variance = BatchNormFunction.apply(x, self.weight, self.bias, self.eps)
         count = x.numel() // x.shape[1]
         with torch.no_grad():
             self.num_batches_tracked.add_(1)
@@ -151,24 +151,24 @@ class BatchNorm(nn.BatchNorm2d):
             self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)  # unbiased
         return y
 
-    def unwatched(self, x: Tensor) -> Tensor:
+    def normalize_untracked(self, x: Tensor) -> Tensor:
         """The same, leaving the running averages alone."""
         if torch.compiler.is_compiling():
-            return Normalise.apply(x, self.weight, self.bias, self.eps)[0]
+            return BatchNormFunction.apply(x, self.weight, self.bias, self.eps)[0]
         return batch_norm(x, None, None, self.weight, self.bias, training=True, eps=self.eps)
 
 
 @contextmanager
-def seeing_again() -> Iterator[None]:
+def recomputing() -> Iterator[None]:
     """Meanwhile a batch is normalised again that the running averages have seen already."""
-    token = seen_before.set(True)
+    token = is_recomputing.set(True)
     try:
         yield
     finally:
-        seen_before.reset(token)
+        is_recomputing.reset(token)
 
 
-def normalise_in_groups(network: nn.Module, group: int | None) -> None:
+def set_bn_groups(network: nn.Module, group: int | None) -> None:
     """Sets the group of every BN layer of a network."""
     for layer in network.modules():
         if isinstance(layer, BatchNorm):

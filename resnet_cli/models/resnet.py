@@ -12,7 +12,7 @@ from torch.nn.functional import pad, relu
 from torch.utils.checkpoint import checkpoint
 
 from resnet_cli.models.architecture import EXPANSION, Architecture, Block, Shortcut, Stem, StrideIn
-from resnet_cli.models.layers import BatchNorm, kept, seeing_again
+from resnet_cli.models.layers import BatchNorm, recomputing, save_for_backward
 
 
 def conv(inputs: int, outputs: int, *, size: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
@@ -111,18 +111,18 @@ class Stage(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         for block in self:
-            x = again(block, x) if self.checkpointing and self.training else block(x)
+            x = recompute(block, x) if self.checkpointing and self.training else block(x)
         return x
 
 
-def again(block: nn.Module, x: Tensor) -> Tensor:
+def recompute(block: nn.Module, x: Tensor) -> Tensor:
     """block(x), of which only x is kept until the backward pass."""
     return checkpoint(
         block,
         x,
         use_reentrant=False,
         preserve_rng_state=False,
-        context_fn=lambda: (nullcontext(), seeing_again()),
+        context_fn=lambda: (nullcontext(), recomputing()),
     )
 
 
@@ -183,13 +183,13 @@ class ResNet(nn.Module):
         """The last map: images [N, 3, H, W] -> [N, C, H / stride, W / stride], rounded up."""
         x = relu(self.bn1(self.conv1(x)))
         if self.maxpool is not None:
-            x = self.maxpool(kept(x))
+            x = self.maxpool(save_for_backward(x))
         for stage in self.stages:
             x = self.get_submodule(stage)(x)
         return x
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc(kept(self.features(x)).mean(dim=(2, 3)))  # global average pool
+        return self.fc(save_for_backward(self.features(x)).mean(dim=(2, 3)))  # global average pool
 
 
 @torch.no_grad()

@@ -10,8 +10,7 @@ from torch import nn
 
 from resnet_cli.config.schema import Config, DatasetConfig, architecture
 from resnet_cli.data import datasets
-from resnet_cli.data.crops import Augmentation
-from resnet_cli.data.datasets import DatasetName, OnError
+from resnet_cli.data.choices import Augmentation, DatasetName, OnError
 from resnet_cli.data.images import Dataset, Normalizer, Split, fit_normalizer
 from resnet_cli.data.resident import Loader, ResidentLoader
 from resnet_cli.data.samples import Samples
@@ -21,12 +20,12 @@ from resnet_cli.evaluation.protocol import ImageTest, PhotographTest, Protocol, 
 from resnet_cli.evaluation.views import Views
 from resnet_cli.models.architecture import Checkpointing
 from resnet_cli.models.complexity import multiply_adds
-from resnet_cli.models.fold_bn import Folded
-from resnet_cli.models.layers import normalise_in_groups
+from resnet_cli.models.fold_bn import FoldedBN
+from resnet_cli.models.layers import set_bn_groups
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.runtime.compile import choose_compile, compile_for_testing
 from resnet_cli.runtime.console import Console
-from resnet_cli.runtime.cuda_graph import Captured, choose_capture
+from resnet_cli.runtime.cuda_graph import CapturedGraph, choose_capture
 from resnet_cli.runtime.device import choose_dtype, cores, keep_memory, make_exact
 from resnet_cli.runtime.distributed import Context
 from resnet_cli.runtime.errors import DataError, UserError
@@ -46,7 +45,7 @@ class Parts:
     loader: Loader
     device: torch.device
     compiling: str  # whether, and why
-    tested: Folded  # the network as it is tested
+    tested: FoldedBN  # the network as it is tested
     held_out: dict[str, Test]  # what to measure, under `val` and `test`
     bad: BadImages
 
@@ -96,7 +95,7 @@ def build(config: Config, console: Console, context: Context, *, device: torch.d
     torch.manual_seed(config.seed)
     network = ResNet(architecture(config, num_classes=choose_classes(config, len(dataset.classes))))
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    share_statistics(network, config, context)
+    set_up_bn(network, config, context)
     checkpointing = config.checkpointing is Checkpointing.on
     network.checkpoint(checkpointing)
     sgd = config.optimizer
@@ -124,7 +123,7 @@ def build(config: Config, console: Console, context: Context, *, device: torch.d
         config.compile, device, iterations=config.schedule.iterations, checkpointing=checkpointing
     )
     captured = choose_capture(config.cuda_graph, device, dtype, world=context.world)
-    capture = partial(Captured, warn=console.warn) if captured else None
+    capture = partial(CapturedGraph, warn=console.warn) if captured else None
     step = TrainStep(
         network,
         optimizer,
@@ -166,13 +165,13 @@ def build(config: Config, console: Console, context: Context, *, device: torch.d
     )
 
 
-def share_statistics(network: ResNet, config: Config, context: Context) -> None:
+def set_up_bn(network: ResNet, config: Config, context: Context) -> None:
     """Whose images BN normalises together: every `bn_batch` of the batch, on one device or over
     several.
     """
     together = config.bn_batch or config.batch_size
     if together <= config.batch_size // context.world:
-        normalise_in_groups(network, together)
+        set_bn_groups(network, together)
     else:
         assert together == config.batch_size, (
             "resolve.shared_out lets no other groups cross devices"
@@ -180,9 +179,11 @@ def share_statistics(network: ResNet, config: Config, context: Context) -> None:
         nn.SyncBatchNorm.convert_sync_batchnorm(network)
 
 
-def fold(network: ResNet, capture: Callable[..., Captured] | None, *, compiled: bool) -> Folded:
+def fold(
+    network: ResNet, capture: Callable[..., CapturedGraph] | None, *, compiled: bool
+) -> FoldedBN:
     """The network as it is tested, by the quickest way there is."""
-    folded = Folded(network)
+    folded = FoldedBN(network)
     if capture:
         folded.capture(capture)
     elif compiled:

@@ -66,14 +66,14 @@ class RunFolder:
 
         Raises UserError where it is another's.
         """
-        self.refuse_other(config)
-        self.refuse_other_data(data)
+        self.validate_same_config(config)
+        self.validate_same_data(data)
         if not self.data_file.exists():
             write_whole(self.data_file, json.dumps(data, indent=2) + "\n")
         if not self.config_file.exists():
             write_whole(self.config_file, yaml.safe_dump(to_plain(config), sort_keys=False))
 
-    def refuse_other(self, config: Config) -> None:
+    def validate_same_config(self, config: Config) -> None:
         """A folder belongs to one config. Raises UserError showing what differs."""
         if not self.config_file.is_file():
             return
@@ -96,7 +96,7 @@ class RunFolder:
                 "another runs="
             )
 
-    def refuse_other_data(self, data: dict[str, Any]) -> None:
+    def validate_same_data(self, data: dict[str, Any]) -> None:
         """A folder belongs to one set of classes and images.
 
         Raises UserError saying where they differ.

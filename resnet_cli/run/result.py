@@ -12,7 +12,8 @@ import torchvision
 
 from resnet_cli import __version__
 from resnet_cli.config.schema import Config, to_plain
-from resnet_cli.data.crops import Augmentation, sides
+from resnet_cli.data.choices import Augmentation
+from resnet_cli.data.crops import sides
 from resnet_cli.data.images import Dataset
 from resnet_cli.models import complexity
 from resnet_cli.run.build import Parts

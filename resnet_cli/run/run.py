@@ -14,10 +14,10 @@ from typing import Any
 import torch
 
 from resnet_cli.config.schema import Config, differences, to_plain, trained
-from resnet_cli.data.datasets import DatasetName
+from resnet_cli.data.choices import DatasetName
 from resnet_cli.evaluation.weights import load_weights
 from resnet_cli.models.architecture import Checkpointing
-from resnet_cli.models.fold_bn import Folded
+from resnet_cli.models.fold_bn import FoldedBN
 from resnet_cli.run import result as summary
 from resnet_cli.run.build import Parts, build, load_dataset
 from resnet_cli.run.folder import RunFolder
@@ -67,9 +67,9 @@ def steps(
     Returns the result, raises what `run` does.
     """
     # the others' disk may show it later
-    finished = context.share(folder.read_result() if context.leads else None)
-    if context.leads:
-        folder.refuse_other(config)
+    finished = context.broadcast_object(folder.read_result() if context.is_main else None)
+    if context.is_main:
+        folder.validate_same_config(config)
     device = choose_device(config.device, context.local_rank)
     if finished is not None:
         # maybe other data
@@ -77,13 +77,13 @@ def steps(
             config.dataset.name is DatasetName.imagenet
             and Path(config.dataset.root).expanduser().is_dir()
         ):
-            folder.refuse_other_data(summary.data(load_dataset(config.dataset, console)))
+            folder.validate_same_data(summary.data(load_dataset(config.dataset, console)))
         console.say(f"{folder} is finished: {summary.headline(finished)}")
         return finished
     parts = build(config, console, context, device=device)
     given = given_checkpoint(config, parts)
-    with folder.locked() if context.leads else nullcontext():
-        if context.leads:
+    with folder.locked() if context.is_main else nullcontext():
+        if context.is_main:
             folder.open(config, data=summary.data(parts.dataset))
             console.keep(folder.log)
         trainer = Trainer(
@@ -136,7 +136,7 @@ def steps(
             )
             raise Failed(f"out of memory with batch_size={config.batch_size}: {instead}") from error
         result = summary.make_result(config, parts, trainer, command)
-        if context.leads:
+        if context.is_main:
             folder.write_result(result)
             console.say(summary.closing(result, folder))
     return result
@@ -192,8 +192,8 @@ def resume(trainer: Trainer, config: Config, folder: RunFolder, given: Saved | N
 
     Raises UserError where it does not fit.
     """
-    leads = trainer.context.leads and config.resume != "never"
-    own = trainer.context.share(
+    leads = trainer.context.is_main and config.resume != "never"
+    own = trainer.context.broadcast_object(
         checkpoint.newest(folder.checkpoints, warn=trainer.console.warn) if leads else None
     )
     found = own or given
@@ -213,19 +213,19 @@ def resume(trainer: Trainer, config: Config, folder: RunFolder, given: Saved | N
         )
     trainer.restore(saved)
     if changed:
-        if trainer.context.leads:
+        if trainer.context.is_main:
             trainer.console.warn(f"{path} was trained with another config ({'; '.join(changed)})")
         # measured on another run's terms
         trainer.progress.best_error = trainer.progress.best_iteration = None
     trainer.console.say(f"resuming at iteration {trainer.progress.iteration:,} from {path}")
 
 
-def rehearse(config: Config, folder: RunFolder, *, console: Console, steps: int = 12) -> None:
+def dry_run(config: Config, folder: RunFolder, *, console: Console, steps: int = 12) -> None:
     """`dry_run=true`: the plan, and how long it would take after timing a few steps.
 
     Writes nothing.
     """
-    folder.refuse_other(config)
+    folder.validate_same_config(config)
     assert isinstance(config.devices, int)
     share = config.batch_size // config.devices
     # what each of several does
@@ -253,15 +253,15 @@ def rehearse(config: Config, folder: RunFolder, *, console: Console, steps: int 
     warm = max(1, steps // 4)
     for iteration in range(steps + warm):
         if iteration == warm:
-            eager.read()
+            eager.read_totals()
             began = time.perf_counter()
         eager(*parts.loader.draw(iteration), lr=0.0)
-    eager.read()
+    eager.read_totals()
     parts.loader.close()
     each = (time.perf_counter() - began) / steps
     size = parts.dataset.image_size
     images = torch.zeros(max(20, 500 * 32 * 32 // size**2), 3, size, size, device=parts.device)
-    network = Folded(parts.network).network
+    network = FoldedBN(parts.network).network
     with torch.inference_mode(), autocast(parts.device, parts.step.dtype):
         network(images).sum().item()  # once for the caches
         began = time.perf_counter()

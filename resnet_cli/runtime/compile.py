@@ -4,19 +4,12 @@ import logging
 import os
 import shutil
 import sysconfig
-from enum import StrEnum
 from pathlib import Path
 
 import torch
 
+from resnet_cli.runtime.choices import Switch
 from resnet_cli.runtime.errors import UserError
-
-
-class Compile(StrEnum):
-    auto = "auto"  # on where the run is long enough to win the compilation back
-    on = "on"
-    off = "off"
-
 
 # On 2 AMX cores compiling ResNet-20 takes 25 s and saves 30 ms of each 90 ms step: even after about
 # 850 iterations.
@@ -29,42 +22,43 @@ TESTING_PAYS_AFTER = 3e13
 
 
 def choose_compile(
-    choice: Compile, device: torch.device, *, iterations: int, checkpointing: bool = False
+    choice: Switch, device: torch.device, *, iterations: int, checkpointing: bool = False
 ) -> tuple[bool, str]:
     """Whether to compile a run of `iterations`, and why.
 
     These are the schedule's, not what is left: a resumed run decides the same. Raises UserError for
     `on` where it cannot be.
     """
-    if choice is Compile.off:
+    if choice is Switch.off:
         return False, "compile=off"
-    if checkpointing and choice is Compile.on:
+    if checkpointing and choice is Switch.on:
         raise UserError(
-            "compile=on and checkpointing=on do not go together: the compiler decides itself "
+            "compile=on and activation_checkpointing=true do not go together: the compiler "
+            "decides itself "
             "what it keeps"
         )
     if checkpointing:
-        return False, "checkpointing=on"
-    if choice is Compile.auto and device.type != "cpu":
+        return False, "activation_checkpointing=true"
+    if choice is Switch.auto and device.type != "cpu":
         return False, "not on CUDA, unless compile=on"
-    if choice is Compile.auto and iterations < COMPILE_PAYS_AFTER:
+    if choice is Switch.auto and iterations < COMPILE_PAYS_AFTER:
         return False, f"under {COMPILE_PAYS_AFTER} iterations it does not pay"
     missing = missing_for_compiling() if device.type == "cpu" else None
-    if missing and choice is Compile.on:
+    if missing and choice is Switch.on:
         raise UserError(
             f"compile=on: {missing} is missing, which PyTorch's compiler needs; install it, "
             "or use compile=auto"
         )
     if missing:
         return False, f"{missing} is missing; going on without"
-    return True, "compile=on" if choice is Compile.on else "a long run"
+    return True, "compile=on" if choice is Switch.on else "a long run"
 
 
-def compile_for_testing(choice: Compile, device: torch.device, *, multiply_adds: float) -> bool:
+def compile_for_testing(choice: Switch, device: torch.device, *, multiply_adds: float) -> bool:
     """Whether to compile what only tests, for so much of it."""
     possible = device.type == "cpu" and missing_for_compiling() is None
     return possible and (
-        choice is Compile.on or (choice is Compile.auto and multiply_adds >= TESTING_PAYS_AFTER)
+        choice is Switch.on or (choice is Switch.auto and multiply_adds >= TESTING_PAYS_AFTER)
     )
 
 

@@ -2,30 +2,22 @@
 
 import gc
 from collections.abc import Callable, Iterable
-from enum import StrEnum
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from resnet_cli.runtime.choices import Switch
 from resnet_cli.runtime.errors import UserError
 
 # before the recording: libraries choose their algorithms, lazily made tensors are made
-REHEARSALS = 3
+WARMUP_CALLS = 3
 
 Work = Callable[..., Any]  # of tensors on the device
 Recording = tuple[Callable[[], None], Any]  # plays it; what it returns, written anew each time
 
 
-class CudaGraph(StrEnum):
-    auto = "auto"  # on where it can be
-    on = "on"
-    off = "off"
-
-
-def choose_capture(
-    choice: CudaGraph, device: torch.device, dtype: torch.dtype, *, world: int
-) -> bool:
+def choose_capture(choice: Switch, device: torch.device, dtype: torch.dtype, *, world: int) -> bool:
     """Whether a run's steps are recorded. Raises UserError for `on` where they cannot be."""
     reasons = {
         "there is no CUDA device": device.type != "cuda",
@@ -33,12 +25,12 @@ def choose_capture(
         "several devices exchange gradients in between": world > 1,
     }
     against = next((reason for reason, holds in reasons.items() if holds), None)
-    if choice is CudaGraph.on and against:
+    if choice is Switch.on and against:
         raise UserError(f"cuda_graph=on: {against}; use cuda_graph=auto")
-    return choice is not CudaGraph.off and against is None
+    return choice is not Switch.off and against is None
 
 
-class Captured:
+class CapturedGraph:
     """`work(*inputs)` as one CUDA graph, recorded at the first call.
 
     `work` takes tensors whose shapes stay the same, waits for nothing and draws no random numbers;
@@ -99,7 +91,7 @@ def cuda_graph(work: Work, inputs: list[Tensor]) -> Recording:
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
-        for _ in range(REHEARSALS):
+        for _ in range(WARMUP_CALLS):
             work(*inputs)
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()

@@ -7,26 +7,12 @@ import platform
 import re
 import resource
 from contextlib import suppress
-from enum import StrEnum
 from pathlib import Path
 
 import torch
 
+from resnet_cli.runtime.choices import DeviceChoice, Precision
 from resnet_cli.runtime.errors import UserError
-
-
-class DeviceChoice(StrEnum):
-    auto = "auto"  # cuda where there is one
-    cpu = "cpu"
-    cuda = "cuda"
-
-
-class Precision(StrEnum):
-    auto = "auto"  # bf16 where the hardware multiplies it, else fp32
-    fp32 = "fp32"
-    bf16 = "bf16"
-    fp16 = "fp16"
-
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # <malloc.h>
 

@@ -22,7 +22,7 @@ PORT = 29500  # where the ranks meet, unless MASTER_PORT says otherwise: PyTorch
 
 
 @dataclass(frozen=True)
-class Place:
+class RankInfo:
     """A rank of a world, and where all of them meet."""
 
     rank: int
@@ -32,7 +32,7 @@ class Place:
     port: int
 
 
-def place(environment: MutableMapping[str, str] = os.environ) -> Place | None:
+def rank_from_env(environment: MutableMapping[str, str] = os.environ) -> RankInfo | None:
     """The place of this process, or None where it runs alone. Raises UserError where the
     environment does not add up.
 
@@ -53,7 +53,7 @@ def place(environment: MutableMapping[str, str] = os.environ) -> Place | None:
         rank, world, local_rank, port = (int(environment[name]) for name in names)
     except ValueError as error:
         raise UserError(f"{', '.join(names)} must be numbers: {error}") from error
-    return Place(rank, world, local_rank, environment["MASTER_ADDR"], port)
+    return RankInfo(rank, world, local_rank, environment["MASTER_ADDR"], port)
 
 
 def from_slurm(environment: MutableMapping[str, str]) -> dict[str, str]:
@@ -95,7 +95,7 @@ class Context:
     control: distributed.ProcessGroup | None = None  # gloo, for what the hosts agree on
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this is the one process that writes the run folder and speaks."""
         return self.rank == 0
 
@@ -120,7 +120,7 @@ class Context:
             network, static_graph=True, gradient_as_bucket_view=True, broadcast_buffers=False
         )
 
-    def largest(self, value: Tensor) -> None:
+    def all_reduce_max(self, value: Tensor) -> None:
         """Replaces `value` by the largest of all ranks, in place; nothing waits for the device."""
         if self.world > 1:
             distributed.all_reduce(value, distributed.ReduceOp.MAX)
@@ -133,13 +133,13 @@ class Context:
         distributed.all_gather(every, value)
         return torch.stack(every)
 
-    def send(self, tensors: Iterable[Tensor]) -> None:
+    def broadcast(self, tensors: Iterable[Tensor]) -> None:
         """Replaces the tensors by the first rank's, in place."""
         if self.world > 1:
             for tensor in tensors:
                 distributed.broadcast(tensor, 0)
 
-    def share(self, value: Any) -> Any:
+    def broadcast_object(self, value: Any) -> Any:
         """The first rank's `value`: plain values and tensors on the CPU."""
         if self.world == 1:
             return value
@@ -147,7 +147,7 @@ class Context:
         distributed.broadcast_object_list(parcel, 0, device=torch.device("cpu"))
         return parcel[0]
 
-    def union(self, lines: list[str]) -> list[str]:
+    def gather_union(self, lines: list[str]) -> list[str]:
         """What any rank has in its list, each once, rank by rank."""
         if self.world == 1:
             return lines
@@ -155,7 +155,7 @@ class Context:
         distributed.all_gather_object(every, lines)
         return list(dict.fromkeys(line for one in every for line in one))
 
-    def anywhere(self, number: int | None) -> int | None:
+    def max_or_none(self, number: int | None) -> int | None:
         """The largest number some rank has, or None: how a signal that reached one becomes
         known to all.
         """
@@ -168,19 +168,19 @@ class Context:
 
 
 @contextmanager
-def joined(device: torch.device, *, timeout: float) -> Iterator[Context]:
+def process_group(device: torch.device, *, timeout: float) -> Iterator[Context]:
     """Meets the other ranks, if this process was started as one of several: by resnet-train
     devices=N, torchrun or srun.
 
     `timeout`: seconds that a rank waits for the others. Raises UserError where they cannot meet.
     """
-    here = place()
+    here = rank_from_env()
     if here is None:
         yield Context()
         return
     if device.type == "cuda":
         torch.cuda.set_device(here.local_rank)
-    meet(here, device, timeout=timeout + GRACE)
+    init_process_group(here, device, timeout=timeout + GRACE)
     control = distributed.new_group(backend="gloo", timeout=timedelta(seconds=timeout))
     assert isinstance(control, distributed.ProcessGroup)
     cores: list[Any] = [None] * here.world
@@ -207,7 +207,7 @@ def own_cores() -> tuple[str, list[int]]:
     ) else []
 
 
-def meet(here: Place, device: torch.device, *, timeout: float) -> None:
+def init_process_group(here: RankInfo, device: torch.device, *, timeout: float) -> None:
     """NCCL for tensors on GPUs, gloo for those on the CPU."""
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     try:

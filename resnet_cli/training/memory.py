@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from resnet_cli.models.layers import seeing_again
+from resnet_cli.models.layers import recomputing
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.runtime.device import autocast
 
@@ -44,7 +44,7 @@ def kept(network: ResNet, images: int, *, image_size: int, dtype: torch.dtype) -
     )
     with (
         torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor),
-        seeing_again(),
+        recomputing(),
         autocast(weight.device, dtype),
     ):
         loss = network.train()(pictures).sum()
@@ -70,4 +70,4 @@ def advice(
         if most >= 1
         else "no batch would fit"
     )
-    return words if checkpointing else f"{words}; checkpointing=on needs less"
+    return words if checkpointing else f"{words}; activation_checkpointing=true needs less"

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from resnet_cli.training.schedule import Watched
+from resnet_cli.training.schedule import PlateauState
 
-Mark = tuple[int, float, int]  # where the counters stand: iteration, loss sum, wrong images
+Totals = tuple[int, float, int]  # where the counters stand: iteration, loss sum, wrong images
 
 
 @dataclass
@@ -18,13 +18,13 @@ class Progress:
     seconds: float = 0.0  # of training, evaluation and saving, over all starts
     warming: bool = False
     warmup_ended_at: int | None = None
-    logged: Mark = (0, 0.0, 0)  # at the last log point
-    warmed: Mark = (0, 0.0, 0)  # at the warm-up's last look
+    logged: Totals = (0, 0.0, 0)  # at the last log point
+    warmed: Totals = (0, 0.0, 0)  # at the warm-up's last look
     last: dict[str, float] = field(default_factory=dict)  # the newest figure under each name
     # percent, on the validation images, or on the test images where there are none
     best_error: float | None = None
     best_iteration: int | None = None
-    watched: Watched = field(default_factory=Watched)  # what a plateau rule has seen
+    watched: PlateauState = field(default_factory=PlateauState)  # what a plateau rule has seen
     skipped: list[str] = field(default_factory=list)  # images that could not be decoded, in words
 
 

@@ -16,7 +16,7 @@ class Rule(StrEnum):
 
 
 @dataclass
-class Watched:
+class PlateauState:
     """What the plateau rule has seen: plain values, for a checkpoint."""
 
     best: float = float("inf")  # percent
@@ -36,14 +36,14 @@ class Plateau:
     progress: float
     drops: int
 
-    def look(self, seen: Watched, error: float) -> Watched:
+    def update(self, seen: PlateauState, error: float) -> PlateauState:
         """What has been seen after one more evaluation, of `error` percent."""
         # errors are counts over counts: 50.1 - 50.0 must be 0.1
         if seen.best - error >= self.progress - 1e-9:
-            return Watched(error, 0, seen.fallen)
+            return PlateauState(error, 0, seen.fallen)
         if seen.waited + 1 < self.patience:
-            return Watched(seen.best, seen.waited + 1, seen.fallen)
-        return Watched(seen.best, 0, min(seen.fallen + 1, self.drops))
+            return PlateauState(seen.best, seen.waited + 1, seen.fallen)
+        return PlateauState(seen.best, 0, min(seen.fallen + 1, self.drops))
 
 
 @dataclass(frozen=True)

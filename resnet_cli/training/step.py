@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.runtime.compile import start_compiling
-from resnet_cli.runtime.cuda_graph import Captured
+from resnet_cli.runtime.cuda_graph import CapturedGraph
 from resnet_cli.runtime.device import autocast
 from resnet_cli.runtime.distributed import Context
 
@@ -67,7 +67,7 @@ class TrainStep:
         dtype: torch.dtype,
         compiled: bool,
         prepare: Prepare = as_they_are,
-        capture: Callable[..., Captured] | None = None,
+        capture: Callable[..., CapturedGraph] | None = None,
         context: Context | None = None,
     ) -> None:
         """`capture`: makes one replayed graph of a step, where there is a device for it."""
@@ -83,12 +83,12 @@ class TrainStep:
             if self.device.type == "cuda":
                 self.prepare = torch.compile(prepare)
         self.lr: float | None = None  # what the device has
-        self.warm = self.context.world == 1
+        self.ddp_primed = self.context.world == 1
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=dtype is torch.float16)
         # loss, wrong images, good steps
         self.totals = torch.zeros(3, dtype=torch.float64, device=self.device)
         # 1.0 after the first loss that is not finite
-        self.broken = torch.zeros((), device=self.device)
+        self.nonfinite = torch.zeros((), device=self.device)
         self.captured = capture is not None
         self.train: Callable[..., None] = (
             capture(self.train_on, state=self.state) if capture else self.train_on
@@ -96,8 +96,8 @@ class TrainStep:
 
     def __call__(self, *drawn: Tensor, lr: float) -> None:
         """One step on this rank's part of a batch, which `prepare` makes of `drawn`."""
-        if not self.warm:
-            self.warm_up(*drawn)
+        if not self.ddp_primed:
+            self.prime_ddp(*drawn)
         if lr != self.lr:
             self.optimizer.param_groups[0]["lr"].fill_(lr)
             self.lr = lr
@@ -109,9 +109,11 @@ class TrainStep:
         images, labels = self.prepare(*drawn)
         logits, loss = self.loss(images, labels)
         with torch.no_grad():
-            self.broken.copy_(torch.maximum(self.broken, (~loss.isfinite()).float()))
-            self.context.largest(self.broken)  # one rank's loss is in every rank's gradients
-        self.optimizer.found_inf = self.broken  # type: ignore[attr-defined]  # read by the fused kernel
+            self.nonfinite.copy_(torch.maximum(self.nonfinite, (~loss.isfinite()).float()))
+            self.context.all_reduce_max(
+                self.nonfinite
+            )  # one rank's loss is in every rank's gradients
+        self.optimizer.found_inf = self.nonfinite  # type: ignore[attr-defined]  # read by the fused kernel
         self.scaler.scale(loss).backward()
         self.scaler.step(self.optimizer)
         self.scaler.update()
@@ -133,9 +135,9 @@ class TrainStep:
             for kept in self.optimizer.state.values()
             if kept.get("momentum_buffer") is not None
         )
-        yield from (self.totals, self.broken)
+        yield from (self.totals, self.nonfinite)
 
-    def warm_up(self, *drawn: Tensor) -> None:
+    def prime_ddp(self, *drawn: Tensor) -> None:
         """Two passes that leave no trace. DDP orders the gradients anew after its first, and with
         it their sums' roundings:
 
@@ -148,7 +150,7 @@ class TrainStep:
             self.optimizer.zero_grad()
         for buffer, before in zip(self.network.buffers(), buffers, strict=True):
             buffer.copy_(before)
-        self.warm = True
+        self.ddp_primed = True
 
     @torch.no_grad()
     def count(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
@@ -161,9 +163,9 @@ class TrainStep:
                 torch.ones_like(loss, dtype=torch.float64),
             ]
         )
-        self.totals += torch.where(self.broken > 0, torch.zeros_like(now), now)
+        self.totals += torch.where(self.nonfinite > 0, torch.zeros_like(now), now)
 
-    def read(self) -> tuple[float, int, int | None]:
+    def read_totals(self) -> tuple[float, int, int | None]:
         """Waits for the device: loss summed over images, wrong images, and how many steps went well
         before the first bad loss, if any.
 
@@ -171,7 +173,7 @@ class TrainStep:
         """
         self.every_total = self.context.gather(self.totals)
         loss, wrong, good, broken = torch.cat(
-            [self.every_total.sum(dim=0), self.broken.double()[None]]
+            [self.every_total.sum(dim=0), self.nonfinite.double()[None]]
         ).tolist()
         return loss, int(wrong), round(good / self.context.world) if broken else None
 

@@ -16,15 +16,15 @@ from resnet_cli.data.resident import Loader
 from resnet_cli.evaluation.metrics import measure
 from resnet_cli.evaluation.protocol import Test
 from resnet_cli.models.architecture import Shortcut
-from resnet_cli.models.fold_bn import Folded
+from resnet_cli.models.fold_bn import FoldedBN
 from resnet_cli.runtime.console import Console
 from resnet_cli.runtime.distributed import STOP_LOOK, Context
 from resnet_cli.runtime.errors import Diverged, Stopped
 from resnet_cli.runtime.signals import StopRequest
 from resnet_cli.training import checkpoint
 from resnet_cli.training.logbook import Logbook
-from resnet_cli.training.progress import Clock, Mark, Progress
-from resnet_cli.training.schedule import WARMUP_WINDOW, Plateau, Schedule, Watched
+from resnet_cli.training.progress import Clock, Progress, Totals
+from resnet_cli.training.schedule import WARMUP_WINDOW, Plateau, PlateauState, Schedule
 from resnet_cli.training.step import TrainStep
 
 
@@ -47,7 +47,7 @@ class Trainer:
         schedule: Schedule,
         *,
         normalizer: Normalizer,
-        tested: Folded,
+        tested: FoldedBN,
         held_out: dict[str, Test],
         every: Every,
         folder: Path,
@@ -85,7 +85,7 @@ class Trainer:
         family = "plain" if self.network.architecture.shortcut is Shortcut.none else "residual"
         self.logbook = (
             Logbook(self.folder, iteration=now.iteration, family=family, hparams=self.hparams)
-            if self.context.leads
+            if self.context.is_main
             else None
         )
         self.console.start(self.network.architecture.name, iteration=now.iteration, iterations=last)
@@ -97,7 +97,7 @@ class Trainer:
                 self.step(*self.loader.draw(now.iteration), lr=self.lr_at(now.iteration))
                 now.iteration += 1
                 self.console.advance(now.iteration)
-                self.look(end=now.iteration == last)
+                self.after_step(end=now.iteration == last)
                 yield
         finally:
             self.loader.close()
@@ -112,19 +112,19 @@ class Trainer:
         now = self.progress
         if now.iteration % STOP_LOOK[self.step.device.type]:
             return
-        signum = self.context.anywhere(request.signum)
+        signum = self.context.max_or_none(request.signum)
         if signum is not None:
-            self.read()
+            self.read_totals()
             self.save()
             # the others wait for the first, which writes: the end of one would be the end of all
-            self.context.anywhere(None)
+            self.context.max_or_none(None)
             last = self.schedule.iterations
             raise Stopped(
                 f"stopped at iteration {now.iteration:,} of {last:,}; the same command continues",
                 signum=signum,
             )
 
-    def look(self, *, end: bool) -> None:
+    def after_step(self, *, end: bool) -> None:
         """Between two steps: whatever is due."""
         now = self.progress
         warmup = now.warming and now.iteration % WARMUP_WINDOW == 0
@@ -133,16 +133,16 @@ class Trainer:
         save = end or now.iteration % self.every.save == 0
         if not (warmup or log or evaluate or save):
             return
-        mark = self.read()  # the one place where the host waits for the device
+        mark = self.read_totals()  # the one place where the host waits for the device
         values: dict[str, float] = {}
         if log:
-            values |= self.training_figures(mark)
+            values |= self.train_metrics(mark)
             now.last |= values
         if warmup:
-            self.look_at_warmup(mark)
+            self.update_lr_warmup(mark)
         with self.clock.paused():
             if evaluate:
-                values |= self.held_out_errors()
+                values |= self.evaluate()
             if values and self.logbook:
                 self.logbook.write(now.iteration, values)
                 self.console.show(values)
@@ -155,9 +155,9 @@ class Trainer:
             iteration, warming=self.progress.warming, fallen=self.progress.watched.fallen
         )
 
-    def read(self) -> Mark:
+    def read_totals(self) -> Totals:
         """Where the counters stand; waits for the device. Raises Diverged."""
-        loss, wrong, good = self.step.read()
+        loss, wrong, good = self.step.read_totals()
         if good is not None:
             raise Diverged(
                 f"the loss is not finite at iteration {good + 1:,} (lr {self.lr_at(good):g}); "
@@ -174,11 +174,11 @@ class Trainer:
             else "no checkpoint was due yet"
         )
 
-    def training_figures(self, mark: Mark) -> dict[str, float]:
+    def train_metrics(self, mark: Totals) -> dict[str, float]:
         """Means over the augmented mini-batches since the last log point: what the paper's
         figures draw as training error.
         """
-        loss, error = self.since(self.progress.logged, mark)
+        loss, error = self.mean_since(self.progress.logged, mark)
         self.progress.logged = mark
         return {
             "epoch": mark[0] * self.loader.batch_size / self.loader.count,
@@ -188,17 +188,17 @@ class Trainer:
             "images_per_second": self.clock.lap(mark[0]) * self.loader.batch_size,
         }
 
-    def since(self, before: Mark, mark: Mark) -> tuple[float, float]:
+    def mean_since(self, before: Totals, mark: Totals) -> tuple[float, float]:
         """Mean loss, and error in percent, between two marks."""
         images = (mark[0] - before[0]) * self.loader.batch_size
         return (mark[1] - before[1]) / images, 100 * (mark[2] - before[2]) / images
 
-    def look_at_warmup(self, mark: Mark) -> None:
+    def update_lr_warmup(self, mark: Totals) -> None:
         """Section 4.2: the warm-up ends when the training error is under 80 %, not after a
         count.
         """
         now = self.progress
-        _, error = self.since(now.warmed, mark)
+        _, error = self.mean_since(now.warmed, mark)
         now.warmed = mark
         if self.schedule.warmup_is_over(error):
             now.warming, now.warmup_ended_at = False, now.iteration
@@ -206,12 +206,12 @@ class Trainer:
                 f"warm-up ends at iteration {now.iteration:,}: training error {error:.1f} %"
             )
 
-    def held_out_errors(self) -> dict[str, float]:
+    def evaluate(self) -> dict[str, float]:
         """Errors in percent of the validation and test images; keeps the best network, which
         validation decides where it is there.
         """
         now, values = self.progress, {}
-        self.context.send(self.network.buffers())
+        self.context.broadcast(self.network.buffers())
         self.tested.refresh()
         for name, split in self.held_out.items():
             errors = measure(
@@ -226,17 +226,17 @@ class Trainer:
         now.last |= values
         error = values[f"{self.chosen_on}/error"]
         if self.schedule.plateau and not now.warming:  # before anything is saved
-            self.look_for_plateau(self.schedule.plateau, error)
+            self.update_plateau(self.schedule.plateau, error)
         if now.best_error is None or error < now.best_error:
             now.best_error, now.best_iteration = error, now.iteration
             self.write(checkpoint.BEST)
         return values
 
-    def look_for_plateau(self, plateau: Plateau, error: float) -> None:
+    def update_plateau(self, plateau: Plateau, error: float) -> None:
         """Section 3.4: the rate falls when the error plateaus."""
         now = self.progress
         before = now.watched.fallen
-        now.watched = plateau.look(now.watched, error)
+        now.watched = plateau.update(now.watched, error)
         if now.watched.fallen > before:
             self.console.say(
                 f"iteration {now.iteration:,}: the error has plateaued; lr "
@@ -255,10 +255,10 @@ class Trainer:
     def write(self, name: str, *, keep: Path | None = None) -> None:
         """Writes a checkpoint; all ranks bring what it needs, the first writes it."""
         now = self.progress
-        now.skipped[:] = self.context.union(now.skipped)
-        self.context.send(self.network.buffers())
+        now.skipped[:] = self.context.gather_union(now.skipped)
+        self.context.broadcast(self.network.buffers())
         state = self.state()
-        if self.context.leads:
+        if self.context.is_main:
             checkpoint.save(self.checkpoints / name, state, keep=keep)
 
     def state(self) -> dict[str, Any]:
@@ -286,7 +286,7 @@ class Trainer:
     def restore(self, saved: dict[str, Any]) -> None:
         """Takes up the state of a checkpoint of the same network."""
         values = saved["progress"]
-        watched = Watched(**values.get("watched", {}))  # older checkpoints have none
+        watched = PlateauState(**values.get("watched", {}))  # older checkpoints have none
         self.progress = Progress(
             **values
             | {

@@ -3,7 +3,8 @@
 import torch
 
 from resnet_cli.data.augment import crop_and_flip, draw_crops_and_flips
-from resnet_cli.data.images import Normalization, Split, fit_normalizer
+from resnet_cli.data.choices import Normalization
+from resnet_cli.data.images import Split, fit_normalizer
 from resnet_cli.data.resident import ResidentLoader
 from resnet_cli.data.sampling import batch_indices
 

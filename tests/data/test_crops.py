@@ -20,7 +20,8 @@ from resnet_cli.data.augment import (
     flip_some,
     normal,
 )
-from resnet_cli.data.crops import Augmentation, box, cut, draws, inception_box, paper_box, resized
+from resnet_cli.data.choices import Augmentation
+from resnet_cli.data.crops import box, cut, draws, inception_box, paper_box, resized
 from resnet_cli.data.sampling import mix, sample_hashes
 
 

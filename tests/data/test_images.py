@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from resnet_cli.data import datasets
-from resnet_cli.data.datasets import DatasetName
-from resnet_cli.data.images import Normalization, Split, fit_normalizer
+from resnet_cli.data.choices import DatasetName, Normalization
+from resnet_cli.data.images import Split, fit_normalizer
 from resnet_cli.runtime.errors import UserError
 
 

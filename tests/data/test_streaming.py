@@ -13,10 +13,11 @@ import pytest
 import torch
 
 from resnet_cli.data.augment import colour_noise
-from resnet_cli.data.crops import Augmentation, box, cut, draws
+from resnet_cli.data.choices import Augmentation, Normalization
+from resnet_cli.data.crops import box, cut, draws
 from resnet_cli.data.decode import decode
 from resnet_cli.data.imagenet import open_folders
-from resnet_cli.data.images import Normalization, fit_normalizer
+from resnet_cli.data.images import fit_normalizer
 from resnet_cli.data.samples import Samples
 from resnet_cli.data.sampling import batch_indices, mix, sample_hashes
 from resnet_cli.data.streaming import BadImages, StreamingLoader, ViewStream

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from resnet_cli.data.images import Normalization, Split, fit_normalizer
+from resnet_cli.data.choices import Normalization
+from resnet_cli.data.images import Split, fit_normalizer
 from resnet_cli.evaluation.metrics import ErrorCount, measure
 from resnet_cli.evaluation.protocol import ImageTest
 

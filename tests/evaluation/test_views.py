@@ -11,7 +11,8 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import functional as reference
 
-from resnet_cli.data.images import CHANNELS, Normalization, Normalizer
+from resnet_cli.data.choices import Normalization
+from resnet_cli.data.images import CHANNELS, Normalizer
 from resnet_cli.evaluation.views import (
     centre,
     corners_and_centre,

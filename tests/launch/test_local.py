@@ -15,7 +15,7 @@ from resnet_cli.launch import local
 from resnet_cli.launch.display import Lines
 from resnet_cli.launch.jobs import Run
 from resnet_cli.launch.local import Sweep, slots
-from resnet_cli.launch.local_worker import Turns
+from resnet_cli.launch.local_worker import RoundRobin
 from resnet_cli.launch.worker_process import Slot
 from resnet_cli.run import run as worker
 from resnet_cli.runtime.console import Console
@@ -38,7 +38,7 @@ def gone(process: int) -> bool:
 
 def test_interleaved_runs_are_what_they_are_alone(runs: Path, alone: list[Run]) -> None:
     """In this process, a step each in turn."""
-    some, turns = planned(runs), Turns()
+    some, turns = planned(runs), RoundRobin()
     for number, run in enumerate(some):
         turns.add(
             number,
@@ -47,7 +47,7 @@ def test_interleaved_runs_are_what_they_are_alone(runs: Path, alone: list[Run]) 
             ),
         )
     order: list[int] = []
-    while turns.flying:
+    while turns.in_flight:
         order += [number for number, _ in turns.round()]
     assert order == [0, 1, 2, 3]  # all as long, so they end in one round
     assert_equal(some, alone)

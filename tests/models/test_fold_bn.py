@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from resnet_cli.models.architecture import Architecture, Shortcut, StrideIn, cifar, imagenet
-from resnet_cli.models.fold_bn import Folded
+from resnet_cli.models.fold_bn import FoldedBN
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.runtime.compile import missing_for_compiling
 
@@ -42,7 +42,7 @@ def trained(net: Architecture) -> ResNet:
 @torch.inference_mode()
 def test_the_same_logits_and_maps_without_a_bn_layer(name: str) -> None:
     network = trained(NETWORKS[name])
-    folded = Folded(network).network
+    folded = FoldedBN(network).network
     assert not any(isinstance(layer, nn.BatchNorm2d) for layer in folded.modules())
     images = torch.randn(3, 3, 64, 64)
     for mine, theirs in (
@@ -54,7 +54,7 @@ def test_the_same_logits_and_maps_without_a_bn_layer(name: str) -> None:
 
 def test_refreshing_takes_up_all_that_was_learned_and_leaves_the_original_alone() -> None:
     network = trained(NETWORKS["resnet20-C"])
-    folded = Folded(network)
+    folded = FoldedBN(network)
     images = torch.randn(8, 3, 32, 32)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     with torch.no_grad():
@@ -77,7 +77,7 @@ def test_refreshing_takes_up_all_that_was_learned_and_leaves_the_original_alone(
 def test_compiled_testing_in_bf16_gives_the_very_same_logits() -> None:
     """So a run's own test error is what resnet-eval finds, compiled or not."""
     network = trained(NETWORKS["resnet20-A"]).to(memory_format=torch.channels_last)
-    plain, compiled = Folded(network), Folded(network)
+    plain, compiled = FoldedBN(network), FoldedBN(network)
     compiled.compile()
     images = torch.randn(20, 3, 32, 32).contiguous(memory_format=torch.channels_last)
     with torch.autocast("cpu", dtype=torch.bfloat16):

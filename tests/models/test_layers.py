@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm, relu
 
-from resnet_cli.models.layers import BatchNorm, Keep, Normalise, normalise_in_groups
+from resnet_cli.models.layers import BatchNorm, BatchNormFunction, Keep, set_bn_groups
 from resnet_cli.runtime.compile import missing_for_compiling
 
 needs_compiler = pytest.mark.skipif(
@@ -28,7 +28,7 @@ def test_values_statistics_and_gradients_are_pytorchs(mean: float, scale: float)
     At a mean of 600 deviations a naive E[x^2] - E[x]^2 would keep no digit.
     """
     x, weight, bias, down = inputs(mean, scale)
-    y, found_mean, found_variance = Normalise.apply(x, weight, bias, 1e-5)
+    y, found_mean, found_variance = BatchNormFunction.apply(x, weight, bias, 1e-5)
     found = torch.autograd.grad(y, (x, weight, bias), down)
     exact = [value.detach().double().requires_grad_() for value in (x, weight, bias)]
     right = batch_norm(exact[0], None, None, exact[1], exact[2], training=True)
@@ -64,7 +64,7 @@ def test_a_compiled_layer_is_the_plain_one_with_its_running_averages(group: int 
     torch.manual_seed(0)
     plain, compiled = nn.Sequential(BatchNorm(6)), nn.Sequential(BatchNorm(6))
     for net in (plain, compiled):
-        normalise_in_groups(net, group)
+        set_bn_groups(net, group)
     run = torch.compile(compiled)
     for _ in range(3):
         x = torch.randn(16, 6, 5, 5) + 1

@@ -11,13 +11,15 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from resnet_cli.data.images import Normalization, Split, fit_normalizer
+from resnet_cli.data.choices import Normalization
+from resnet_cli.data.images import Split, fit_normalizer
 from resnet_cli.data.resident import ResidentLoader
 from resnet_cli.evaluation.views import scores_of
 from resnet_cli.models.architecture import Shortcut, cifar
-from resnet_cli.models.fold_bn import Folded
+from resnet_cli.models.fold_bn import FoldedBN
 from resnet_cli.models.resnet import ResNet
-from resnet_cli.runtime.cuda_graph import REHEARSALS, Captured, CudaGraph, Recording, choose_capture
+from resnet_cli.runtime.choices import Switch
+from resnet_cli.runtime.cuda_graph import WARMUP_CALLS, CapturedGraph, Recording, choose_capture
 from resnet_cli.runtime.device import make_exact
 from resnet_cli.runtime.errors import UserError
 from resnet_cli.training.step import TrainStep, make_optimizer
@@ -31,7 +33,7 @@ def pretend(work: Callable[..., Any], inputs: list[Tensor]) -> Recording:
     """What a CUDA graph does, on a CPU: rehearses, then works on the same input tensors and
     into the same output each time it is played.
     """
-    for _ in range(REHEARSALS):
+    for _ in range(WARMUP_CALLS):
         output = work(*inputs)
 
     def play() -> None:
@@ -56,12 +58,12 @@ def stop() -> None:
 
 def captured_by(
     record: Callable[..., Recording] | None, warnings: list[str]
-) -> Callable[..., Captured]:
-    return lambda work, state: Captured(work, state=state, warn=warnings.append, record=record)
+) -> Callable[..., CapturedGraph]:
+    return lambda work, state: CapturedGraph(work, state=state, warn=warnings.append, record=record)
 
 
 def make(
-    device: torch.device = CPU, capture: Callable[..., Captured] | None = None
+    device: torch.device = CPU, capture: Callable[..., CapturedGraph] | None = None
 ) -> tuple[TrainStep, ResidentLoader]:
     """A net of eight layers, and 40 images in batches of 16: every third batch crosses an
     epoch's end.
@@ -93,7 +95,7 @@ def curve(step: TrainStep, loader: ResidentLoader, *, steps: int = 50) -> Iterat
     before = 0.0
     for iteration in range(steps):
         step(*loader.draw(iteration), lr=0.05 if iteration < 30 else 0.005)
-        now = step.read()[0]
+        now = step.read_totals()[0]
         yield now - before
         before = now
 
@@ -137,14 +139,14 @@ def test_no_memory_while_recording_is_not_taken_for_a_graph_that_cannot_be() -> 
 
 def test_recorded_testing_takes_up_new_weights_and_a_last_batch_of_another_size() -> None:
     step, loader = make()
-    folded = Folded(step.network)
+    folded = FoldedBN(step.network)
     folded.capture(captured_by(pretend, []))
     for iteration in range(3):
         step(*loader.draw(iteration), lr=0.1)
         folded.refresh()
         for count in (8, 8, 5):
             images = torch.randn(count, 3, 32, 32)
-            plain = copy.deepcopy(Folded(step.network).network)
+            plain = copy.deepcopy(FoldedBN(step.network).network)
             assert torch.equal(
                 scores_of(folded.network, images, dtype=torch.float32),
                 scores_of(plain, images, dtype=torch.float32),
@@ -189,12 +191,12 @@ def test_nothing_in_a_step_waits_for_the_device() -> None:
 
 def test_when_a_run_is_recorded() -> None:
     cuda, fp32, fp16 = torch.device("cuda"), torch.float32, torch.float16
-    assert choose_capture(CudaGraph.auto, cuda, fp32, world=1)
-    assert not choose_capture(CudaGraph.off, cuda, fp32, world=1)
+    assert choose_capture(Switch.auto, cuda, fp32, world=1)
+    assert not choose_capture(Switch.off, cuda, fp32, world=1)
     for device, dtype, world in ((CPU, fp32, 1), (cuda, fp16, 1), (cuda, fp32, 2)):
-        assert not choose_capture(CudaGraph.auto, device, dtype, world=world)
+        assert not choose_capture(Switch.auto, device, dtype, world=world)
         with pytest.raises(UserError, match="cuda_graph=on: "):
-            choose_capture(CudaGraph.on, device, dtype, world=world)
+            choose_capture(Switch.on, device, dtype, world=world)
 
 
 @pytest.mark.cuda

@@ -2,7 +2,7 @@
 
 import pytest
 
-from resnet_cli.runtime.distributed import Place, first_node, place
+from resnet_cli.runtime.distributed import RankInfo, first_node, rank_from_env
 from resnet_cli.runtime.errors import UserError
 
 STEP = {"SLURM_STEP_NUM_TASKS": "8", "SLURM_PROCID": "5", "SLURM_LOCALID": "1", "SLURM_NODEID": "1"}
@@ -10,17 +10,17 @@ STEP |= {"SLURM_STEP_NODELIST": "gpu[07-08]", "SLURM_JOB_ID": "1230042"}
 
 
 def test_alone_where_nobody_says_otherwise() -> None:
-    assert place({}) is None
+    assert rank_from_env({}) is None
     # sbatch's own script, before any srun
-    assert place({"SLURM_PROCID": "0", "SLURM_NTASKS": "8"}) is None
+    assert rank_from_env({"SLURM_PROCID": "0", "SLURM_NTASKS": "8"}) is None
 
 
 def test_a_step_of_srun_is_torchruns_environment() -> None:
     environment = dict(STEP)
-    assert place(environment) == Place(5, 8, 1, "gpu07", 29542)
+    assert rank_from_env(environment) == RankInfo(5, 8, 1, "gpu07", 29542)
     # which PyTorch reads
     assert environment["RANK"] == "5" and environment["MASTER_ADDR"] == "gpu07"
-    assert place(STEP | {"MASTER_ADDR": "here", "MASTER_PORT": "1234"}) == Place(
+    assert rank_from_env(STEP | {"MASTER_ADDR": "here", "MASTER_PORT": "1234"}) == RankInfo(
         5, 8, 1, "here", 1234
     )
 
@@ -35,8 +35,8 @@ def test_the_first_node(nodes: str, first: str) -> None:
 
 def test_half_an_environment_is_told() -> None:
     with pytest.raises(UserError, match="WORLD_SIZE, LOCAL_RANK"):
-        place({"RANK": "0"})
+        rank_from_env({"RANK": "0"})
     with pytest.raises(UserError, match="must be numbers"):
-        place(
+        rank_from_env(
             dict.fromkeys(("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_PORT", "MASTER_ADDR"), "x")
         )

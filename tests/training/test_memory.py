@@ -40,7 +40,7 @@ def train(count):
     for _ in range(2):
         images = torch.randn(count, 3, 32, 32).contiguous(memory_format=torch.channels_last)
         step(images, torch.arange(count) % 10, lr=0.001)
-    step.read()
+    step.read_totals()
 train(2)
 before = peak_memory()
 train(int(sys.argv[2]))
@@ -79,7 +79,7 @@ def test_what_would_fit() -> None:
     assert advice(100, per_image=1, room=50, checkpointing=True) == "batch_size=32 would fit"
     assert (
         advice(100, per_image=1, room=50, checkpointing=False)
-        == "batch_size=32 would fit; checkpointing=on needs less"
+        == "batch_size=32 would fit; activation_checkpointing=true needs less"
     )
     assert (
         advice(100, per_image=1, room=50, checkpointing=True, unit=12) == "batch_size=24 would fit"
@@ -150,7 +150,8 @@ def test_a_batch_that_is_too_large_is_one_line_and_the_one_it_names_fits(tmp_pat
         warning,
     )
     fits = re.search(
-        r"out of memory with batch_size=1024: batch_size=(\d+) would fit; checkpointing=on "
+        r"out of memory with batch_size=1024: batch_size=(\d+) would fit; "
+        r"activation_checkpointing=true "
         r"needs less",
         line,
     )
@@ -171,4 +172,4 @@ def test_several_devices_are_told_what_each_of_them_can_take() -> None:
     )
     wanted, _ = need(config, parts, Context(rank=0, world=2), room=1)  # type: ignore[arg-type]
     _, instead = need(config, parts, Context(rank=0, world=2), room=0.7 * wanted)  # type: ignore[arg-type]
-    assert instead == "batch_size=128 would fit; checkpointing=on needs less"
+    assert instead == "batch_size=128 would fit; activation_checkpointing=true needs less"

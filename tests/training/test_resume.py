@@ -354,13 +354,19 @@ def test_checkpointing_can_be_turned_on_halfway(
     with monkeypatch.context() as patched:
         kill_at(patched, 11)
         assert command("resnet-train", *TINY, f"runs={tmp_path / 'cut'}").code == 130
-    again = command("resnet-train", *TINY, "checkpointing=on", f"runs={tmp_path / 'cut'}")
+    again = command(
+        "resnet-train", *TINY, "activation_checkpointing=true", f"runs={tmp_path / 'cut'}"
+    )
     assert again.code == 0, again.err
     assert_same(ended(tmp_path / "cut"), ended(tmp_path / "whole"))
     refused = command(
-        "resnet-train", *TINY, "checkpointing=on", "compile=on", f"runs={tmp_path / 'other'}"
+        "resnet-train",
+        *TINY,
+        "activation_checkpointing=true",
+        "compile=on",
+        f"runs={tmp_path / 'other'}",
     )
-    check_refused(refused, 2, "compile=on and checkpointing=on do not go together")
+    check_refused(refused, 2, "compile=on and activation_checkpointing=true do not go together")
 
 
 def test_another_networks_checkpoint_is_refused(

@@ -4,7 +4,7 @@ plateaus of made-up curves.
 
 import pytest
 
-from resnet_cli.training.schedule import Plateau, Schedule, Watched
+from resnet_cli.training.schedule import Plateau, PlateauState, Schedule
 
 
 def paper(iterations: int = 64_000, **warmup: float) -> Schedule:
@@ -52,9 +52,9 @@ def falls(
     errors: list[float], *, patience: int = 3, progress: float = 0.1, drops: int = 3
 ) -> list[int]:
     """The evaluations, counted from 1, after which the rate falls."""
-    rule, seen, at = Plateau(patience, progress, drops), Watched(), []
+    rule, seen, at = Plateau(patience, progress, drops), PlateauState(), []
     for number, error in enumerate(errors, 1):
-        before, seen = seen.fallen, rule.look(seen, error)
+        before, seen = seen.fallen, rule.update(seen, error)
         if seen.fallen > before:
             at.append(number)
     return at
@@ -81,9 +81,9 @@ def test_the_rate_falls_at_plateaus(errors: list[float], expected: list[int]) ->
 def test_one_image_of_a_thousand_is_a_tenth_of_a_point() -> None:
     rule = Plateau(patience=2, progress=0.1, drops=3)
     for wrong in range(1, 1000):
-        assert rule.look(Watched(best=100 * (wrong + 1) / 1000), 100 * wrong / 1000).waited == 0, (
-            wrong
-        )
+        assert (
+            rule.update(PlateauState(best=100 * (wrong + 1) / 1000), 100 * wrong / 1000).waited == 0
+        ), wrong
 
 
 def test_a_fall_divides_the_rate() -> None:

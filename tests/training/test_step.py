@@ -11,9 +11,10 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from resnet_cli.models.architecture import Shortcut, cifar
-from resnet_cli.models.layers import normalise_in_groups
+from resnet_cli.models.layers import set_bn_groups
 from resnet_cli.models.resnet import ResNet
-from resnet_cli.runtime.compile import Compile, choose_compile, missing_for_compiling
+from resnet_cli.runtime.choices import Switch
+from resnet_cli.runtime.compile import choose_compile, missing_for_compiling
 from resnet_cli.runtime.errors import UserError
 from resnet_cli.training.step import TrainStep, make_optimizer
 
@@ -61,7 +62,7 @@ def test_five_steps_are_sgd_by_the_formula() -> None:
         step.network.named_parameters(), network.parameters(), strict=True
     ):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5, msg=name)
-    assert step.read() == (pytest.approx(loss_sum, rel=1e-4), wrong, None)
+    assert step.read_totals() == (pytest.approx(loss_sum, rel=1e-4), wrong, None)
 
 
 def test_bf16_keeps_weights_statistics_and_loss_in_fp32() -> None:
@@ -73,7 +74,7 @@ def test_bf16_keeps_weights_statistics_and_loss_in_fp32() -> None:
         torch.float32,
         torch.int64,
     }
-    assert step.read()[0] == pytest.approx(exact.read()[0], rel=0.02)
+    assert step.read_totals()[0] == pytest.approx(exact.read()[0], rel=0.02)
 
 
 @pytest.mark.parametrize("poison", [float("nan"), float("inf")])
@@ -82,14 +83,14 @@ def test_a_bad_loss_never_reaches_the_weights(poison: float) -> None:
     good, bad, later = batches(3)
     step(*good, lr=0.1)
     before = {name: weight.clone() for name, weight in step.network.named_parameters()}
-    counted = step.read()
+    counted = step.read_totals()
     bad[0][3] = poison
     step(*bad, lr=0.1)
     step(*later, lr=0.1)  # the host has not looked yet
     assert all(
         torch.equal(weight, before[name]) for name, weight in step.network.named_parameters()
     )
-    assert step.read() == (counted[0], counted[1], 1)  # one good step, then the bad one
+    assert step.read_totals() == (counted[0], counted[1], 1)  # one good step, then the bad one
 
 
 @pytest.mark.skipif(
@@ -104,12 +105,12 @@ def test_50_compiled_steps_have_the_loss_curve_of_plain_ones(bn_batch: int | Non
     """
     plain, compiled = make(), make(compiled=True)
     for step in (plain, compiled):
-        normalise_in_groups(step.network, bn_batch)
+        set_bn_groups(step.network, bn_batch)
     before = [0.0, 0.0]
     for images, labels in batches(50, size=64):
         plain(images, labels, lr=0.001)
         compiled(images, labels, lr=0.001)
-        now = [step.read()[0] for step in (plain, compiled)]
+        now = [step.read_totals()[0] for step in (plain, compiled)]
         theirs, ours = (after - earlier for after, earlier in zip(now, before, strict=True))
         assert ours == pytest.approx(theirs, rel=1e-4)
         before = now
@@ -119,13 +120,13 @@ def test_without_a_compiler_a_long_run_goes_on_and_says_so(monkeypatch: pytest.M
     cpu = torch.device("cpu")
     monkeypatch.setattr(shutil, "which", lambda _: None)
     monkeypatch.delenv("CXX", raising=False)
-    assert choose_compile(Compile.auto, cpu, iterations=64_000) == (
+    assert choose_compile(Switch.auto, cpu, iterations=64_000) == (
         False,
         "a C++ compiler (g++ or clang++) is missing; going on without",
     )
-    assert choose_compile(Compile.auto, cpu, iterations=100)[0] is False
+    assert choose_compile(Switch.auto, cpu, iterations=100)[0] is False
     with pytest.raises(UserError, match="compile=on: a C\\+\\+ compiler"):
-        choose_compile(Compile.on, cpu, iterations=100)
+        choose_compile(Switch.on, cpu, iterations=100)
 
 
 def test_half_precision_survives_a_first_step_that_is_skipped() -> None:

@@ -44,13 +44,13 @@ def scan(base: Path) -> Scanned:
     theirs = list_folders(base / "val")
     ours = list_folders(base / "train")
     classes = ours if (base / "train").exists() else theirs
-    check_no_class_only_in_val(theirs, classes, where=base)
+    validate_train_has_classes(theirs, classes, where=base)
     train, train_notes = scan_classes(base / "train", classes, present=set(ours))
     val, val_notes = scan_classes(base / "val", classes, present=set(theirs))
     return Scanned(tuple(classes), train, val, (*train_notes, *val_notes))
 
 
-def check_no_class_only_in_val(theirs: list[str], classes: list[str], *, where: Path) -> None:
+def validate_train_has_classes(theirs: list[str], classes: list[str], *, where: Path) -> None:
     """Raises DataError naming a class that has validation images and no training folder."""
     alone = sorted(set(theirs) - set(classes))
     if alone:
