@@ -9,8 +9,9 @@ from resnet_cli.config import compose
 from resnet_cli.config.compose import CONF_DIR
 from resnet_cli.config.launcher import GROUP, LAUNCHERS, Launcher
 from resnet_cli.launch import local, sequential, slurm
-from resnet_cli.launch.jobs import Run, close
+from resnet_cli.launch.jobs import close
 from resnet_cli.run.folder import RunFolder
+from resnet_cli.run.run import Run
 from resnet_cli.runtime.distributed import rank_from_env
 from resnet_cli.runtime.errors import UserError, run_command
 
@@ -93,7 +94,7 @@ def sweep(runs: list[Run], launcher: Launcher) -> int:
     """
     began = time.monotonic()
     # rehearsals would only disturb each other's timing
-    if launcher.name == "basic" or runs[0].config.dry_run:
+    if launcher.name == "basic" or runs[0].dry_run:
         outcomes = sequential.sweep(runs)
     elif launcher.name == "local":
         outcomes = local.sweep(runs, launcher.jobs_per_device)
@@ -127,7 +128,12 @@ def main_checked(arguments: list[str]) -> int:
             "itself, with devices=N"
         )
     runs = [
-        Run(job.config, RunFolder(job.folder), compose.command("resnet-train", job.overrides))
+        Run(
+            config=job.config,
+            folder=RunFolder(job.folder),
+            command=compose.command("resnet-train", job.overrides),
+            dry_run=job.dry_run,
+        )
         for job in jobs
     ]
     return sweep(runs, launcher) if launcher else sequential.train(runs[0]).code

@@ -82,7 +82,13 @@ def main() -> None:
     def train(number: int) -> None:
         step(*loader.draw(number), lr=0.001)
 
-    serve(train, images=size, untimed=1, settle=step.read, facts=lambda: facts(lambda: train(0)))
+    serve(
+        train,
+        images=size,
+        untimed=1,
+        settle=step.read_totals,
+        facts=lambda: facts(lambda: train(0)),
+    )
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from resnet_cli.config import compose as compose_module
-from resnet_cli.config.schema import Config, architecture, flatten, from_plain, to_plain
+from resnet_cli.config.schema import RunConfig, architecture, flatten, from_plain, to_plain
 from resnet_cli.data import cifar10
 from resnet_cli.data.choices import DatasetName, Normalization
 from resnet_cli.data.images import Dataset, Normalizer, fit_normalizer
@@ -42,7 +42,7 @@ class Subject:
     """
 
     path: Path
-    config: Config
+    config: RunConfig
     network: ResNet  # in eval mode, on the CPU
     normalizer: Normalizer | None
     classes: tuple[str, ...] | None
@@ -90,7 +90,7 @@ def open_subject(path: Path, overrides: list[str]) -> Subject:
             trained = from_plain(content["config"])
             # that it was worth it for training says nothing of a test
             trained.compile = Switch.auto
-        except (KeyError, TypeError, ValueError) as error:
+        except ValueError as error:
             raise UserError(
                 f"checkpoint {path} was written by another version of resnet-train ({error})"
             ) from error
@@ -131,7 +131,7 @@ def open_subject(path: Path, overrides: list[str]) -> Subject:
     return Subject(path, config, network, None, None)
 
 
-def build(path: Path, config: Config, state: dict[str, torch.Tensor]) -> ResNet:
+def build(path: Path, config: RunConfig, state: dict[str, torch.Tensor]) -> ResNet:
     """The network of a checkpoint, which itself tells how many classes it knows.
 
     Raises UserError where the weights are not its.
@@ -144,13 +144,13 @@ def build(path: Path, config: Config, state: dict[str, torch.Tensor]) -> ResNet:
     return network.eval().to(memory_format=torch.channels_last)
 
 
-def compose(overrides: list[str]) -> Config:
+def compose(overrides: list[str]) -> RunConfig:
     """A config from overrides, as resnet-train reads them."""
     (job,), _ = compose_module.jobs(overrides, multirun=False)
     return job.config
 
 
-def with_overrides(trained: Config, overrides: list[str]) -> Config:
+def with_overrides(trained: RunConfig, overrides: list[str]) -> RunConfig:
     """The config of a run, with what `overrides` may change. Raises UserError for the rest.
 
     Where the data is no longer where it was, $RESNET_DATA is looked at.

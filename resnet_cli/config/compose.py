@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
@@ -23,8 +22,18 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from resnet_cli.config.launcher import GROUP, Launcher, is_launchers, launcher, validate_launcher
-from resnet_cli.config.schema import Config, architecture, differences, to_plain, trained
-from resnet_cli.config.validate import scaled, shared_out, validate
+from resnet_cli.config.schema import (
+    RENAMED,
+    Config,
+    RunConfig,
+    Settings,
+    architecture,
+    differences,
+    fields_of,
+    to_plain,
+    trained,
+)
+from resnet_cli.config.validate import resolve, validate
 from resnet_cli.runtime.errors import UserError, did_you_mean
 
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -46,9 +55,10 @@ class Job:
     make it.
     """
 
-    config: Config
+    config: RunConfig
     folder: Path
     overrides: list[str]
+    dry_run: bool = False
 
 
 def options(group: str) -> list[str]:
@@ -108,9 +118,9 @@ def job(overrides: list[str]) -> Job:
     for override in parsed:
         validate_key(override)
         validate_choice(override)
-    config = to_config(compose(overrides))
-    validate(config)
-    config = shared_out(scaled(config))
+    written = to_config(compose(overrides))
+    validate(written)
+    config = resolve(written)
     words = {
         word: override
         for word, override in zip(overrides, parsed, strict=True)
@@ -132,11 +142,8 @@ def job(overrides: list[str]) -> Job:
         if not differences(to_plain(without), to_plain(unchanged)):
             # it only says which networks to train, and shares their runs with other experiments
             recipe.remove(chosen["experiment"])
-    return Job(
-        config,
-        Path(config.runs).expanduser() / run_name(config, unchanged, recipe=recipe),
-        overrides,
-    )
+    folder = Path(config.runs).expanduser() / run_name(config, unchanged, recipe=recipe)
+    return Job(config, folder, overrides, written.dry_run)
 
 
 @contextmanager
@@ -179,7 +186,7 @@ def command(name: str, overrides: list[str]) -> str:
 
 def known_keys() -> list[str]:
     """What may stand before the `=`: groups, then the keys of the schema."""
-    keys = [*GROUPS, GROUP, *leaves(OmegaConf.structured(Config))]
+    keys = [*GROUPS, GROUP, *(name for name, _ in fields_of(Config))]
     keys.remove("dataset.name")  # follows from dataset=
     return keys
 
@@ -187,6 +194,8 @@ def known_keys() -> list[str]:
 def validate_key(override: Override) -> None:
     """Refuses keys the schema does not have, also those that Hydra would let in with a `+`."""
     key = override.key_or_group
+    if key in RENAMED:
+        raise UserError(f"{key} is now {RENAMED[key]}")
     known = known_keys()
     if key not in known and not key.startswith("hydra."):
         if inside := [one for one in known if one.split(".")[-1] == key]:
@@ -229,7 +238,7 @@ def to_config(composed: DictConfig) -> Config:
     return config
 
 
-def run_name(config: Config, unchanged: Config, *, recipe: Sequence[str] = ()) -> Path:
+def run_name(config: Settings, unchanged: Settings, *, recipe: Sequence[str] = ()) -> Path:
     """`cifar10/resnet56-A/schedule.iterations=4000/seed0`: the same choices find the same folder
     again, in whatever order they were typed.
 
@@ -248,16 +257,3 @@ def run_name(config: Config, unchanged: Config, *, recipe: Sequence[str] = ()) -
     return Path(
         config.dataset.name, architecture(config, num_classes=10).name, middle, f"seed{config.seed}"
     )
-
-
-def leaves(tree: Any, prefix: str = "") -> list[str]:
-    """The dotted keys of a config tree."""
-    keys: list[str] = []
-    for key in tree:
-        child = tree._get_node(key)
-        keys += (
-            leaves(child, f"{prefix}{key}.")
-            if isinstance(child, DictConfig)
-            else [f"{prefix}{key}"]
-        )
-    return keys

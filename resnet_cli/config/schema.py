@@ -1,14 +1,16 @@
 """A run as plain values: what Hydra composes, checkpoints keep and the worker is handed."""
 
 import dataclasses
+import reprlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import StrEnum
 from types import UnionType
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from resnet_cli.data.choices import Augmentation, DatasetName, Normalization, OnError
 from resnet_cli.models.architecture import (
     Architecture,
-    Checkpointing,
     Family,
     Shortcut,
     Stem,
@@ -22,128 +24,195 @@ from resnet_cli.training.schedule import Rule
 MISSING: Any = "???"  # OmegaConf's word for "must be set"
 
 
-@dataclass
+def key(default: Any, about: str, *, bookkeeping: bool = False) -> Any:
+    """A key of the command line: its value by default, and `about` it in a sentence.
+
+    `bookkeeping` says where and how a run happens, not what is trained: such a key may change from
+    one start of a run to the next, and runs that differ in it alone are the same run.
+    """
+    metadata = {"about": about, "bookkeeping": bookkeeping}
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(kw_only=True)
 class ModelConfig:
-    """A network of section 4.2 or of Table 1."""
+    """The network: one of section 4.2 or of Table 1."""
 
-    family: Family = Family.cifar
-    depth: int = MISSING
-    stem: Stem | None = None  # null: the family's own
-    stride_in: str = StrideIn.first.value  # of bottlenecks: 1x1, the paper's, or 3x3, torchvision's
-    groups: int = 1  # of bottlenecks: ResNeXt's cardinality
-    width_per_group: int = 64  # of bottlenecks: ResNeXt's and Wide ResNet's
-    num_classes: int | None = None  # null: as many as the data has
+    family: Family = key(Family.cifar, "cifar (section 4.2) or imagenet (Table 1)")
+    depth: int = key(MISSING, "layers with weights: 6n+2 for cifar; 18, 34, 50, 101 or 152")
+    stem: Stem | None = key(None, "the layers before the first stage; null: the family's own")
+    stride_in: str = key(
+        StrideIn.first.value,
+        "the convolution of a bottleneck that has the stride: 1x1 (the paper's) or 3x3",
+    )
+    groups: int = key(1, "groups of a bottleneck's 3x3: ResNeXt's cardinality")
+    width_per_group: int = key(64, "a bottleneck's width per group: ResNeXt's and Wide ResNet's")
+    num_classes: int | None = key(None, "outputs of the network; null: as many as the data has")
 
 
-@dataclass
+@dataclass(kw_only=True)
 class DatasetConfig:
-    name: DatasetName = MISSING
-    root: str = MISSING  # folder that holds cifar-10-batches-py/, or train/ and val/, or tars
-    download: bool = False
-    mirror: str = ""
-    validation: int = 0  # training images held out; the paper's 45k/5k is 5000
-    normalization: Normalization = Normalization.paper
-    augmentation: Augmentation = Augmentation.paper
-    # side of the training crops of ImageNet and other folders, in pixels
-    image_size: int | None = None
-    num_classes: int | None = None  # null: as many as there are; a number is checked against that
-    train_images: int | None = None  # use only so many; null: all
-    test_images: int | None = None
-    workers: int | None = None  # processes that decode; null: as the device needs
-    on_error: OnError = OnError.stop  # at an image that cannot be decoded
-    max_skipped: int = 100  # with on_error=skip: at most so many, of each of several processes
-    reindex: bool = False  # look at every file anew
+    """The images, and how they are shown."""
+
+    name: DatasetName = key(MISSING, "follows from dataset=")
+    root: str = key(
+        MISSING,
+        "the folder that holds cifar-10-batches-py/, or train/ and val/, or ImageNet's tars",
+        bookkeeping=True,
+    )
+    download: bool = key(False, "fetch CIFAR-10 where it is missing", bookkeeping=True)
+    mirror: str = key("", "where to fetch it from", bookkeeping=True)
+    validation: int = key(0, "training images held out; the paper's 45k/5k split is 5000")
+    normalization: Normalization = key(
+        Normalization.paper, "what is subtracted from the pixels: paper, cifar or imagenet"
+    )
+    augmentation: Augmentation = key(
+        Augmentation.paper, "how training crops are chosen: paper, or inception for photographs"
+    )
+    image_size: int | None = key(None, "side of the training crops of photographs, in pixels")
+    num_classes: int | None = key(
+        None, "the number of classes there must be; null: any", bookkeeping=True
+    )
+    train_images: int | None = key(None, "use only so many training images; null: all")
+    test_images: int | None = key(None, "use only so many test images; null: all")
+    workers: int | None = key(
+        None, "processes that decode photographs; null: as the device needs", bookkeeping=True
+    )
+    on_error: OnError = key(
+        OnError.stop, "at a photograph that cannot be decoded: stop or skip", bookkeeping=True
+    )
+    max_skipped: int = key(
+        100, "with on_error=skip, the most that each process skips", bookkeeping=True
+    )
+    reindex: bool = key(False, "look at every file of the folder anew", bookkeeping=True)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class OptimizerConfig:
     """SGD; weight decay on everything that is learned, as in Caffe."""
 
-    lr: float = MISSING
-    momentum: float = MISSING
-    weight_decay: float = MISSING
-    nesterov: bool = False
+    lr: float = key(MISSING, "the learning rate at the start (after a warm-up, if there is one)")
+    momentum: float = key(MISSING, "momentum")
+    weight_decay: float = key(MISSING, "weight decay, on biases and BN too")
+    nesterov: bool = key(False, "Nesterov momentum")
 
 
-@dataclass
+@dataclass(kw_only=True)
 class ScheduleConfig:
-    """When the rate falls.
+    """When the learning rate falls.
 
     Milestones are fractions of `iterations`, so a shorter run is the same recipe.
     """
 
-    iterations: int = MISSING
-    rule: Rule = Rule.steps
-    gamma: float = MISSING  # the factor each time
-    milestones: list[float] = field(default_factory=list)  # rule=steps: where
-    patience: int = 10  # rule=plateau: evaluations without progress, ...
-    # ... which is to be better than the best before by so many percent points of error, ...
-    progress: float = 0.1
-    drops: int = 3  # ... and at most so many times
-    warmup_lr: float | None = None  # first this, until ...
-    # ... the training error of the last 100 iterations is under this, in percent
-    warmup_until_error: float = 80.0
+    iterations: int = key(MISSING, "steps of the whole schedule")
+    rule: Rule = key(Rule.steps, "what makes the rate fall: steps (milestones) or plateau")
+    gamma: float = key(MISSING, "the factor by which it falls")
+    milestones: list[float] = key([], "rule=steps: where, as fractions of the iterations")
+    patience: int = key(10, "rule=plateau: evaluations without progress before it falls")
+    progress: float = key(0.1, "rule=plateau: the least progress, in percentage points of error")
+    drops: int = key(3, "rule=plateau: how often it falls at most")
+    warmup_lr: float | None = key(None, "the rate of a warm-up; null: no warm-up")
+    warmup_until_error: float = key(
+        80.0, "the warm-up ends once the training error of 100 iterations is below this, in percent"
+    )
 
 
-@dataclass
-class Config:
-    """All of a run. Field names are the keys of the command line."""
+@dataclass(kw_only=True)
+class Settings:
+    """What a run is told, whichever way: the keys that need no resolving."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
-    shortcut: Shortcut = MISSING
-    # shortens the schedule; composing multiplies it into schedule.iterations, which is what a run
-    # goes by
-    scale: float = 1.0
-    seed: int = 0
-    batch_size: int = 128
-    # BN's statistics are of every so many images; null: of a device's share of the batch
-    bn_batch: int | None = None
-    sync_bn: bool = False  # ... of the whole batch, over all devices
-    device: DeviceChoice = DeviceChoice.auto
-    devices: int | str = 1  # processes that share each batch: a number, or auto: all GPUs
-    # of several devices: how often they start anew from the last checkpoint when one is lost
-    max_restarts: int = 3
-    timeout: float = 600.0  # seconds a device waits for the others before it gives them up
-    precision: Precision = Precision.auto
-    compile: Switch = Switch.auto
-    cuda_graph: Switch = Switch.auto
-    checkpointing: Checkpointing = Checkpointing.off
-    resume: str = "auto"  # auto | never | a checkpoint file or run folder
-    runs: str = "runs"
-    log_every: int = 100  # iterations
-    eval_every: int = 500  # iterations
-    checkpoint_every: int = 1000  # iterations
-    dry_run: bool = False
-    jobs_per_device: int | None = None  # of a sweep with hydra/launcher=local
+    shortcut: Shortcut = key(MISSING, "none (a plain network), A, B or C (section 3.3)")
+    seed: int = key(0, "of the initial weights, the order of the images and their augmentation")
+    batch_size: int = key(128, "images a step, over all devices")
+    bn_batch: int | None = key(
+        None,
+        "images that BN normalizes together (ghost batch norm); null: a device's share",
+    )
+    sync_bn: bool = key(False, "BN over the whole batch, across devices", bookkeeping=True)
+    device: DeviceChoice = key(DeviceChoice.auto, "auto, cpu or cuda", bookkeeping=True)
+    max_restarts: int = key(
+        3,
+        "how often the processes of a run start anew from its last checkpoint when one is lost",
+        bookkeeping=True,
+    )
+    timeout: float = key(
+        600.0, "seconds a process waits for the others before it gives up", bookkeeping=True
+    )
+    precision: Precision = key(Precision.auto, "auto, fp32, bf16 or fp16")
+    compile: Switch = key(Switch.auto, "PyTorch's compiler: auto (where it pays), on or off")
+    cuda_graph: Switch = key(
+        Switch.auto,
+        "a whole step as one launch: auto (where possible), on or off",
+        bookkeeping=True,
+    )
+    activation_checkpointing: bool = key(
+        False,
+        "keep only the maps between blocks and compute the rest again: a fraction of the memory for"
+        " a third more time, the same numbers",
+        bookkeeping=True,
+    )
+    resume: str = key("auto", "auto, never, or a checkpoint file or run folder", bookkeeping=True)
+    runs: str = key("runs", "the folder that run folders are made in", bookkeeping=True)
+    log_every: int = key(100, "iterations between log points", bookkeeping=True)
+    eval_every: int = key(500, "iterations between evaluations", bookkeeping=True)
+    checkpoint_every: int = key(1000, "iterations between checkpoints", bookkeeping=True)
 
 
-# Keys that say where and how a run happens, not what is trained: they may change from one start of
-# a run to the next.
-BOOKKEEPING = {
-    "dataset.root",
-    "dataset.download",
-    "dataset.mirror",
-    "device",
-    "resume",
-    "runs",
-    "dry_run",
-    "jobs_per_device",
-}
-BOOKKEEPING |= {"cuda_graph", "checkpointing"}  # the same numbers, faster or in less memory
-BOOKKEEPING |= {"log_every", "eval_every", "checkpoint_every"}
-BOOKKEEPING |= {
-    f"dataset.{key}" for key in ("num_classes", "workers", "on_error", "max_skipped", "reindex")
-}
-# what several devices mean for BN, bn_batch says
-BOOKKEEPING |= {"devices", "sync_bn", "max_restarts", "timeout"}
-# a way to say schedule.iterations: 0.0625 of 64,000 is the same run as schedule.iterations=4000
-BOOKKEEPING |= {"scale"}
+@dataclass(kw_only=True)
+class Config(Settings):
+    """What the user wrote. Field names are the keys of the command line."""
+
+    scale: float = key(
+        1.0,
+        "the whole schedule by this factor: 0.0625 of 64,000 iterations is a run of 4,000",
+        bookkeeping=True,
+    )
+    devices: int | str = key(
+        1, "processes that share each batch: a number, or auto (all GPUs)", bookkeeping=True
+    )
+    dry_run: bool = key(False, "show the plan, time a few steps, write nothing", bookkeeping=True)
+    jobs_per_device: int | None = key(
+        None,
+        "with hydra/launcher=local: runs at a time on each GPU, or on the CPU; null: 1, or half as"
+        " many as there are cores",
+        bookkeeping=True,
+    )
 
 
-def architecture(config: Config, *, num_classes: int) -> Architecture:
+@dataclass(kw_only=True)
+class RunConfig(Settings):
+    """What will be run: the schedule scaled, the batch shared out among a number of devices.
+
+    `validate.resolve` makes it of a `Config`; run folders and checkpoints hold it.
+    """
+
+    devices: int = key(1, "processes that share each batch", bookkeeping=True)
+
+
+def fields_of(kind: Any, prefix: str = "") -> Iterator[tuple[str, dataclasses.Field[Any]]]:
+    """Every key of a config type with its field: `model.depth`, `shortcut`, ..."""
+    for one in dataclasses.fields(kind):
+        if dataclasses.is_dataclass(one.type):
+            yield from fields_of(one.type, f"{prefix}{one.name}.")
+        else:
+            yield f"{prefix}{one.name}", one
+
+
+BOOKKEEPING = {name for name, one in fields_of(Config) if one.metadata["bookkeeping"]}
+
+# Keys that were renamed or are no longer kept with a run: what takes their place in words, if
+# anything does.
+RENAMED = {"checkpointing": "activation_checkpointing=true"}
+NOT_KEPT = {"scale", "dry_run", "jobs_per_device"}
+
+
+def architecture(config: Settings, *, num_classes: int) -> Architecture:
     """The network of a run. Raises ValueError naming the key that does not fit."""
     model = config.model
     if model.stride_in not in set(StrideIn):
@@ -171,7 +240,7 @@ def to_plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = dataclasses.asdict(value)
     if isinstance(value, dict):
-        return {key: to_plain(part) for key, part in value.items()}
+        return {name: to_plain(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
         return [to_plain(part) for part in value]
     return str(value) if isinstance(value, str) else value
@@ -180,11 +249,11 @@ def to_plain(value: Any) -> Any:
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """{'model': {'depth': 20}} -> {'model.depth': 20}."""
     flat: dict[str, Any] = {}
-    for key, value in tree.items():
+    for name, value in tree.items():
         flat |= (
-            flatten(value, f"{prefix}{key}.")
+            flatten(value, f"{prefix}{name}.")
             if isinstance(value, dict)
-            else {f"{prefix}{key}": value}
+            else {f"{prefix}{name}": value}
         )
     return flat
 
@@ -196,35 +265,65 @@ def trained(tree: dict[str, Any]) -> dict[str, Any]:
     """
     flat = flatten(tree)
     decides = {"eval_every"} if flat.get("schedule.rule") == Rule.plateau else set()
-    return {key: value for key, value in flat.items() if key not in BOOKKEEPING - decides}
+    return {name: value for name, value in flat.items() if name not in BOOKKEEPING - decides}
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """`key: old -> new` for whatever tells two runs apart; bookkeeping does not. Keys that an older
     version did not have are as by default.
 
-    Raises KeyError, TypeError or ValueError where `old` is no run of this version.
+    Raises ValueError where `old` is no run's.
     """
     old, new = trained(to_plain(from_plain(old))), trained(new)
-    keys = [key for key in new | old if old.get(key) != new.get(key)]
-    return [f"{key}: {old.get(key)} -> {new.get(key)}" for key in keys]
+    names = [name for name in new | old if old.get(name) != new.get(name)]
+    return [f"{name}: {old.get(name)} -> {new.get(name)}" for name in names]
 
 
-def from_plain(tree: dict[str, Any]) -> Config:
-    """`to_plain` undone.
+def from_plain(tree: Any) -> RunConfig:
+    """`to_plain` undone, for a config of this or of an older version.
 
-    Raises KeyError, TypeError or ValueError for what is no run of this version.
+    Raises ValueError naming the key that does not fit.
     """
+    if not isinstance(tree, dict):
+        raise ValueError("a config is a mapping of keys to values")
+    tree = {name: value for name, value in tree.items() if name not in NOT_KEPT}
+    if "checkpointing" in tree:  # on or off, until it became activation_checkpointing
+        tree["activation_checkpointing"] = tree.pop("checkpointing") in ("on", True)
+    config = _convert(RunConfig, tree, "")
+    assert isinstance(config, RunConfig)
+    return config
 
-    def build(kind: Any, values: dict[str, Any]) -> Any:
-        types = {part.name: part.type for part in dataclasses.fields(kind)}
-        return kind(**{key: convert(types[key], value) for key, value in values.items()})
 
-    def convert(kind: Any, value: Any) -> Any:
-        if isinstance(kind, UnionType) and value is not None:  # `Stem | None`
-            kind = get_args(kind)[0]
-        if dataclasses.is_dataclass(kind):
-            return build(kind, value)
-        return kind(value) if isinstance(kind, type) and issubclass(kind, str) else value
+def _convert(kind: Any, value: Any, name: str) -> Any:
+    """A plain value as the `kind` of its field says. Raises ValueError naming the key."""
+    if dataclasses.is_dataclass(kind) and isinstance(value, dict):
+        return _build(kind, value, name)
+    if isinstance(kind, UnionType):  # `Stem | None`
+        if value is None:
+            return None
+        kind = get_args(kind)[0]
+    if get_origin(kind) is list and isinstance(value, list):
+        return [_convert(get_args(kind)[0], one, name) for one in value]
+    if isinstance(kind, type) and issubclass(kind, StrEnum) and value in set(kind):
+        return kind(value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind in (bool, int, float, str) and type(value) is kind:
+        return value
+    raise ValueError(f"{name}={reprlib.repr(value)} does not fit")
 
-    return build(Config, tree)
+
+def _build(kind: Any, values: dict[str, Any], prefix: str) -> Any:
+    """A dataclass of plain values; what is missing is as by default."""
+    types = {one.name: one.type for one in dataclasses.fields(kind)}
+    if unknown := [name for name in values if name not in types]:
+        raise ValueError(f"unknown key {prefix}{unknown[0]}")
+    parts = {
+        name: _convert(types[name], value, f"{prefix}{name}{'.' * (type(value) is dict)}")
+        for name, value in values.items()
+    }
+    built = kind(**parts)
+    for name in types:
+        if getattr(built, name) == MISSING:
+            raise ValueError(f"{prefix}{name} is missing")
+    return built

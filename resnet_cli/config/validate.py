@@ -6,13 +6,14 @@ import math
 from resnet_cli.config.schema import (
     Config,
     DatasetConfig,
+    RunConfig,
     ScheduleConfig,
+    Settings,
     architecture,
     flatten,
     to_plain,
 )
 from resnet_cli.data.choices import Augmentation, DatasetName
-from resnet_cli.models.architecture import Checkpointing
 from resnet_cli.runtime.device import choose_device, count_devices
 from resnet_cli.runtime.distributed import rank_from_env
 from resnet_cli.runtime.errors import UserError
@@ -71,7 +72,7 @@ def validate(config: Config) -> None:
         raise UserError(f"timeout={config.timeout:g}: must be seconds, above 0")
     if config.seed >= 2**63:
         raise UserError(f"seed={config.seed}: must fit 63 bits")
-    if config.checkpointing is Checkpointing.on and config.sync_bn:
+    if config.activation_checkpointing and config.sync_bn:
         raise UserError(
             "activation_checkpointing=true would count sync_bn's statistics twice: leave one "
             "of them out, "
@@ -122,29 +123,30 @@ def validate_dataset(data: DatasetConfig) -> None:
             )
 
 
-def scaled(config: Config) -> Config:
-    """The config with `scale` multiplied into its iterations; milestones are fractions and move
-    along, a plateau's evaluations too.
+def resolve(config: Config) -> RunConfig:
+    """What will be run: the schedule scaled, the batch shared out among a number of devices.
+
+    Milestones are fractions and move along with the scale, and so do a plateau's evaluations.
+    Raises UserError where the shares do not fit.
     """
     schedule = dataclasses.replace(
         config.schedule, iterations=max(1, round(config.scale * config.schedule.iterations))
     )
-    looks = config.scale if schedule.rule is Rule.plateau else 1  # patience counts evaluations
-    return dataclasses.replace(
-        config, schedule=schedule, eval_every=max(1, round(looks * config.eval_every))
-    )
-
-
-def shared_out(config: Config) -> Config:
-    """The config with `devices` a number, and `bn_batch` null where BN sees the whole batch.
-
-    Raises UserError where shares do not fit.
-    """
+    # patience counts evaluations
+    factor = config.scale if schedule.rule is Rule.plateau else 1
     devices = count_ranks(config)
+    kept = {one.name: getattr(config, one.name) for one in dataclasses.fields(Settings)} | {
+        "schedule": schedule,
+        "eval_every": max(1, round(factor * config.eval_every)),
+        "bn_batch": _bn_batch(config, devices=devices),
+    }
+    return RunConfig(**kept, devices=devices)
+
+
+def _bn_batch(config: Config, *, devices: int) -> int | None:
+    """How many images BN normalizes together; None for the whole batch. Raises UserError."""
     if config.batch_size % devices:
-        fewer = next(
-            number for number in range(devices - 1, 0, -1) if config.batch_size % number == 0
-        )
+        fewer = next(n for n in range(devices - 1, 0, -1) if config.batch_size % n == 0)
         raise UserError(
             f"batch_size={config.batch_size} does not divide among devices={devices}; "
             f"devices={fewer} would do"
@@ -152,18 +154,16 @@ def shared_out(config: Config) -> Config:
     share = config.batch_size // devices
     if config.sync_bn and config.bn_batch:
         raise UserError(
-            "sync_bn=true normalises the whole batch together: leave "
-            f"bn_batch={config.bn_batch} out"
+            f"sync_bn=true normalizes the whole batch together: leave bn_batch={config.bn_batch} "
+            "out"
         )
     together = config.batch_size if config.sync_bn else config.bn_batch or share
     if not config.sync_bn and share % together:
         raise UserError(
-            f"bn_batch={config.bn_batch}: a device has {share} images of each batch, which "
-            "must be a multiple of it"
+            f"bn_batch={config.bn_batch}: a device has {share} images of each batch, which must be "
+            "a multiple of it"
         )
-    return dataclasses.replace(
-        config, devices=devices, bn_batch=None if together == config.batch_size else together
-    )
+    return None if together == config.batch_size else together
 
 
 def count_ranks(config: Config) -> int:
@@ -189,16 +189,15 @@ def count_ranks(config: Config) -> int:
     return asked
 
 
-def validate_machine(config: Config) -> None:
+def validate_machine(config: RunConfig, *, dry_run: bool) -> None:
     """What a run needs of the machine it is to run on. Raises UserError where it is not there."""
     device, here = choose_device(config.device), rank_from_env()
     there = count_devices(device)
-    assert isinstance(config.devices, int)
     if here is not None and here.world != config.devices:
         raise UserError(
             f"devices={config.devices}, but {here.world} processes were started for this run"
         )
-    if here is not None and config.dry_run:
+    if here is not None and dry_run:
         raise UserError("dry_run=true times one process: call resnet-train itself, with devices=N")
     if here is None and config.devices > there:
         raise UserError(

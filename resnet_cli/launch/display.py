@@ -18,7 +18,8 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from resnet_cli.launch.jobs import Outcome, Run
+from resnet_cli.launch.jobs import Outcome
+from resnet_cli.run.run import Run
 from resnet_cli.runtime import console
 from resnet_cli.runtime.console import duration, figures
 from resnet_cli.training.logbook import METRICS, is_log_point

@@ -5,34 +5,10 @@ import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from resnet_cli.config.schema import Config, from_plain, to_plain
-from resnet_cli.run.folder import RunFolder
+from resnet_cli.run.run import Run
 from resnet_cli.runtime.console import bold, duration
 from resnet_cli.runtime.errors import FAILED, explain
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run as a launcher is handed it."""
-
-    config: Config
-    folder: RunFolder
-    command: str  # what a person would type for this run alone
-
-    def plain(self) -> dict[str, Any]:
-        """For JSON, on the way to another process."""
-        return {
-            "config": to_plain(self.config),
-            "folder": str(self.folder),
-            "command": self.command,
-        }
-
-
-def run_from_plain(tree: dict[str, Any]) -> Run:
-    return Run(from_plain(tree["config"]), RunFolder(Path(tree["folder"])), tree["command"])
 
 
 @dataclass(frozen=True)

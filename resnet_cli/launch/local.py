@@ -12,8 +12,9 @@ import torch
 
 from resnet_cli.data.choices import DatasetName
 from resnet_cli.launch.display import Lines, shown
-from resnet_cli.launch.jobs import Outcome, Run
+from resnet_cli.launch.jobs import Outcome
 from resnet_cli.launch.worker_process import Slot, Worker
+from resnet_cli.run.run import Run
 from resnet_cli.runtime.choices import Switch
 from resnet_cli.runtime.device import choose_device, cores
 from resnet_cli.runtime.errors import FAILED, Stopped, UserError

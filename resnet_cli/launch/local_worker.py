@@ -5,22 +5,20 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import Any
 
 import torch
 
-from resnet_cli.launch.jobs import Outcome, ended_by, run_from_plain
-from resnet_cli.run import run as worker
+from resnet_cli.launch.jobs import Outcome, ended_by
 from resnet_cli.run.result import headline
+from resnet_cli.run.run import Steps, run_from_plain, train_steps
 from resnet_cli.runtime.console import Console, figures
+from resnet_cli.runtime.distributed import Context
 from resnet_cli.runtime.errors import Stopped
 from resnet_cli.runtime.signals import StopRequest, stop_on_signal
-
-Steps = Generator[None, None, dict[str, Any]]  # what `worker.steps` makes
 
 
 class RoundRobin:
@@ -105,12 +103,8 @@ def main() -> int:
                 while request.signum is None:
                     given = json.loads(inbox.get(block=not round_robin.in_flight, timeout=PATIENCE))
                     run = run_from_plain(given["run"])
-                    steps = worker.steps(
-                        run.config,
-                        run.folder,
-                        command=run.command,
-                        console=LogConsole(str(run.folder)),
-                        request=request,
+                    steps = train_steps(
+                        run, context=Context(), console=LogConsole(str(run.folder)), stop=request
                     )
                     round_robin.add(given["number"], steps)
             for number, outcome in round_robin.round():

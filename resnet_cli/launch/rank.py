@@ -15,9 +15,7 @@ from pathlib import Path
 import torch
 from torch import distributed
 
-from resnet_cli.config.schema import Config, from_plain
-from resnet_cli.run import run as worker
-from resnet_cli.run.folder import RunFolder
+from resnet_cli.run.run import Run, run_from_plain, train_steps
 from resnet_cli.runtime.console import Console
 from resnet_cli.runtime.device import choose_device, cores
 from resnet_cli.runtime.distributed import process_group
@@ -30,27 +28,21 @@ SILENT = ("Timed out", "timed out")
 GONE = ("Connection closed", "Connection reset", "Broken pipe", "remote process exited", *SILENT)
 
 
-def train(config: Config, folder: RunFolder, *, command: str) -> None:
+def train(run: Run) -> None:
     """This rank's part of a run.
 
-    Raises what `worker.run` does, and Lost where the others do not answer.
+    Raises what `run.run.train` does, and Lost where the others do not answer.
     """
+    config = run.config
     if config.resume == "never" and os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0":
-        config = dataclasses.replace(config, resume="auto")  # what there is now is this run's own
-    with stop_on_signal(patient=True) as request:
+        run = _resuming(run)
+    with stop_on_signal(patient=True) as stop:
         try:
             with process_group(choose_device(config.device), timeout=config.timeout) as context:
                 if "OMP_NUM_THREADS" not in os.environ:
                     torch.set_num_threads(max(1, cores() // context.sharing))
                 console = Console(silent=not context.is_main)
-                for _ in worker.steps(
-                    config,
-                    folder,
-                    command=command,
-                    console=console,
-                    request=request,
-                    context=context,
-                ):
+                for _ in train_steps(run, context=context, console=console, stop=stop):
                     pass
         except RuntimeError as error:
             text = str(error)
@@ -67,6 +59,11 @@ def train(config: Config, folder: RunFolder, *, command: str) -> None:
                 f"rank {os.environ['RANK']}: another one {what} ({str(error).splitlines()[0]})",
                 silent=silent,
             ) from error
+
+
+def _resuming(run: Run) -> Run:
+    """The run started anew: whatever resume= said, what is in its folder by now is its own."""
+    return dataclasses.replace(run, config=dataclasses.replace(run.config, resume="auto"))
 
 
 def end_with(parent: int) -> None:
@@ -86,11 +83,11 @@ def main(file: Path) -> int:
     """
     plan = json.loads(file.read_text())
     end_with(plan["parent"])
-    config = from_plain(plan["config"])
-    if plan["restarted"] and config.resume == "never":
-        config = dataclasses.replace(config, resume="auto")  # what there is now is this run's own
+    run = run_from_plain(plan)
+    if plan["restarted"] and run.config.resume == "never":
+        run = _resuming(run)
     try:
-        train(config, RunFolder(Path(plan["folder"])), command=plan["command"])
+        train(run)
         return 0
     except (UserError, KeyboardInterrupt, OSError, RuntimeError) as error:
         line, code = explain(error)

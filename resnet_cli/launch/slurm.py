@@ -11,8 +11,9 @@ from contextlib import suppress
 from typing import Any
 
 from resnet_cli.launch.display import Lines, shown
-from resnet_cli.launch.jobs import Outcome, Run, run_from_plain
+from resnet_cli.launch.jobs import Outcome
 from resnet_cli.launch.sequential import train
+from resnet_cli.run.run import Run, run_from_plain
 from resnet_cli.runtime.errors import FAILED, Stopped, UserError, explain
 from resnet_cli.runtime.signals import stop_on_signal
 
@@ -112,7 +113,7 @@ def submit(runs: Sequence[Run], where: str, settings: Mapping[str, Any]) -> list
         executor.update_parameters(
             **{key if key in COMMON else f"{where}_{key}": value for key, value in rest.items()}
         )
-        return executor.map_array(Task(), [run.plain() for run in runs])
+        return executor.map_array(Task(), [run.to_plain() for run in runs])
     except (RuntimeError, ValueError, TypeError, submitit.core.utils.FailedJobError) as error:
         raise UserError(
             f"hydra/launcher=submitit_{where}: {(str(error).splitlines() or ['refused'])[0]}"

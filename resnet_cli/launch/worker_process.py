@@ -10,7 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO
 
-from resnet_cli.launch.jobs import Outcome, Run
+from resnet_cli.launch.jobs import Outcome
+from resnet_cli.run.run import Run
 from resnet_cli.runtime.errors import FAILED
 
 
@@ -54,7 +55,7 @@ class Worker:
     def give(self, number: int, run: Run) -> None:
         self.in_flight.add(number)
         with suppress(BrokenPipeError):  # it has just died, as `lost` will tell
-            self.stdin.write(json.dumps({"number": number, "run": run.plain()}).encode() + b"\n")
+            self.stdin.write(json.dumps({"number": number, "run": run.to_plain()}).encode() + b"\n")
             self.stdin.flush()
 
     def outcomes(self) -> Iterator[tuple[int, Outcome]]:

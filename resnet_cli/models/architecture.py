@@ -15,15 +15,6 @@ class Shortcut(StrEnum):
     C = "C"  # 1x1 projection everywhere
 
 
-class Checkpointing(StrEnum):
-    """Whether training keeps all activations for the backward pass, or those between blocks
-    alone.
-    """
-
-    off = "off"
-    on = "on"
-
-
 class Stem(StrEnum):
     """The layers before the first stage, as wide as that stage."""
 

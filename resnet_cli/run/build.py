@@ -1,5 +1,6 @@
 """The parts of a run, built from its config: data, network, recipe, on their device."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -8,7 +9,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from resnet_cli.config.schema import Config, DatasetConfig, architecture
+from resnet_cli.config.schema import (
+    DatasetConfig,
+    RunConfig,
+    ScheduleConfig,
+    architecture,
+)
 from resnet_cli.data import datasets
 from resnet_cli.data.choices import Augmentation, DatasetName, OnError
 from resnet_cli.data.images import Dataset, Normalizer, Split, fit_normalizer
@@ -18,7 +24,6 @@ from resnet_cli.data.sampling import ALL, Part
 from resnet_cli.data.streaming import BadImages, StreamingLoader
 from resnet_cli.evaluation.protocol import ImageTest, PhotographTest, Protocol, Test
 from resnet_cli.evaluation.views import Views
-from resnet_cli.models.architecture import Checkpointing
 from resnet_cli.models.complexity import multiply_adds
 from resnet_cli.models.fold_bn import FoldedBN
 from resnet_cli.models.layers import set_bn_groups
@@ -31,22 +36,17 @@ from resnet_cli.runtime.distributed import Context
 from resnet_cli.runtime.errors import DataError, UserError
 from resnet_cli.training.schedule import Plateau, Rule, Schedule
 from resnet_cli.training.step import TrainStep, make_optimizer
+from resnet_cli.training.trainer import TrainingParts
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Parts:
     """What a run is made of, before it has a folder."""
 
     dataset: Dataset
-    normalizer: Normalizer
-    network: ResNet
-    schedule: Schedule
-    step: TrainStep
-    loader: Loader
+    training: TrainingParts
     device: torch.device
     compiling: str  # whether, and why
-    tested: FoldedBN  # the network as it is tested
-    held_out: dict[str, Test]  # what to measure, under `val` and `test`
     bad: BadImages
 
 
@@ -75,41 +75,19 @@ def load_dataset(config: DatasetConfig, console: Console) -> Dataset:
     )
 
 
-def build(config: Config, console: Console, context: Context, *, device: torch.device) -> Parts:
+def build(config: RunConfig, console: Console, context: Context, *, device: torch.device) -> Parts:
     """Data, network and recipe on their device.
 
     Raises UserError and DataError; writes nothing (but a download and an index).
     """
     make_exact()
     keep_memory()
-    dtype = choose_dtype(config.precision, device)
-    dataset = load_dataset(config.dataset, console)
-    if not len(dataset.train):
-        raise DataError(f"{config.dataset.root} has no training images, only those of val/")
-    if config.batch_size > len(dataset.train):
-        raise UserError(
-            f"batch_size={config.batch_size}: there are only {len(dataset.train):,} training images"
-        )
+    dataset = _training_data(config, console)
     normalizer = fit_normalizer(config.dataset.normalization, dataset.train).to(device)
-    # the initial weights; everything else is a function of the seed (data/sampling.py)
-    torch.manual_seed(config.seed)
-    network = ResNet(architecture(config, num_classes=choose_classes(config, len(dataset.classes))))
-    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    set_up_bn(network, config, context)
-    checkpointing = config.checkpointing is Checkpointing.on
-    network.checkpoint(checkpointing)
-    sgd = config.optimizer
-    optimizer = make_optimizer(
-        network,
-        lr=sgd.lr,
-        momentum=sgd.momentum,
-        weight_decay=sgd.weight_decay,
-        nesterov=sgd.nesterov,
-    )
-    bad = BadImages(
-        config.dataset.on_error is OnError.skip, config.dataset.max_skipped, console.warn
-    )
-    workers = choose_workers(config.dataset.workers, device, processes=context.sharing)
+    network = _make_network(config, len(dataset.classes), device=device, context=context)
+    data = config.dataset
+    bad = BadImages(data.on_error is OnError.skip, data.max_skipped, console.warn)
+    workers = choose_workers(data.workers, device, processes=context.sharing)
     loader = make_loader(
         config,
         dataset.train,
@@ -119,64 +97,73 @@ def build(config: Config, console: Console, context: Context, *, device: torch.d
         workers=workers,
         part=context.part,
     )
+    dtype = choose_dtype(config.precision, device)
     compiled, why = choose_compile(
-        config.compile, device, iterations=config.schedule.iterations, checkpointing=checkpointing
+        config.compile,
+        device,
+        iterations=config.schedule.iterations,
+        checkpointing=config.activation_checkpointing,
     )
     captured = choose_capture(config.cuda_graph, device, dtype, world=context.world)
     capture = partial(CapturedGraph, warn=console.warn) if captured else None
     step = TrainStep(
         network,
-        optimizer,
+        make_optimizer(network, **dataclasses.asdict(config.optimizer)),
         dtype=dtype,
         compiled=compiled,
         prepare=loader.prepare,
         capture=capture,
         context=context,
     )
-    tests = config.schedule.iterations // config.eval_every + 1
-    work = (
-        tests
-        * sum(map(len, dataset.held_out.values()))
-        * multiply_adds(network.architecture, image_size=dataset.image_size)
-    )
-    tested = fold(
-        network,
-        capture,
-        compiled=compiled and compile_for_testing(config.compile, device, multiply_adds=work),
-    )
+    evaluations = config.schedule.iterations // config.eval_every + 1
+    images = evaluations * sum(map(len, dataset.held_out.values()))
+    work = images * multiply_adds(network.architecture, image_size=dataset.image_size)
+    pays = compile_for_testing(config.compile, device, multiply_adds=work)
     single = Protocol(Views.single, dataset.image_size)
-    held_out = {
-        name: make_test(split, single, workers=workers, device=device, bad=bad)
-        for name, split in dataset.held_out.items()
-    }
-    compiling = f"{'yes' if compiled else 'no'} ({why})"
-    return Parts(
-        dataset,
-        normalizer,
-        network,
-        make_schedule(config),
-        step,
-        loader,
-        device,
-        compiling,
-        tested,
-        held_out,
-        bad,
+    training = TrainingParts(
+        network=network,
+        step=step,
+        loader=loader,
+        schedule=make_schedule(config.schedule, lr=config.optimizer.lr),
+        normalizer=normalizer,
+        tested=fold(network, capture, compiled=compiled and pays),
+        held_out={
+            name: make_test(split, single, workers=workers, device=device, bad=bad)
+            for name, split in dataset.held_out.items()
+        },
     )
+    compiling = f"{'yes' if compiled else 'no'} ({why})"
+    return Parts(dataset=dataset, training=training, device=device, compiling=compiling, bad=bad)
 
 
-def set_up_bn(network: ResNet, config: Config, context: Context) -> None:
-    """Whose images BN normalises together: every `bn_batch` of the batch, on one device or over
-    several.
-    """
+def _training_data(config: RunConfig, console: Console) -> Dataset:
+    """The data, with at least a batch of training images. Raises UserError and DataError."""
+    dataset = load_dataset(config.dataset, console)
+    count = len(dataset.train)
+    if not count:
+        raise DataError(f"{config.dataset.root} has no training images, only those of val/")
+    if config.batch_size > count:
+        raise UserError(f"batch_size={config.batch_size}: there are only {count:,} training images")
+    return dataset
+
+
+def _make_network(
+    config: RunConfig, classes: int, *, device: torch.device, context: Context
+) -> ResNet:
+    """The network with its initial weights, for data of so many classes. Raises UserError."""
+    # the initial weights; everything else is a function of the seed (data/sampling.py)
+    torch.manual_seed(config.seed)
+    outputs = choose_classes(config.model.num_classes, classes)
+    network = ResNet(architecture(config, num_classes=outputs))
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     together = config.bn_batch or config.batch_size
     if together <= config.batch_size // context.world:
         set_bn_groups(network, together)
     else:
-        assert together == config.batch_size, (
-            "resolve.shared_out lets no other groups cross devices"
-        )
+        assert together == config.batch_size, "validate.resolve lets no other groups cross devices"
         nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    network.checkpoint(config.activation_checkpointing)
+    return network
 
 
 def fold(
@@ -191,32 +178,27 @@ def fold(
     return folded
 
 
-def choose_classes(config: Config, there: int) -> int:
-    """How many classes the network tells apart: as many as `there` are, unless
-    `model.num_classes` says more. Raises UserError.
+def choose_classes(asked: int | None, there: int) -> int:
+    """How many classes the network tells apart: as many as `there` are, unless more are `asked`.
+
+    Raises UserError.
     """
-    asked = config.model.num_classes or there
-    if asked < there:
+    if asked is not None and asked < there:
         raise UserError(f"model.num_classes={asked}: the data has {there} classes")
-    return asked
+    return asked or there
 
 
-def make_schedule(config: Config) -> Schedule:
-    recipe = config.schedule
-    plateau = (
-        Plateau(recipe.patience, recipe.progress, recipe.drops)
-        if recipe.rule is Rule.plateau
-        else None
-    )
-    milestones = tuple(recipe.milestones)
+def make_schedule(recipe: ScheduleConfig, *, lr: float) -> Schedule:
+    """The schedule of a recipe that starts at the rate `lr`."""
+    plateau = Plateau(recipe.patience, recipe.progress, recipe.drops)
     return Schedule(
-        config.optimizer.lr,
-        recipe.iterations,
-        recipe.gamma,
-        milestones,
-        plateau,
-        recipe.warmup_lr,
-        recipe.warmup_until_error,
+        lr=lr,
+        iterations=recipe.iterations,
+        gamma=recipe.gamma,
+        milestones=tuple(recipe.milestones),
+        plateau=plateau if recipe.rule is Rule.plateau else None,
+        warmup_lr=recipe.warmup_lr,
+        warmup_until_error=recipe.warmup_until_error,
     )
 
 
@@ -232,7 +214,7 @@ def choose_workers(asked: int | None, device: torch.device, *, processes: int = 
 
 
 def make_loader(
-    config: Config,
+    config: RunConfig,
     train: Split | Samples,
     normalizer: Normalizer,
     *,

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
-from resnet_cli.config.schema import Config, differences, to_plain
+from resnet_cli.config.schema import RunConfig, differences, to_plain
 from resnet_cli.runtime.errors import UserError
 from resnet_cli.runtime.files import write_whole
 
@@ -61,7 +61,7 @@ class RunFolder:
     def write_result(self, result: dict[str, Any]) -> None:
         write_whole(self.result_file, json.dumps(result, indent=2) + "\n")
 
-    def open(self, config: Config, *, data: dict[str, Any]) -> None:
+    def open(self, config: RunConfig, *, data: dict[str, Any]) -> None:
         """Writes down which run the folder belongs to, and what its data turned out to be.
 
         Raises UserError where it is another's.
@@ -73,15 +73,13 @@ class RunFolder:
         if not self.config_file.exists():
             write_whole(self.config_file, yaml.safe_dump(to_plain(config), sort_keys=False))
 
-    def validate_same_config(self, config: Config) -> None:
+    def validate_same_config(self, config: RunConfig) -> None:
         """A folder belongs to one config. Raises UserError showing what differs."""
         if not self.config_file.is_file():
             return
         try:
-            changed = differences(
-                dict(yaml.safe_load(self.config_file.read_text())), to_plain(config)
-            )
-        except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+            changed = differences(yaml.safe_load(self.config_file.read_text()), to_plain(config))
+        except (yaml.YAMLError, ValueError) as error:
             raise UserError(
                 f"{self.config_file} cannot be read; move the folder away to start anew"
             ) from error

@@ -11,14 +11,14 @@ import torch
 import torchvision
 
 from resnet_cli import __version__
-from resnet_cli.config.schema import Config, to_plain
+from resnet_cli.config.schema import RunConfig, to_plain
 from resnet_cli.data.choices import Augmentation
 from resnet_cli.data.crops import sides
 from resnet_cli.data.images import Dataset
 from resnet_cli.models import complexity
 from resnet_cli.run.build import Parts
 from resnet_cli.run.folder import RunFolder
-from resnet_cli.runtime.console import duration, rows
+from resnet_cli.runtime.console import bold, duration, rows
 from resnet_cli.runtime.device import describe, peak_memory, precision_name
 from resnet_cli.training.schedule import Schedule
 from resnet_cli.training.trainer import Trainer
@@ -27,12 +27,12 @@ from resnet_cli.training.trainer import Trainer
 HELD_OUT = {"test": "test", "val": "validation"}
 
 
-def plan(config: Config, parts: Parts, folder: RunFolder) -> str:
+def plan(config: RunConfig, parts: Parts, folder: RunFolder) -> str:
     """What is about to happen, for a person."""
     net, data, recipe, sgd = (
-        parts.network.architecture,
+        parts.training.network.architecture,
         parts.dataset,
-        parts.schedule,
+        parts.training.schedule,
         config.optimizer,
     )
     cost = complexity.multiply_adds(net, image_size=data.image_size)
@@ -60,12 +60,19 @@ def plan(config: Config, parts: Parts, folder: RunFolder) -> str:
             ("length", f"{recipe.iterations:,} iterations ({epochs:.1f} epochs)"),
             (
                 "device",
-                f"{times}{describe(parts.device)}; {precision_name(parts.step.dtype)}; "
+                f"{times}{describe(parts.device)}; {precision_name(parts.training.step.dtype)}; "
                 f"compiled: {parts.compiling}",
             ),
             ("folder", str(folder)),
         ]
     )
+
+
+def announce(config: RunConfig, parts: Parts, folder: RunFolder, *, note: str = "") -> str:
+    """The heading of a run, and its plan beneath."""
+    name = parts.training.network.architecture.name
+    heading = bold(f"{name} on {config.dataset.name}, seed {config.seed}{note}")
+    return f"{heading}\n{plan(config, parts, folder)}"
 
 
 def data(dataset: Dataset) -> dict[str, Any]:
@@ -81,7 +88,7 @@ def data(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def augmentation(config: Config) -> str:
+def augmentation(config: RunConfig) -> str:
     """What happens to a training image, in words."""
     size = config.dataset.image_size
     if size is None:
@@ -112,7 +119,7 @@ def rates(recipe: Schedule) -> str:
     return words
 
 
-def make_result(config: Config, parts: Parts, trainer: Trainer, command: str) -> dict[str, Any]:
+def make_result(config: RunConfig, parts: Parts, trainer: Trainer, command: str) -> dict[str, Any]:
     """What result.json says of a finished run.
 
     Errors in percent; the last iterate is the result, the best is beside it.
@@ -125,12 +132,12 @@ def make_result(config: Config, parts: Parts, trainer: Trainer, command: str) ->
         if f"{name}/top5_error" in now.last
     }
     return {
-        "network": parts.network.architecture.name,
+        "network": parts.training.network.architecture.name,
         "dataset": config.dataset.name,
         "classes": len(parts.dataset.classes),
         "training_images": len(parts.dataset.train),
         "seed": config.seed,
-        "parameters": complexity.parameters(parts.network.architecture),
+        "parameters": complexity.parameters(parts.training.network.architecture),
         "iterations": now.iteration,
         "devices": config.devices,
         "final": {
@@ -153,7 +160,7 @@ def make_result(config: Config, parts: Parts, trainer: Trainer, command: str) ->
         # of this process so far, earlier runs of a sweep included
         "peak_memory_gib": round(peak_memory(), 2),
         "device": describe(parts.device),
-        "precision": precision_name(parts.step.dtype),
+        "precision": precision_name(parts.training.step.dtype),
         "compiled": parts.compiling,
         "versions": {
             "resnet_cli": __version__,

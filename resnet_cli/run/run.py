@@ -1,291 +1,146 @@
-"""One run in this process: builds the parts from a plain config, trains, and writes the result.
+"""One run in this process, from its config to its result."""
 
-Knows no Hydra.
-"""
-
-import dataclasses
-import math
-import time
-from collections.abc import Generator
-from contextlib import nullcontext
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from resnet_cli.config.schema import Config, differences, to_plain, trained
+from resnet_cli.config.schema import RunConfig, from_plain, to_plain, trained
 from resnet_cli.data.choices import DatasetName
-from resnet_cli.evaluation.weights import load_weights
-from resnet_cli.models.architecture import Checkpointing
-from resnet_cli.models.fold_bn import FoldedBN
-from resnet_cli.run import result as summary
+from resnet_cli.run import result
 from resnet_cli.run.build import Parts, build, load_dataset
 from resnet_cli.run.folder import RunFolder
-from resnet_cli.runtime.console import Console, bold, duration, rows
-from resnet_cli.runtime.device import autocast, choose_device, cores, free_memory, is_out_of_memory
+from resnet_cli.run.out_of_memory import explain_out_of_memory
+from resnet_cli.run.resuming import resume, resume_file
+from resnet_cli.runtime.console import Console
+from resnet_cli.runtime.device import choose_device
 from resnet_cli.runtime.distributed import Context
-from resnet_cli.runtime.errors import Failed, Stopped, UserError
+from resnet_cli.runtime.errors import Stopped, UserError
 from resnet_cli.runtime.signals import StopRequest, stop_on_signal
-from resnet_cli.training import checkpoint, memory
-from resnet_cli.training.step import TrainStep
-from resnet_cli.training.trainer import Every, Trainer
+from resnet_cli.training.trainer import Every, Record, Trainer
 
-ALONE = Context()
 Result = dict[str, Any]  # what result.json holds
+Steps = Generator[None, None, Result]
 
 
-def run(
-    config: Config, folder: RunFolder, *, command: str, console: Console, patient: bool = False
-) -> Result:
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What is to be run, and where it is kept."""
+
+    config: RunConfig
+    folder: RunFolder
+    command: str  # what a person would type for this run alone
+    dry_run: bool = False
+
+    def to_plain(self) -> dict[str, Any]:
+        """For JSON, on the way to another process."""
+        return {
+            "config": to_plain(self.config),
+            "folder": str(self.folder),
+            "command": self.command,
+        }
+
+
+def run_from_plain(tree: dict[str, Any]) -> Run:
+    """`Run.to_plain` undone."""
+    config, folder = from_plain(tree["config"]), RunFolder(Path(tree["folder"]))
+    return Run(config=config, folder=folder, command=tree["command"])
+
+
+def train(run: Run, *, console: Console, patient: bool = False) -> Result:
     """Trains to the end; a finished run is only read.
 
     Raises UserError (config, folder or checkpoint do not fit), DataError, Diverged, Failed, or
     Stopped after saving.
     """
-    with stop_on_signal(patient=patient) as request:
-        training = steps(config, folder, command=command, console=console, request=request)
+    with stop_on_signal(patient=patient) as stop:
+        steps = train_steps(run, context=Context(), console=console, stop=stop)
         while True:
             try:
-                next(training)
+                next(steps)
             except StopIteration as end:
-                if request.signum is not None:  # during the last evaluation
-                    raise Stopped("stopped; this run is finished", signum=request.signum) from None
+                if stop.signum is not None:  # during the last evaluation
+                    message = "stopped; this run is finished"
+                    raise Stopped(message, signum=stop.signum) from None
                 return end.value
 
 
-def steps(
-    config: Config,
-    folder: RunFolder,
-    *,
-    command: str,
-    console: Console,
-    request: StopRequest,
-    context: Context = ALONE,
-) -> Generator[None, None, Result]:
-    """`run`, a training step at a time, so that several may take turns in one process.
+def train_steps(run: Run, *, context: Context, console: Console, stop: StopRequest) -> Steps:
+    """`train`, a step at a time, so that several runs may take turns in one process.
 
-    Returns the result, raises what `run` does.
+    Returns the result; raises what `train` does.
     """
-    # the others' disk may show it later
-    finished = context.broadcast_object(folder.read_result() if context.is_main else None)
-    if context.is_main:
-        folder.validate_same_config(config)
-    device = choose_device(config.device, context.local_rank)
-    if finished is not None:
-        # maybe other data
-        if (
-            config.dataset.name is DatasetName.imagenet
-            and Path(config.dataset.root).expanduser().is_dir()
-        ):
-            folder.validate_same_data(summary.data(load_dataset(config.dataset, console)))
-        console.say(f"{folder} is finished: {summary.headline(finished)}")
+    if (finished := _finished_result(run, context=context, console=console)) is not None:
         return finished
-    parts = build(config, console, context, device=device)
-    given = given_checkpoint(config, parts)
-    with folder.locked() if context.is_main else nullcontext():
-        if context.is_main:
-            folder.open(config, data=summary.data(parts.dataset))
-            console.keep(folder.log)
-        trainer = Trainer(
-            parts.step,
-            parts.loader,
-            parts.schedule,
-            normalizer=parts.normalizer,
-            tested=parts.tested,
-            held_out=parts.held_out,
-            every=Every(config.log_every, config.eval_every, config.checkpoint_every),
-            folder=folder.path,
-            identity={
-                "config": to_plain(config),
-                "command": command,
-                "classes": list(parts.dataset.classes),
-            },
-            hparams=trained(to_plain(config)),
-            console=console,
-            context=context,
-        )
-        console.say(
-            bold(f"{parts.network.architecture.name} on {config.dataset.name}, seed {config.seed}")
-        )
-        console.say(summary.plan(config, parts, folder))
-        room = free_memory(device) / (context.sharing if device.type == "cpu" else 1)
-        if device.type == "cpu":  # where too much is not refused: Linux kills the process
-            wanted, instead = need(config, parts, context, room=room)
-            if wanted > room:
-                console.warn(
-                    f"batch_size={config.batch_size} takes about {gib(wanted)}, and "
-                    f"{gib(room)} are free: {instead}"
-                )
-        try:
-            resume(trainer, config, folder, given)
+    device = choose_device(run.config.device, context.local_rank)
+    parts = build(run.config, console, context, device=device)
+    given = resume_file(run.config, parts)
+    with _claimed(run, parts, context=context, console=console):
+        trainer = Trainer(parts.training, _record(run, parts), context=context, console=console)
+        console.say(result.announce(run.config, parts, run.folder))
+        with _recorded(console), explain_out_of_memory(run.config, parts, context, console=console):
+            resume(trainer, run.config, run.folder, given)
             parts.bad.found = trainer.progress.skipped  # one list: what is found is saved
-            yield from trainer.steps(request)
-        except UserError as error:
-            console.record(f"ended: {error}")
-            raise
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            error.__traceback__ = None  # it holds what the step had made
-            console.record(f"ended: out of memory ({error})")
-            # BN over all devices would wait for the others
-            instead = (
-                "try a smaller one"
-                if config.sync_bn
-                else need(config, parts, context, room=room)[1]
-            )
-            raise Failed(f"out of memory with batch_size={config.batch_size}: {instead}") from error
-        result = summary.make_result(config, parts, trainer, command)
+            yield from trainer.steps(stop)
+        made = result.make_result(run.config, parts, trainer, run.command)
         if context.is_main:
-            folder.write_result(result)
-            console.say(summary.closing(result, folder))
-    return result
+            run.folder.write_result(made)
+            console.say(result.closing(made, run.folder))
+    return made
 
 
-def need(config: Config, parts: Parts, context: Context, *, room: float) -> tuple[float, str]:
-    """Bytes that this process's share of a batch takes, and in words what would fit into `room`
-    instead.
+def _finished_result(run: Run, *, context: Context, console: Console) -> Result | None:
+    """The result of a run that has ended, or None.
+
+    Raises UserError where the folder is another run's.
     """
-    share = config.batch_size // context.world
-    unit = config.bn_batch if config.bn_batch and config.bn_batch < share else 1
-    try:
-        per_image = memory.bytes_per_image(
-            parts.network, image_size=parts.dataset.image_size, dtype=parts.step.dtype
-        )
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        per_image = math.inf  # not even four images
-    few = config.checkpointing is Checkpointing.on
-    return share * per_image, memory.advice(
-        share, per_image=per_image, room=room, checkpointing=few, unit=unit, times=context.world
-    )
+    # the main rank's word: the others' disks may show the file later
+    found = context.broadcast_object(run.folder.read_result() if context.is_main else None)
+    if context.is_main:
+        run.folder.validate_same_config(run.config)
+    if found is not None:
+        data = run.config.dataset
+        if data.name is DatasetName.imagenet and Path(data.root).expanduser().is_dir():
+            # this folder of photographs may be another one
+            run.folder.validate_same_data(result.data(load_dataset(data, console)))
+        console.say(f"{run.folder} is finished: {result.headline(found)}")
+    return found
 
 
-def gib(size: float) -> str:
-    return f"{size / 2**30:.1f} GiB" if size < math.inf else "more memory than there is"
-
-
-Saved = tuple[dict[str, Any], Path]
-
-
-def given_checkpoint(config: Config, parts: Parts) -> Saved | None:
-    """The checkpoint that `resume=PATH` names.
-
-    Raises UserError where it does not fit; nothing has been written yet.
-    """
-    if config.resume in ("auto", "never"):
-        return None
-    path = checkpoint.resolve(Path(config.resume).expanduser())
-    saved = checkpoint.load(path)
-    load_weights(parts.network, saved["network"], path=path, name=parts.network.architecture.name)
-    done, end = saved["progress"]["iteration"], parts.schedule.iterations
-    if done > end:
-        raise UserError(
-            f"checkpoint {path} is at iteration {done:,}, past the end of this schedule ({end:,})"
-        )
-    return saved, path
-
-
-def resume(trainer: Trainer, config: Config, folder: RunFolder, given: Saved | None) -> None:
-    """Goes on from the folder's own checkpoint, else from the `given` one, if there is any.
-
-    Raises UserError where it does not fit.
-    """
-    leads = trainer.context.is_main and config.resume != "never"
-    own = trainer.context.broadcast_object(
-        checkpoint.newest(folder.checkpoints, warn=trainer.console.warn) if leads else None
-    )
-    found = own or given
-    if found is None:
+@contextmanager
+def _claimed(run: Run, parts: Parts, *, context: Context, console: Console) -> Iterator[None]:
+    """Holds the run folder's lock; from here on the console keeps a log in it."""
+    if not context.is_main:
+        yield
         return
-    saved, path = found
+    with run.folder.locked():
+        run.folder.open(run.config, data=result.data(parts.dataset))
+        console.keep(run.folder.log)
+        yield
+
+
+@contextmanager
+def _recorded(console: Console) -> Iterator[None]:
+    """Writes into the log what ended the run."""
     try:
-        changed = differences(saved["config"], to_plain(config))
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"checkpoint {path} was written by another version of resnet-train ({error})"
-        ) from error
-    if changed and own:
-        raise UserError(
-            f"{path} is of another config ({'; '.join(changed)}); move {folder} away or "
-            "choose another runs="
-        )
-    trainer.restore(saved)
-    if changed:
-        if trainer.context.is_main:
-            trainer.console.warn(f"{path} was trained with another config ({'; '.join(changed)})")
-        # measured on another run's terms
-        trainer.progress.best_error = trainer.progress.best_iteration = None
-    trainer.console.say(f"resuming at iteration {trainer.progress.iteration:,} from {path}")
+        yield
+    except UserError as error:
+        console.record(f"ended: {error}")
+        raise
 
 
-def dry_run(config: Config, folder: RunFolder, *, console: Console, steps: int = 12) -> None:
-    """`dry_run=true`: the plan, and how long it would take after timing a few steps.
-
-    Writes nothing.
-    """
-    folder.validate_same_config(config)
-    assert isinstance(config.devices, int)
-    share = config.batch_size // config.devices
-    # what each of several does
-    one = dataclasses.replace(
-        config, batch_size=share, bn_batch=min(share, config.bn_batch or share)
+def _record(run: Run, parts: Parts) -> Record:
+    """What is written of the run while it trains."""
+    config = run.config
+    plain = to_plain(config)
+    return Record(
+        folder=run.folder.path,
+        every=Every(log=config.log_every, evaluate=config.eval_every, save=config.checkpoint_every),
+        identity={
+            "config": plain,
+            "command": run.command,
+            "classes": list(parts.dataset.classes),
+        },
+        hparams=trained(plain),
     )
-    device = choose_device(config.device)
-    if device.type == "cpu" and config.devices > 1:
-        torch.set_num_threads(max(1, cores() // config.devices))  # as each of several has
-    parts = build(one, console, ALONE, device=device)
-    console.say(
-        bold(
-            f"{parts.network.architecture.name} on {config.dataset.name}, seed {config.seed} "
-            "(dry run)"
-        )
-    )
-    console.say(summary.plan(config, parts, folder))
-    eager = TrainStep(
-        parts.network,
-        parts.step.optimizer,
-        dtype=parts.step.dtype,
-        compiled=False,
-        prepare=parts.loader.prepare,
-    )
-    warm = max(1, steps // 4)
-    for iteration in range(steps + warm):
-        if iteration == warm:
-            eager.read_totals()
-            began = time.perf_counter()
-        eager(*parts.loader.draw(iteration), lr=0.0)
-    eager.read_totals()
-    parts.loader.close()
-    each = (time.perf_counter() - began) / steps
-    size = parts.dataset.image_size
-    images = torch.zeros(max(20, 500 * 32 * 32 // size**2), 3, size, size, device=parts.device)
-    network = FoldedBN(parts.network).network
-    with torch.inference_mode(), autocast(parts.device, parts.step.dtype):
-        network(images).sum().item()  # once for the caches
-        began = time.perf_counter()
-        network(images).sum().item()
-    tests = (
-        config.schedule.iterations
-        / config.eval_every
-        * sum(map(len, parts.held_out.values()))
-        / len(images)
-        * (time.perf_counter() - began)
-    )
-    total = config.schedule.iterations * each + tests
-    note = "; compiling will shorten it" if parts.compiling.startswith("yes") else ""
-    note += "; one CUDA graph a step will shorten it" if parts.step.captured else ""
-    note += "; the exchange of gradients not counted" if config.devices > 1 else ""
-    console.say(
-        rows(
-            [
-                (
-                    "expect",
-                    f"about {duration(total)} ({config.batch_size / each:,.0f} images/s over "
-                    f"{steps} steps{note})",
-                )
-            ]
-        )
-    )
-    console.say("dry run: nothing was written")

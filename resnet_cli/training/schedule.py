@@ -46,7 +46,7 @@ class Plateau:
         return PlateauState(seen.best, 0, min(seen.fallen + 1, self.drops))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Schedule:
     """`lr`, times `gamma` at each milestone (fractions of `iterations`) or plateau."""
 

@@ -17,6 +17,7 @@ from resnet_cli.evaluation.metrics import measure
 from resnet_cli.evaluation.protocol import Test
 from resnet_cli.models.architecture import Shortcut
 from resnet_cli.models.fold_bn import FoldedBN
+from resnet_cli.models.resnet import ResNet
 from resnet_cli.runtime.console import Console
 from resnet_cli.runtime.distributed import STOP_LOOK, Context
 from resnet_cli.runtime.errors import Diverged, Stopped
@@ -28,7 +29,7 @@ from resnet_cli.training.schedule import WARMUP_WINDOW, Plateau, PlateauState, S
 from resnet_cli.training.step import TrainStep
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Every:
     """How often, in iterations."""
 
@@ -37,42 +38,43 @@ class Every:
     save: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrainingParts:
+    """What a trainer drives, built and on its device."""
+
+    network: ResNet
+    step: TrainStep
+    loader: Loader
+    schedule: Schedule
+    normalizer: Normalizer
+    tested: FoldedBN  # the network as it is tested
+    held_out: dict[str, Test]  # what to measure, under `val` and `test`
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What is written of a run while it trains, and where."""
+
+    folder: Path
+    every: Every
+    identity: dict[str, Any]  # what a checkpoint says of its run
+    hparams: dict[str, Any]  # what TensorBoard lists of it
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+
 class Trainer:
     """Trains one network to the end of its schedule."""
 
     def __init__(
-        self,
-        step: TrainStep,
-        loader: Loader,
-        schedule: Schedule,
-        *,
-        normalizer: Normalizer,
-        tested: FoldedBN,
-        held_out: dict[str, Test],
-        every: Every,
-        folder: Path,
-        identity: dict[str, Any],
-        hparams: dict[str, Any],
-        console: Console,
-        context: Context,
+        self, parts: TrainingParts, record: Record, *, context: Context, console: Console
     ) -> None:
-        """`held_out`: what to measure, under `val` and `test`. `identity`: what a checkpoint says
-        of its run.
-
-        `hparams`: what TensorBoard lists of it.
-        """
-        self.step, self.loader, self.schedule, self.normalizer = step, loader, schedule, normalizer
-        self.held_out, self.every, self.identity, self.hparams, self.console = (
-            held_out,
-            every,
-            identity,
-            hparams,
-            console,
-        )
-        self.tested = tested
-        self.folder, self.checkpoints, self.context = folder, folder / "checkpoints", context
-        self.progress = Progress(warming=schedule.warmup_lr is not None)
-        self.network = step.network
+        self.parts, self.record, self.context, self.console = parts, record, context, console
+        self.network, self.step, self.loader = parts.network, parts.step, parts.loader
+        self.schedule = parts.schedule
+        self.progress = Progress(warming=parts.schedule.warmup_lr is not None)
 
     def steps(self, request: StopRequest) -> Iterator[None]:
         """Trains from where `progress` stands to the last iteration, a step at a time: several runs
@@ -84,7 +86,12 @@ class Trainer:
         now, last = self.progress, self.schedule.iterations
         family = "plain" if self.network.architecture.shortcut is Shortcut.none else "residual"
         self.logbook = (
-            Logbook(self.folder, iteration=now.iteration, family=family, hparams=self.hparams)
+            Logbook(
+                self.record.folder,
+                iteration=now.iteration,
+                family=family,
+                hparams=self.record.hparams,
+            )
             if self.context.is_main
             else None
         )
@@ -128,9 +135,9 @@ class Trainer:
         """Between two steps: whatever is due."""
         now = self.progress
         warmup = now.warming and now.iteration % WARMUP_WINDOW == 0
-        log = end or now.iteration % self.every.log == 0
-        evaluate = end or now.iteration % self.every.evaluate == 0
-        save = end or now.iteration % self.every.save == 0
+        log = end or now.iteration % self.record.every.log == 0
+        evaluate = end or now.iteration % self.record.every.evaluate == 0
+        save = end or now.iteration % self.record.every.save == 0
         if not (warmup or log or evaluate or save):
             return
         mark = self.read_totals()  # the one place where the host waits for the device
@@ -167,7 +174,7 @@ class Trainer:
 
     def kept(self) -> str:
         """What a run that cannot go on leaves behind, in words."""
-        last = self.checkpoints / checkpoint.LAST
+        last = self.record.checkpoints / checkpoint.LAST
         return (
             f"the last checkpoint, {last}, is from before"
             if last.exists()
@@ -212,10 +219,10 @@ class Trainer:
         """
         now, values = self.progress, {}
         self.context.broadcast(self.network.buffers())
-        self.tested.refresh()
-        for name, split in self.held_out.items():
+        self.parts.tested.refresh()
+        for name, split in self.parts.held_out.items():
             errors = measure(
-                [(self.tested.network, self.normalizer)],
+                [(self.parts.tested.network, self.parts.normalizer)],
                 split,
                 dtype=self.step.dtype,
                 context=self.context,
@@ -246,11 +253,11 @@ class Trainer:
     @property
     def chosen_on(self) -> str:
         """What the best network is chosen on."""
-        return "val" if "val" in self.held_out else "test"
+        return "val" if "val" in self.parts.held_out else "test"
 
     def save(self) -> None:
         """Writes last.pt; the one before becomes previous.pt."""
-        self.write(checkpoint.LAST, keep=self.checkpoints / checkpoint.PREVIOUS)
+        self.write(checkpoint.LAST, keep=self.record.checkpoints / checkpoint.PREVIOUS)
 
     def write(self, name: str, *, keep: Path | None = None) -> None:
         """Writes a checkpoint; all ranks bring what it needs, the first writes it."""
@@ -259,7 +266,7 @@ class Trainer:
         self.context.broadcast(self.network.buffers())
         state = self.state()
         if self.context.is_main:
-            checkpoint.save(self.checkpoints / name, state, keep=keep)
+            checkpoint.save(self.record.checkpoints / name, state, keep=keep)
 
     def state(self) -> dict[str, Any]:
         """All that a checkpoint holds: tensors and plain values.
@@ -274,13 +281,13 @@ class Trainer:
             )
         now.seconds = self.clock.total()
         return {
-            **self.identity,
+            **self.record.identity,
             "progress": dataclasses.asdict(now),
             "network": self.network.state_dict(),
             "momentum": self.step.optimizer.state_dict()["state"],
             "totals": self.step.every_total,
             "scaler": self.step.scaler.state_dict(),
-            "normalizer": {"mean": self.normalizer.mean, "std": self.normalizer.std},
+            "normalizer": {"mean": self.parts.normalizer.mean, "std": self.parts.normalizer.std},
         }
 
     def restore(self, saved: dict[str, Any]) -> None:

@@ -63,10 +63,10 @@ def test_a_model_brings_its_data_and_recipe(model: str) -> None:
 def test_the_steps_of_imagenet_are_epochs() -> None:
     run = composed("model=resnet50", "schedule=imagenet_steps")
     schedule = Schedule(
-        run.optimizer.lr,
-        run.schedule.iterations,
-        run.schedule.gamma,
-        tuple(run.schedule.milestones),
+        lr=run.optimizer.lr,
+        iterations=run.schedule.iterations,
+        gamma=run.schedule.gamma,
+        milestones=tuple(run.schedule.milestones),
     )
     epoch = 1_281_167 / 256  # batches run on across its end
     assert [schedule.iterations, *schedule.milestone_iterations] == pytest.approx(

@@ -13,8 +13,8 @@ import pytest
 from resnet_cli.config import compose
 from resnet_cli.config.compose import Job
 from resnet_cli.launch import sequential
-from resnet_cli.launch.jobs import Run
 from resnet_cli.run.folder import RunFolder
+from resnet_cli.run.run import Run
 from resnet_cli.training import checkpoint
 from tests.conftest import TINY
 from tests.training.test_resume import assert_same
@@ -32,9 +32,9 @@ def planned(runs: Path, *words: str) -> list[Run]:
     """The runs of the small sweep, below `runs`."""
     return [
         Run(
-            replace(job.config, runs=str(runs)),
-            RunFolder(runs / job.folder.relative_to("runs")),
-            "resnet-train",
+            config=replace(job.config, runs=str(runs)),
+            folder=RunFolder(runs / job.folder.relative_to("runs")),
+            command="resnet-train",
         )
         for job in composed(*words)
     ]

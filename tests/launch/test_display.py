@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from resnet_cli.launch.display import Lines, LiveTable, names, newest, shown
-from resnet_cli.launch.jobs import Outcome, Run, close, ended_by
+from resnet_cli.launch.jobs import Outcome, close, ended_by
+from resnet_cli.run.run import Run
 from tests.launch.conftest import planned
 
 

@@ -13,12 +13,12 @@ import torch
 
 from resnet_cli.launch import local
 from resnet_cli.launch.display import Lines
-from resnet_cli.launch.jobs import Run
 from resnet_cli.launch.local import Sweep, slots
 from resnet_cli.launch.local_worker import RoundRobin
 from resnet_cli.launch.worker_process import Slot
-from resnet_cli.run import run as worker
+from resnet_cli.run.run import Run, train_steps
 from resnet_cli.runtime.console import Console
+from resnet_cli.runtime.distributed import Context
 from resnet_cli.runtime.errors import UserError
 from resnet_cli.runtime.signals import StopRequest
 from tests.conftest import Command, spawn
@@ -42,9 +42,7 @@ def test_interleaved_runs_are_what_they_are_alone(runs: Path, alone: list[Run]) 
     for number, run in enumerate(some):
         turns.add(
             number,
-            worker.steps(
-                run.config, run.folder, command="", console=Console(), request=StopRequest()
-            ),
+            train_steps(run, context=Context(), console=Console(), stop=StopRequest()),
         )
     order: list[int] = []
     while turns.in_flight:

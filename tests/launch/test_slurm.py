@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_cli.launch.jobs import Run
+from resnet_cli.run.run import Run
 from tests.conftest import Command, check_refused
 from tests.launch.conftest import WORDS, assert_equal, planned
 

@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 from resnet_cli.models.architecture import Architecture, Shortcut, cifar, imagenet
 from resnet_cli.models.layers import set_bn_groups
 from resnet_cli.models.resnet import ResNet
-from resnet_cli.training.memory import save_for_backward
+from resnet_cli.training.memory import kept
 
 NETWORKS: dict[str, Callable[[], Architecture]] = {
     "resnet20-A": lambda: cifar(20, shortcut=Shortcut.A),
@@ -58,9 +58,9 @@ def test_gradients_and_running_averages_are_the_same_bit_for_bit(
 def test_a_deep_network_keeps_a_fraction() -> None:
     """Of a block of two convolutions only its input stays, of some five tensors."""
     network = ResNet(cifar(110, shortcut=Shortcut.A))
-    every, _ = save_for_backward(network, 2, image_size=32, dtype=torch.float32)
+    every, _ = kept(network, 2, image_size=32, dtype=torch.float32)
     network.checkpoint(True)
-    few, _ = save_for_backward(network, 2, image_size=32, dtype=torch.float32)
+    few, _ = kept(network, 2, image_size=32, dtype=torch.float32)
     assert few < every / 3
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm, relu
 
-from resnet_cli.models.layers import BatchNorm, BatchNormFunction, Keep, set_bn_groups
+from resnet_cli.models.layers import BatchNorm, BatchNormFunction, SaveForBackward, set_bn_groups
 from resnet_cli.runtime.compile import missing_for_compiling
 
 needs_compiler = pytest.mark.skipif(
@@ -53,7 +53,7 @@ def test_values_statistics_and_gradients_are_pytorchs(mean: float, scale: float)
 def test_a_second_relu_of_the_gradient_changes_nothing() -> None:
     x = torch.randn(4, 6, 5, 5).requires_grad_()
     down = torch.randn(4, 6)
-    twice = torch.autograd.grad(Keep.apply(relu(x)).mean(dim=(2, 3)), x, down)[0]
+    twice = torch.autograd.grad(SaveForBackward.apply(relu(x)).mean(dim=(2, 3)), x, down)[0]
     once = torch.autograd.grad(relu(x).mean(dim=(2, 3)), x, down)[0]
     assert torch.equal(twice, once)
 

@@ -11,10 +11,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from resnet_cli.config.schema import Config
+from resnet_cli.config.schema import RunConfig
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.models.zoo import NETWORKS
-from resnet_cli.run.run import need
+from resnet_cli.run.out_of_memory import need
 from resnet_cli.runtime.device import DTYPES, is_out_of_memory
 from resnet_cli.runtime.distributed import Context
 from resnet_cli.training.memory import advice, bytes_per_image
@@ -164,11 +164,12 @@ def test_several_devices_are_told_what_each_of_them_can_take() -> None:
     """BN over a device's share of the batch, which is what several devices do, must not keep
     the batch as large as it is.
     """
-    config = Config(batch_size=256, bn_batch=128, devices=2)
+    config = RunConfig(batch_size=256, bn_batch=128, devices=2)
     parts = SimpleNamespace(
-        network=ResNet(NETWORKS["resnet20"]),
         dataset=SimpleNamespace(image_size=32),
-        step=SimpleNamespace(dtype=torch.float32),
+        training=SimpleNamespace(
+            network=ResNet(NETWORKS["resnet20"]), step=SimpleNamespace(dtype=torch.float32)
+        ),
     )
     wanted, _ = need(config, parts, Context(rank=0, world=2), room=1)  # type: ignore[arg-type]
     _, instead = need(config, parts, Context(rank=0, world=2), room=0.7 * wanted)  # type: ignore[arg-type]

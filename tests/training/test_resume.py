@@ -59,14 +59,14 @@ def assert_same(one: Any, other: Any, where: str = "") -> None:
 
 def kill_at(monkeypatch: pytest.MonkeyPatch, iteration: int, signum: int = signal.SIGINT) -> None:
     """This process gets the signal while it does that iteration."""
-    original = Trainer.look
+    original = Trainer.after_step
 
-    def look(self: Trainer, *, end: bool) -> None:
+    def after_step(self: Trainer, *, end: bool) -> None:
         original(self, end=end)
         if self.progress.iteration == iteration:
             os.kill(os.getpid(), signum)
 
-    monkeypatch.setattr(Trainer, "look", look)
+    monkeypatch.setattr(Trainer, "after_step", after_step)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from resnet_cli.training.schedule import Plateau, PlateauState, Schedule
 
 
 def paper(iterations: int = 64_000, **warmup: float) -> Schedule:
-    return Schedule(0.1, iterations, 0.1, (0.5, 0.75), **warmup)
+    return Schedule(lr=0.1, iterations=iterations, gamma=0.1, milestones=(0.5, 0.75), **warmup)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_one_image_of_a_thousand_is_a_tenth_of_a_point() -> None:
 
 
 def test_a_fall_divides_the_rate() -> None:
-    schedule = Schedule(0.1, 600_000, 0.1, plateau=Plateau(10, 0.1, 3))
+    schedule = Schedule(lr=0.1, iterations=600_000, gamma=0.1, plateau=Plateau(10, 0.1, 3))
     assert [schedule.lr_at(1, fallen=fallen) for fallen in range(4)] == pytest.approx(
         [0.1, 0.01, 0.001, 0.0001]
     )

@@ -74,7 +74,7 @@ def test_bf16_keeps_weights_statistics_and_loss_in_fp32() -> None:
         torch.float32,
         torch.int64,
     }
-    assert step.read_totals()[0] == pytest.approx(exact.read()[0], rel=0.02)
+    assert step.read_totals()[0] == pytest.approx(exact.read_totals()[0], rel=0.02)
 
 
 @pytest.mark.parametrize("poison", [float("nan"), float("inf")])
