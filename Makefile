@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export RESNET_DATA ?= data
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test test-slow lint format cifar10 benchmark clean
+.PHONY: help install quickstart test test-slow coverage lint format cifar10 benchmark clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -32,6 +32,9 @@ test: install lint ## lint, type-check, test
 
 test-slow: install ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
+
+coverage: install ## which lines the tests reach; TESTS=tests/data for some of them
+	$(BIN)/python -m pytest --cov --cov-report=term $(TESTS)
 
 lint: install ## ruff and mypy
 	$(BIN)/ruff check .
