@@ -6,11 +6,14 @@ import os
 import re
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
+from resnet_cli.config.schema import to_plain
 from resnet_cli.launch import local
 from resnet_cli.launch.display import Lines
 from resnet_cli.launch.local import Sweep, slots
@@ -122,7 +125,8 @@ def test_a_run_that_breaks_ends_alone(
     (diverging,) = planned(runs, "model=plain20", "seed=2", "optimizer.lr=1e30")
     mixed = [some[0], diverging, some[1], some[2]]
     some[1].folder.path.mkdir(parents=True)
-    some[1].folder.config_file.write_text("{model: {depth: 14}}\n")
+    deeper = replace(some[1].config, model=replace(some[1].config.model, depth=14))
+    some[1].folder.config_file.write_text(yaml.safe_dump(to_plain(deeper)))
     with some[2].folder.locked():
         outcomes = packed(mixed, 3).run()
     assert [outcome.code for outcome in outcomes] == [0, 4, 2, 2]
