@@ -16,7 +16,7 @@ from resnet_cli.analysis.subject import Subject
 from resnet_cli.config import compose
 from resnet_cli.evaluation import predictions
 from resnet_cli.evaluation.metrics import Errors
-from resnet_cli.evaluation.protocol import in_proportion
+from resnet_cli.evaluation.protocol import default_scales
 from resnet_cli.evaluation.views import Views
 from resnet_cli.evaluation.weights import export, validate_export_path
 from resnet_cli.runtime.console import rows
@@ -74,7 +74,7 @@ def measure(
     about |= {"classes": len(bench.dataset.classes), "split": split}
     about["views"] = str(protocol.views) if protocol else str(Views.single)
     if protocol and protocol.views is Views.dense:
-        about["scales"] = list(protocol.scales or in_proportion(protocol.image_size))
+        about["scales"] = list(protocol.scales or default_scales(protocol.image_size))
     about["bn"] = (
         f"over {bench.measure_statistics(options.bn_images):,} training images"
         if population

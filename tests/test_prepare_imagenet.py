@@ -208,7 +208,7 @@ def test_bad_usage_and_bad_images_are_one_line(tmp_path: Path) -> None:
     broken = prepare(source, shards, "--resize", 16)
     assert (
         broken.code == 3
-        and f"prepare_imagenet: {victim} is no readable image: " in broken.err.splitlines()[-1]
+        and f"prepare_imagenet: {victim} is not a readable image: " in broken.err.splitlines()[-1]
     )
     victim.write_bytes(trees.jpeg(5))  # mended: it goes on
     assert prepare(source, shards, "--resize", 16).code == 0

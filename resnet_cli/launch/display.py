@@ -21,7 +21,7 @@ from rich.table import Table
 from resnet_cli.launch.jobs import Outcome
 from resnet_cli.run.run import Run
 from resnet_cli.runtime import console
-from resnet_cli.runtime.console import duration, figures
+from resnet_cli.runtime.console import duration, format_metrics
 from resnet_cli.training.logbook import METRICS, is_log_point
 
 # bytes of metrics.jsonl that are read: some forty lines, so the newest evaluation is among them
@@ -146,7 +146,7 @@ class Lines:
                     eta = f"  ETA {row.left}" if row.left else ""
                     self.say(
                         f"{row.name} {row.iteration:,}/{row.iterations:,}  "
-                        f"{figures(row.values)}{eta}"
+                        f"{format_metrics(row.values)}{eta}"
                     )
 
     def say(self, text: str) -> None:

@@ -15,7 +15,7 @@ import torch
 from resnet_cli.launch.jobs import Outcome, ended_by
 from resnet_cli.run.result import headline
 from resnet_cli.run.run import Steps, run_from_plain, train_steps
-from resnet_cli.runtime.console import Console, figures
+from resnet_cli.runtime.console import Console, format_metrics
 from resnet_cli.runtime.distributed import Context
 from resnet_cli.runtime.errors import Stopped
 from resnet_cli.runtime.signals import StopRequest, stop_on_signal
@@ -72,7 +72,7 @@ class LogConsole(Console):
 
     def show(self, values: Mapping[str, float]) -> None:
         self.shown |= values
-        self.record(f"{self.iteration:,}/{self.iterations:,} {figures(self.shown)}")
+        self.record(f"{self.iteration:,}/{self.iterations:,} {format_metrics(self.shown)}")
 
 
 def listen(request: StopRequest) -> SimpleQueue[str]:

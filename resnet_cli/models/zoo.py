@@ -1,14 +1,12 @@
-"""Name -> network: those the paper trains, each with the shortcut the paper gives it, and the
-wider ones that came after.
-"""
+"""Networks by name: those of the paper with its shortcuts, and the wider ones that came after."""
 
 from resnet_cli.models.architecture import Architecture, Shortcut, StrideIn, cifar, imagenet
 
-CIFAR_PLAIN = (20, 32, 44, 56, 110)
-CIFAR_RESIDUAL = (20, 32, 44, 56, 110, 1202)
+_CIFAR_PLAIN = (20, 32, 44, 56, 110)
+_CIFAR_RESIDUAL = (20, 32, 44, 56, 110, 1202)
 
-# Depth, groups and width per group of ResNeXt (Xie et al. 2017) and Wide ResNet (Zagoruyko and
-# Komodakis 2016), by torchvision's names.
+# By torchvision's names: depth, groups and width per group of ResNeXt (Xie et al. 2017) and
+# Wide ResNet (Zagoruyko and Komodakis 2016).
 WIDER = {
     "resnext50_32x4d": (50, 32, 4),
     "resnext101_32x8d": (101, 32, 8),
@@ -18,8 +16,8 @@ WIDER = {
 }
 
 NETWORKS: dict[str, Architecture] = (
-    {f"plain{depth}": cifar(depth, shortcut=Shortcut.none) for depth in CIFAR_PLAIN}
-    | {f"resnet{depth}": cifar(depth, shortcut=Shortcut.A) for depth in CIFAR_RESIDUAL}
+    {f"plain{depth}": cifar(depth, shortcut=Shortcut.none) for depth in _CIFAR_PLAIN}
+    | {f"resnet{depth}": cifar(depth, shortcut=Shortcut.A) for depth in _CIFAR_RESIDUAL}
     | {f"plain{depth}": imagenet(depth, shortcut=Shortcut.none) for depth in (18, 34, 50)}
     | {f"resnet{depth}": imagenet(depth, shortcut=Shortcut.A) for depth in (18, 34)}  # Table 2
     # section 4.1

@@ -18,10 +18,12 @@ from resnet_cli.config.schema import (
 from resnet_cli.data import datasets
 from resnet_cli.data.choices import Augmentation, DatasetName, OnError
 from resnet_cli.data.images import Dataset, Normalizer, Split, fit_normalizer
-from resnet_cli.data.resident import Loader, ResidentLoader
+from resnet_cli.data.loader import Loader
+from resnet_cli.data.photographs import BadImages
+from resnet_cli.data.resident import ResidentLoader
 from resnet_cli.data.samples import Samples
 from resnet_cli.data.sampling import ALL, Part
-from resnet_cli.data.streaming import BadImages, StreamingLoader
+from resnet_cli.data.streaming import StreamingLoader
 from resnet_cli.evaluation.protocol import ImageTest, PhotographTest, Protocol, Test
 from resnet_cli.evaluation.views import Views
 from resnet_cli.models.complexity import multiply_adds
@@ -34,9 +36,9 @@ from resnet_cli.runtime.cuda_graph import CapturedGraph, choose_capture
 from resnet_cli.runtime.device import choose_dtype, cores, keep_memory, make_exact
 from resnet_cli.runtime.distributed import Context
 from resnet_cli.runtime.errors import DataError, UserError
+from resnet_cli.training.parts import TrainingParts
 from resnet_cli.training.schedule import Plateau, Rule, Schedule
 from resnet_cli.training.step import TrainStep, make_optimizer
-from resnet_cli.training.trainer import TrainingParts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +88,9 @@ def build(config: RunConfig, console: Console, context: Context, *, device: torc
     normalizer = fit_normalizer(config.dataset.normalization, dataset.train).to(device)
     network = _make_network(config, len(dataset.classes), device=device, context=context)
     data = config.dataset
-    bad = BadImages(data.on_error is OnError.skip, data.max_skipped, console.warn)
+    bad = BadImages(
+        skip=data.on_error is OnError.skip, max_skipped=data.max_skipped, warn=console.warn
+    )
     workers = choose_workers(data.workers, device, processes=context.sharing)
     loader = make_loader(
         config,
@@ -102,9 +106,9 @@ def build(config: RunConfig, console: Console, context: Context, *, device: torc
         config.compile,
         device,
         iterations=config.schedule.iterations,
-        checkpointing=config.activation_checkpointing,
+        activation_checkpointing=config.activation_checkpointing,
     )
-    captured = choose_capture(config.cuda_graph, device, dtype, world=context.world)
+    captured = choose_capture(config.cuda_graph, device, dtype=dtype, world=context.world)
     capture = partial(CapturedGraph, warn=console.warn) if captured else None
     step = TrainStep(
         network,
@@ -119,7 +123,7 @@ def build(config: RunConfig, console: Console, context: Context, *, device: torc
     images = evaluations * sum(map(len, dataset.held_out.values()))
     work = images * multiply_adds(network.architecture, image_size=dataset.image_size)
     pays = compile_for_testing(config.compile, device, multiply_adds=work)
-    single = Protocol(Views.single, dataset.image_size)
+    single = Protocol(views=Views.single, image_size=dataset.image_size)
     training = TrainingParts(
         network=network,
         step=step,
@@ -162,7 +166,7 @@ def _make_network(
     else:
         assert together == config.batch_size, "validate.resolve lets no other groups cross devices"
         nn.SyncBatchNorm.convert_sync_batchnorm(network)
-    network.checkpoint(config.activation_checkpointing)
+    network.set_activation_checkpointing(config.activation_checkpointing)
     return network
 
 
@@ -190,7 +194,7 @@ def choose_classes(asked: int | None, there: int) -> int:
 
 def make_schedule(recipe: ScheduleConfig, *, lr: float) -> Schedule:
     """The schedule of a recipe that starts at the rate `lr`."""
-    plateau = Plateau(recipe.patience, recipe.progress, recipe.drops)
+    plateau = Plateau(patience=recipe.patience, min_delta=recipe.progress, max_drops=recipe.drops)
     return Schedule(
         lr=lr,
         iterations=recipe.iterations,
@@ -225,19 +229,25 @@ def make_loader(
 ) -> Loader:
     """Training batches: from images on the device, or from files."""
     if isinstance(train, Split):
-        return ResidentLoader(train.to(device), normalizer, config.batch_size, config.seed, part)
+        return ResidentLoader(
+            split=train.to(device),
+            normalizer=normalizer,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            part=part,
+        )
     data = config.dataset
     assert data.image_size is not None
     return StreamingLoader(
-        train,
-        Augmentation(data.augmentation),
-        normalizer,
-        config.batch_size,
-        config.seed,
-        data.image_size,
-        workers,
-        bad,
-        part,
+        samples=train,
+        augmentation=Augmentation(data.augmentation),
+        normalizer=normalizer,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        image_size=data.image_size,
+        workers=workers,
+        bad=bad,
+        part=part,
     )
 
 
@@ -261,4 +271,4 @@ def make_test(
     """
     if isinstance(split, Split):
         return make_image_test(split, device)
-    return PhotographTest(split, protocol, workers, device, bad)
+    return PhotographTest(samples=split, protocol=protocol, workers=workers, device=device, bad=bad)

@@ -57,9 +57,9 @@ def need(config: RunConfig, parts: Parts, context: Context, *, room: float) -> t
         share,
         per_image=per_image,
         room=room,
-        checkpointing=config.activation_checkpointing,
+        activation_checkpointing=config.activation_checkpointing,
         unit=unit,
-        times=context.world,
+        devices=context.world,
     )
 
 

@@ -13,7 +13,7 @@ import torchvision
 from resnet_cli import __version__
 from resnet_cli.config.schema import RunConfig, to_plain
 from resnet_cli.data.choices import Augmentation
-from resnet_cli.data.crops import sides
+from resnet_cli.data.crops import shorter_side_range
 from resnet_cli.data.images import Dataset
 from resnet_cli.models import complexity
 from resnet_cli.run.build import Parts
@@ -95,8 +95,8 @@ def augmentation(config: RunConfig) -> str:
         return "pad 4, random crop and flip"
     if config.dataset.augmentation is Augmentation.inception:
         return f"random area and ratio to {size}x{size}, flip"
-    smallest, largest = sides(size)
-    return f"shorter side {smallest} - {largest}, random {size}x{size} crop, flip, PCA colour noise"
+    smallest, largest = shorter_side_range(size)
+    return f"shorter side {smallest} - {largest}, random {size}x{size} crop, flip, PCA color noise"
 
 
 def rates(recipe: Schedule) -> str:
@@ -109,7 +109,7 @@ def rates(recipe: Schedule) -> str:
     if rule := recipe.plateau:
         words += (
             f" x {recipe.gamma:g} when the error plateaus ({rule.patience} tests without "
-            f"{rule.progress:g} points), {rule.drops} times"
+            f"{rule.min_delta:g} percentage points), {rule.max_drops} times"
         )
     if recipe.warmup_lr is not None:
         words += (

@@ -18,7 +18,8 @@ from resnet_cli.runtime.device import choose_device
 from resnet_cli.runtime.distributed import Context
 from resnet_cli.runtime.errors import Stopped, UserError
 from resnet_cli.runtime.signals import StopRequest, stop_on_signal
-from resnet_cli.training.trainer import Every, Record, Trainer
+from resnet_cli.training.parts import Every, Record
+from resnet_cli.training.trainer import Trainer
 
 Result = dict[str, Any]  # what result.json holds
 Steps = Generator[None, None, Result]

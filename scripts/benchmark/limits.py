@@ -11,7 +11,7 @@ from torch import nn
 
 from resnet_cli.models.architecture import Architecture
 from resnet_cli.models.complexity import multiply_adds
-from resnet_cli.models.resnet import BasicBlock, ResNet
+from resnet_cli.models.resnet import ResidualBlock, ResNet
 from resnet_cli.runtime.device import precision_name
 
 
@@ -100,7 +100,7 @@ def traffic(net: Architecture, *, image_size: int, testing: bool, bytes_per_valu
         for module in network.modules():
             if isinstance(module, nn.Conv2d):
                 module.register_forward_hook(convolution)
-            elif isinstance(module, BasicBlock) and module.downsample is not None:
+            elif isinstance(module, ResidualBlock) and module.downsample is not None:
                 module.register_forward_hook(block)
         network(torch.empty(1, 3, image_size, image_size))
     return bytes_per_value * values

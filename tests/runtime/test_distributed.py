@@ -17,11 +17,13 @@ def test_alone_where_nobody_says_otherwise() -> None:
 
 def test_a_step_of_srun_is_torchruns_environment() -> None:
     environment = dict(STEP)
-    assert rank_from_env(environment) == RankInfo(5, 8, 1, "gpu07", 29542)
+    assert rank_from_env(environment) == RankInfo(
+        rank=5, world=8, local_rank=1, address="gpu07", port=29542
+    )
     # which PyTorch reads
     assert environment["RANK"] == "5" and environment["MASTER_ADDR"] == "gpu07"
     assert rank_from_env(STEP | {"MASTER_ADDR": "here", "MASTER_PORT": "1234"}) == RankInfo(
-        5, 8, 1, "here", 1234
+        rank=5, world=8, local_rank=1, address="here", port=1234
     )
 
 

@@ -21,10 +21,10 @@ def main() -> None:
     parser.add_argument("network", choices=NETWORKS)
     network = ResNet(NETWORKS[parser.parse_args().network]).eval()
     network.to(memory_format=torch.channels_last)
-    protocol = Protocol(Views.dense, 224, (SIDE,))
-    shown = [view[None] for view in protocol.show(Image.new("RGB", (500, 375)))]
+    protocol = Protocol(views=Views.dense, image_size=224, scales=(SIDE,))
+    shown = [view[None] for view in protocol.make_views(Image.new("RGB", (500, 375)))]
     normalizer = Normalizer(torch.zeros(3, 1, 1), torch.ones(3, 1, 1))
-    protocol.score(network, normalizer, shown, dtype=torch.float32)
+    protocol.score(network, normalizer, views=shown, dtype=torch.float32)
     print(json.dumps({"peak_gib": peak_memory()}))
 
 

@@ -45,9 +45,23 @@ def usual(root: Path) -> Callable[[int], object]:
 def ours(root: Path, *, whole: bool) -> Callable[[int], object]:
     samples = open_folders(root).train
     if not whole:
-        return TrainCrops(samples, Augmentation.paper, 224, BATCH, 0).__getitem__
+        return TrainCrops(
+            samples=samples,
+            augmentation=Augmentation.paper,
+            image_size=224,
+            batch_size=BATCH,
+            seed=0,
+        ).__getitem__
     normalizer = fit_normalizer(Normalization.imagenet, samples)
-    return StreamingLoader(samples, Augmentation.paper, normalizer, BATCH, 0, 224, 0).batch
+    return StreamingLoader(
+        samples=samples,
+        augmentation=Augmentation.paper,
+        normalizer=normalizer,
+        batch_size=BATCH,
+        seed=0,
+        image_size=224,
+        workers=0,
+    ).batch
 
 
 LOADERS: dict[str, Callable[[Path], Callable[[int], object]]] = {

@@ -40,7 +40,7 @@ def main() -> None:
     device, dtype = choose_device(DeviceChoice.auto), DTYPES[options.precision]
     network = ResNet(NETWORKS[options.network])
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    network.checkpoint(options.checkpointing)
+    network.set_activation_checkpointing(options.checkpointing)
     cifar = network.architecture.stem is Stem.cifar
     side, count, classes = (32, 50_000, 10) if cifar else (224, 1000, 1000)
     images = torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8)
@@ -53,7 +53,7 @@ def main() -> None:
     normalizer = Normalizer(mean.repeat(1, side, side) if cifar else mean, std)
     capture = None
     if options.graph:
-        choose_capture(Switch.on, device, dtype, world=1)
+        choose_capture(Switch.on, device, dtype=dtype, world=1)
         capture = partial(CapturedGraph, warn=refuse)
     size = options.batch_size
     if options.testing:
@@ -67,7 +67,7 @@ def main() -> None:
         wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
         serve(test, images=size, untimed=1, settle=wait, facts=lambda: facts(lambda: test(0)))
         return
-    loader = ResidentLoader(split, normalizer, size, 0)
+    loader = ResidentLoader(split=split, normalizer=normalizer, batch_size=size, seed=0)
     optimizer = make_optimizer(network, lr=0.1, momentum=0.9, weight_decay=1e-4, nesterov=False)
     step = TrainStep(
         network,
