@@ -6,12 +6,12 @@ import time
 import hydra
 
 from resnet_cli.config import compose
-from resnet_cli.config.compose import CONF_DIR
 from resnet_cli.config.launcher import GROUP, LAUNCHERS, Launcher
 from resnet_cli.launch import local, sequential, slurm
 from resnet_cli.launch.jobs import close
 from resnet_cli.run.folder import RunFolder
 from resnet_cli.run.run import Run
+from resnet_cli.runtime.conf import CONF_DIR, options
 from resnet_cli.runtime.distributed import rank_from_env
 from resnet_cli.runtime.errors import UserError, run_command
 
@@ -76,9 +76,7 @@ HYDRA_FLAGS = {
 
 def help_text() -> str:
     groups = "\n".join(
-        f"  {group:<11} {', '.join(compose.options(group))}"
-        for group in compose.GROUPS
-        if group != "tweak"
+        f"  {group:<11} {', '.join(options(group))}" for group in compose.GROUPS if group != "tweak"
     )
     groups += f"\n  {GROUP} (of sweeps)  {', '.join(LAUNCHERS)}"
     keys = "\n".join(
