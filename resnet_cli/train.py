@@ -12,8 +12,8 @@ from resnet_cli.launch.jobs import close
 from resnet_cli.run.folder import RunFolder
 from resnet_cli.run.run import Run
 from resnet_cli.runtime.conf import CONF_DIR, options
-from resnet_cli.runtime.distributed import rank_from_env
 from resnet_cli.runtime.errors import UserError, run_command
+from resnet_cli.runtime.ranks import rank_from_env
 
 HELP = """\
 resnet-train: train the plain and residual networks of "Deep Residual Learning" as the paper did

@@ -15,8 +15,8 @@ from resnet_cli.config.schema import (
 )
 from resnet_cli.data.choices import Augmentation, DatasetName
 from resnet_cli.runtime.device import choose_device, count_devices
-from resnet_cli.runtime.distributed import rank_from_env
 from resnet_cli.runtime.errors import UserError
+from resnet_cli.runtime.ranks import rank_from_env
 from resnet_cli.training.schedule import Rule
 
 

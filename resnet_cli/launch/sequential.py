@@ -12,8 +12,8 @@ from resnet_cli.run.dry_run import dry_run
 from resnet_cli.run.result import headline
 from resnet_cli.run.run import Run
 from resnet_cli.runtime.console import Console, bold
-from resnet_cli.runtime.distributed import rank_from_env
 from resnet_cli.runtime.errors import Failed, Lost, Stopped, UserError, explain
+from resnet_cli.runtime.ranks import rank_from_env
 
 
 def train(run: Run, *, patient: bool = False) -> Outcome:

@@ -1,12 +1,9 @@
-"""How a process learns that it is one of several: torchrun, `resnet-train devices=N` and srun
-say it in the environment.
-"""
+"""What the processes of one run exchange."""
 
 import os
 import platform
-import re
 import warnings
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,62 +14,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from resnet_cli.runtime.errors import Stopped, UserError
-
-PORT = 29500  # where the ranks meet, unless MASTER_PORT says otherwise: PyTorch's own choice
-
-
-@dataclass(frozen=True)
-class RankInfo:
-    """A rank of a world, and where all of them meet."""
-
-    rank: int
-    world: int
-    local_rank: int
-    address: str
-    port: int
-
-
-def rank_from_env(environment: MutableMapping[str, str] = os.environ) -> RankInfo | None:
-    """The place of this process, or None where it runs alone. Raises UserError where the
-    environment does not add up.
-
-    srun's variables are translated to torchrun's, which is what PyTorch reads.
-    """
-    # in a step, not in sbatch's own script
-    if "RANK" not in environment and int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
-        environment.update(from_slurm(environment))
-    if "RANK" not in environment:
-        return None
-    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_PORT")
-    if missing := [name for name in (*names, "MASTER_ADDR") if name not in environment]:
-        raise UserError(
-            f"RANK is set, but {', '.join(missing)} not: start the processes with torchrun or "
-            "srun, or unset RANK"
-        )
-    try:
-        rank, world, local_rank, port = (int(environment[name]) for name in names)
-    except ValueError as error:
-        raise UserError(f"{', '.join(names)} must be numbers: {error}") from error
-    return RankInfo(rank, world, local_rank, environment["MASTER_ADDR"], port)
-
-
-def from_slurm(environment: MutableMapping[str, str]) -> dict[str, str]:
-    """torchrun's variables from those of a SLURM step; the ranks meet on its first node."""
-    nodes = environment.get("SLURM_STEP_NODELIST", "localhost")
-    job = int(environment.get("SLURM_JOB_ID", "0"))  # two jobs on one node must not meet each other
-    return {
-        "RANK": environment["SLURM_PROCID"],
-        "WORLD_SIZE": environment["SLURM_STEP_NUM_TASKS"],
-        "LOCAL_RANK": environment["SLURM_LOCALID"],
-        "MASTER_ADDR": environment.get("MASTER_ADDR", first_node(nodes)),
-        "MASTER_PORT": environment.get("MASTER_PORT", str(PORT + job % 10_000)),
-    }
-
-
-def first_node(nodes: str) -> str:
-    """`gpu[07-09,12],big1` -> `gpu07`."""
-    return re.sub(r"\[([^],-]+)[^]]*\]", r"\1", re.split(r",(?![^[]*\])", nodes)[0])
-
+from resnet_cli.runtime.ranks import RankInfo, rank_from_env
 
 # seconds that NCCL waits longer than gloo: its watchdog kills the process, gloo tells what is the
 # matter
@@ -81,7 +23,7 @@ GRACE = 60
 STOP_LOOK = {"cpu": 1, "cuda": 10}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Context:
     """Which of the processes this is.
 
@@ -188,7 +130,11 @@ def process_group(device: torch.device, *, timeout: float) -> Iterator[Context]:
     stopped = None
     try:
         yield Context(
-            here.rank, here.world, here.local_rank, cores.count(cores[here.rank]), control
+            rank=here.rank,
+            world=here.world,
+            local_rank=here.local_rank,
+            sharing=cores.count(cores[here.rank]),
+            control=control,
         )
     except Stopped as agreed:
         stopped = agreed

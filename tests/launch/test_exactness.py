@@ -51,7 +51,7 @@ def test_every_image_is_tested_once(world: int) -> None:
     split = Split(torch.zeros(47, 3, 32, 32, dtype=torch.uint8), torch.zeros(47, dtype=torch.int64))
     test = ImageTest(split, batch_size=5)
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 2))
-    contexts = [Context(rank, world) for rank in range(world)]
+    contexts = [Context(rank=rank, world=world) for rank in range(world)]
     seen = [
         index
         for one in contexts
