@@ -8,7 +8,7 @@ import hydra
 from resnet_cli.config import compose
 from resnet_cli.config.launcher import GROUP, LAUNCHERS, Launcher
 from resnet_cli.launch import local, sequential, slurm
-from resnet_cli.launch.jobs import close
+from resnet_cli.launch.outcome import print_outcomes
 from resnet_cli.run.folder import RunFolder
 from resnet_cli.run.run import Run
 from resnet_cli.runtime.conf import CONF_DIR, options
@@ -97,8 +97,10 @@ def sweep(runs: list[Run], launcher: Launcher) -> int:
     elif launcher.name == "local":
         outcomes = local.sweep(runs, launcher.jobs_per_device)
     else:
-        outcomes = slurm.sweep(runs, launcher.name.removeprefix("submitit_"), launcher.settings)
-    return close(runs, outcomes, seconds=time.monotonic() - began)
+        outcomes = slurm.sweep(
+            runs, cluster=launcher.name.removeprefix("submitit_"), settings=launcher.settings
+        )
+    return print_outcomes(runs, outcomes, seconds=time.monotonic() - began)
 
 
 def main_checked(arguments: list[str]) -> int:
