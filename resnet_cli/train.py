@@ -6,14 +6,14 @@ import time
 import hydra
 
 from resnet_cli.config import compose
-from resnet_cli.config.compose import CONF_DIR
 from resnet_cli.config.launcher import GROUP, LAUNCHERS, Launcher
 from resnet_cli.launch import local, sequential, slurm
-from resnet_cli.launch.jobs import close
+from resnet_cli.launch.outcome import print_outcomes
 from resnet_cli.run.folder import RunFolder
 from resnet_cli.run.run import Run
-from resnet_cli.runtime.distributed import rank_from_env
+from resnet_cli.runtime.conf import CONF_DIR, options
 from resnet_cli.runtime.errors import UserError, run_command
+from resnet_cli.runtime.ranks import rank_from_env
 
 HELP = """\
 resnet-train: train the plain and residual networks of "Deep Residual Learning" as the paper did
@@ -76,9 +76,7 @@ HYDRA_FLAGS = {
 
 def help_text() -> str:
     groups = "\n".join(
-        f"  {group:<11} {', '.join(compose.options(group))}"
-        for group in compose.GROUPS
-        if group != "tweak"
+        f"  {group:<11} {', '.join(options(group))}" for group in compose.GROUPS if group != "tweak"
     )
     groups += f"\n  {GROUP} (of sweeps)  {', '.join(LAUNCHERS)}"
     keys = "\n".join(
@@ -99,8 +97,10 @@ def sweep(runs: list[Run], launcher: Launcher) -> int:
     elif launcher.name == "local":
         outcomes = local.sweep(runs, launcher.jobs_per_device)
     else:
-        outcomes = slurm.sweep(runs, launcher.name.removeprefix("submitit_"), launcher.settings)
-    return close(runs, outcomes, seconds=time.monotonic() - began)
+        outcomes = slurm.sweep(
+            runs, cluster=launcher.name.removeprefix("submitit_"), settings=launcher.settings
+        )
+    return print_outcomes(runs, outcomes, seconds=time.monotonic() - began)
 
 
 def main_checked(arguments: list[str]) -> int:

@@ -113,7 +113,7 @@ class Bench:
             loader = make_loader(
                 one.config,
                 self.dataset.train,
-                pixels,
+                normalizer=pixels,
                 device=self.device,
                 bad=self.bad,
                 workers=workers,

@@ -34,13 +34,9 @@ from resnet_cli.config.schema import (
     trained,
 )
 from resnet_cli.config.validate import resolve, validate
+from resnet_cli.runtime.conf import CONF_DIR, options
 from resnet_cli.runtime.errors import UserError, did_you_mean
 
-PACKAGE = Path(__file__).resolve().parent.parent
-CONF_DIR = next(
-    (path for path in (PACKAGE / "conf", PACKAGE.parent / "conf") if path.is_dir()),
-    PACKAGE / "conf",
-)
 # what a run's folder is named for; the rest shows where it differs
 CHOICES = ("model", "dataset", "schedule", "experiment")
 LONGEST = 200  # characters of a folder's name
@@ -59,17 +55,6 @@ class Job:
     folder: Path
     overrides: list[str]
     dry_run: bool = False
-
-
-def options(group: str) -> list[str]:
-    """The files of a config group, in the order people count: resnet20 before resnet110."""
-    names = [path.stem for path in (CONF_DIR / group).glob("*.yaml")]
-    return sorted(
-        names,
-        key=lambda name: [
-            int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)
-        ],
-    )
 
 
 def jobs(overrides: list[str], *, multirun: bool) -> tuple[list[Job], Launcher | None]:

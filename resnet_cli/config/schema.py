@@ -15,8 +15,7 @@ from resnet_cli.models.architecture import (
     Shortcut,
     Stem,
     StrideIn,
-    cifar,
-    imagenet,
+    make_architecture,
 )
 from resnet_cli.runtime.choices import DeviceChoice, Precision, Switch
 from resnet_cli.training.schedule import Rule
@@ -214,25 +213,8 @@ NOT_KEPT = {"scale", "dry_run", "jobs_per_device"}
 
 def architecture(config: Settings, *, num_classes: int) -> Architecture:
     """The network of a run. Raises ValueError naming the key that does not fit."""
-    model = config.model
-    if model.stride_in not in set(StrideIn):
-        raise ValueError(f"model.stride_in={model.stride_in}: use one of {', '.join(StrideIn)}")
-    if model.family is Family.imagenet:
-        return imagenet(
-            model.depth,
-            shortcut=config.shortcut,
-            num_classes=num_classes,
-            stem=model.stem or Stem.imagenet,
-            stride_in=StrideIn(model.stride_in),
-            groups=model.groups,
-            width_per_group=model.width_per_group,
-        )
-    if model.stem is Stem.imagenet or (model.groups, model.width_per_group) != (1, 64):
-        raise ValueError(
-            "model.stem, model.groups and model.width_per_group belong to ImageNet's "
-            "networks, such as model=resnet18"
-        )
-    return cifar(model.depth, shortcut=config.shortcut, num_classes=num_classes)
+    asked = {one.name: getattr(config.model, one.name) for one in dataclasses.fields(ModelConfig)}
+    return make_architecture(**asked | {"shortcut": config.shortcut, "num_classes": num_classes})
 
 
 def to_plain(value: Any) -> Any:

@@ -15,8 +15,8 @@ from resnet_cli.config.schema import (
 )
 from resnet_cli.data.choices import Augmentation, DatasetName
 from resnet_cli.runtime.device import choose_device, count_devices
-from resnet_cli.runtime.distributed import rank_from_env
 from resnet_cli.runtime.errors import UserError
+from resnet_cli.runtime.ranks import rank_from_env
 from resnet_cli.training.schedule import Rule
 
 
@@ -187,24 +187,3 @@ def count_ranks(config: Config) -> int:
     if not isinstance(asked, int) or asked < 1:
         raise UserError(f"devices={asked}: must be a number above 0, or auto")
     return asked
-
-
-def validate_machine(config: RunConfig, *, dry_run: bool) -> None:
-    """What a run needs of the machine it is to run on. Raises UserError where it is not there."""
-    device, here = choose_device(config.device), rank_from_env()
-    there = count_devices(device)
-    if here is not None and here.world != config.devices:
-        raise UserError(
-            f"devices={config.devices}, but {here.world} processes were started for this run"
-        )
-    if here is not None and dry_run:
-        raise UserError("dry_run=true times one process: call resnet-train itself, with devices=N")
-    if here is None and config.devices > there:
-        raise UserError(
-            f"devices={config.devices}: there {'is' if there == 1 else 'are'} {there} here"
-        )
-    if config.sync_bn and config.devices > 1 and device.type == "cpu":
-        raise UserError(
-            "sync_bn=true needs GPUs: PyTorch's SyncBatchNorm refuses the CPU; devices=1 "
-            "normalises the whole batch, too"
-        )

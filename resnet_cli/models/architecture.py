@@ -168,3 +168,38 @@ def imagenet(
         groups=groups,
         width_per_group=width_per_group,
     )
+
+
+def make_architecture(
+    depth: int,
+    *,
+    shortcut: Shortcut,
+    family: Family = Family.cifar,
+    num_classes: int | None = None,
+    stem: Stem | None = None,
+    stride_in: str = StrideIn.first,
+    groups: int = 1,
+    width_per_group: int = 64,
+) -> Architecture:
+    """The network of a family; its arguments are the keys of `model`, None the family's own.
+
+    Raises ValueError naming the key that does not fit.
+    """
+    if stride_in not in set(StrideIn):
+        raise ValueError(f"model.stride_in={stride_in}: use one of {', '.join(StrideIn)}")
+    if family is Family.imagenet:
+        return imagenet(
+            depth,
+            shortcut=shortcut,
+            num_classes=1000 if num_classes is None else num_classes,
+            stem=stem or Stem.imagenet,
+            stride_in=StrideIn(stride_in),
+            groups=groups,
+            width_per_group=width_per_group,
+        )
+    if stem is Stem.imagenet or (groups, width_per_group) != (1, 64):
+        raise ValueError(
+            "model.stem, model.groups and model.width_per_group belong to ImageNet's "
+            "networks, such as model=resnet18"
+        )
+    return cifar(depth, shortcut=shortcut, num_classes=10 if num_classes is None else num_classes)

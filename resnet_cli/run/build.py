@@ -1,4 +1,4 @@
-"""The parts of a run, built from its config: data, network, recipe, on their device."""
+"""Builds the parts of a run from its config: data, network and recipe on their device."""
 
 import dataclasses
 from collections.abc import Callable
@@ -49,7 +49,7 @@ class Parts:
     training: TrainingParts
     device: torch.device
     compiling: str  # whether, and why
-    bad: BadImages
+    bad: BadImages  # of both loaders
 
 
 def load_dataset(config: DatasetConfig, console: Console) -> Dataset:
@@ -77,10 +77,10 @@ def load_dataset(config: DatasetConfig, console: Console) -> Dataset:
     )
 
 
-def build(config: RunConfig, console: Console, context: Context, *, device: torch.device) -> Parts:
-    """Data, network and recipe on their device.
+def build(config: RunConfig, *, console: Console, context: Context, device: torch.device) -> Parts:
+    """Builds the parts of a run; writes nothing but a download and an index.
 
-    Raises UserError and DataError; writes nothing (but a download and an index).
+    Raises UserError and DataError.
     """
     make_exact()
     keep_memory()
@@ -95,7 +95,7 @@ def build(config: RunConfig, console: Console, context: Context, *, device: torc
     loader = make_loader(
         config,
         dataset.train,
-        normalizer,
+        normalizer=normalizer,
         device=device,
         bad=bad,
         workers=workers,
@@ -128,11 +128,11 @@ def build(config: RunConfig, console: Console, context: Context, *, device: torc
         network=network,
         step=step,
         loader=loader,
-        schedule=make_schedule(config.schedule, lr=config.optimizer.lr),
+        schedule=_make_schedule(config.schedule, lr=config.optimizer.lr),
         normalizer=normalizer,
         tested=fold(network, capture, compiled=compiled and pays),
         held_out={
-            name: make_test(split, single, workers=workers, device=device, bad=bad)
+            name: _make_test(split, single, workers=workers, device=device, bad=bad)
             for name, split in dataset.held_out.items()
         },
     )
@@ -157,7 +157,7 @@ def _make_network(
     """The network with its initial weights, for data of so many classes. Raises UserError."""
     # the initial weights; everything else is a function of the seed (data/sampling.py)
     torch.manual_seed(config.seed)
-    outputs = choose_classes(config.model.num_classes, classes)
+    outputs = _choose_classes(config.model.num_classes, classes)
     network = ResNet(architecture(config, num_classes=outputs))
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     together = config.bn_batch or config.batch_size
@@ -173,7 +173,7 @@ def _make_network(
 def fold(
     network: ResNet, capture: Callable[..., CapturedGraph] | None, *, compiled: bool
 ) -> FoldedBN:
-    """The network as it is tested, by the quickest way there is."""
+    """The network as it is tested: BN folded in, captured or compiled where that is possible."""
     folded = FoldedBN(network)
     if capture:
         folded.capture(capture)
@@ -182,8 +182,8 @@ def fold(
     return folded
 
 
-def choose_classes(asked: int | None, there: int) -> int:
-    """How many classes the network tells apart: as many as `there` are, unless more are `asked`.
+def _choose_classes(asked: int | None, there: int) -> int:
+    """How many classes the network has: as many as the data, unless more are asked for.
 
     Raises UserError.
     """
@@ -192,7 +192,7 @@ def choose_classes(asked: int | None, there: int) -> int:
     return asked or there
 
 
-def make_schedule(recipe: ScheduleConfig, *, lr: float) -> Schedule:
+def _make_schedule(recipe: ScheduleConfig, *, lr: float) -> Schedule:
     """The schedule of a recipe that starts at the rate `lr`."""
     plateau = Plateau(patience=recipe.patience, min_delta=recipe.progress, max_drops=recipe.drops)
     return Schedule(
@@ -207,10 +207,10 @@ def make_schedule(recipe: ScheduleConfig, *, lr: float) -> Schedule:
 
 
 def choose_workers(asked: int | None, device: torch.device, *, processes: int = 1) -> int:
-    """Processes that decode. Beside training on a CPU one is enough, and more would take its cores;
-    a GPU wants its share of all.
+    """How many processes decode, for each of `processes` that share the machine.
 
-    `processes`: how many share the machine.
+    Beside training on a CPU one is enough, and more would take its cores; a GPU needs its share of
+    all.
     """
     if asked is not None:
         return asked
@@ -220,8 +220,8 @@ def choose_workers(asked: int | None, device: torch.device, *, processes: int = 
 def make_loader(
     config: RunConfig,
     train: Split | Samples,
-    normalizer: Normalizer,
     *,
+    normalizer: Normalizer,
     device: torch.device,
     bad: BadImages,
     workers: int,
@@ -252,13 +252,13 @@ def make_loader(
 
 
 def make_image_test(split: Split, device: torch.device) -> ImageTest:
-    """In batches that suit the device: what one leaves behind in a layer should still fit a
-    CPU's caches.
+    """A split in batches that suit the device: on a CPU a layer's maps should still fit its
+    caches.
     """
     return ImageTest(split.to(device), batch_size=250 if device.type == "cpu" else 1000)
 
 
-def make_test(
+def _make_test(
     split: Split | Samples,
     protocol: Protocol,
     *,
@@ -266,9 +266,7 @@ def make_test(
     device: torch.device,
     bad: BadImages,
 ) -> Test:
-    """A split ready to be measured: on the device as it is, or read from files as the
-    `protocol` says.
-    """
+    """A split ready to be measured: images on the device, or files as the `protocol` reads them."""
     if isinstance(split, Split):
         return make_image_test(split, device)
     return PhotographTest(samples=split, protocol=protocol, workers=workers, device=device, bad=bad)

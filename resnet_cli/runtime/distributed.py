@@ -5,9 +5,8 @@ torchrun, `resnet-train devices=N` and srun set the environment.
 
 import os
 import platform
-import re
 import warnings
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,69 +17,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from resnet_cli.runtime.errors import Stopped, UserError
-
-_PORT = 29500  # PyTorch's default for MASTER_PORT
-
-
-@dataclass(frozen=True, kw_only=True)
-class RankInfo:
-    """The rank of a process, and the address where all ranks meet."""
-
-    rank: int
-    world: int
-    local_rank: int
-    address: str
-    port: int
-
-
-def rank_from_env(environment: MutableMapping[str, str] = os.environ) -> RankInfo | None:
-    """The rank of this process, or None if it runs alone.
-
-    srun's variables are translated into those of torchrun, which PyTorch reads. Raises UserError if
-    the environment is incomplete.
-    """
-    # within a step of srun; not in the script of sbatch
-    if "RANK" not in environment and int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
-        environment.update(_from_slurm(environment))
-    if "RANK" not in environment:
-        return None
-    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_PORT")
-    if missing := [name for name in (*names, "MASTER_ADDR") if name not in environment]:
-        raise UserError(
-            f"RANK is set, but {', '.join(missing)} is not: start the processes with torchrun or "
-            "srun, or unset RANK"
-        )
-    try:
-        rank, world, local_rank, port = (int(environment[name]) for name in names)
-    except ValueError as error:
-        raise UserError(f"{', '.join(names)} must be numbers: {error}") from error
-    return RankInfo(
-        rank=rank,
-        world=world,
-        local_rank=local_rank,
-        address=environment["MASTER_ADDR"],
-        port=port,
-    )
-
-
-def _from_slurm(environment: MutableMapping[str, str]) -> dict[str, str]:
-    """torchrun's variables from those of a step of SLURM; the ranks meet on its first node."""
-    nodes = environment.get("SLURM_STEP_NODELIST", "localhost")
-    # two jobs on one node need different ports
-    job = int(environment.get("SLURM_JOB_ID", "0"))
-    return {
-        "RANK": environment["SLURM_PROCID"],
-        "WORLD_SIZE": environment["SLURM_STEP_NUM_TASKS"],
-        "LOCAL_RANK": environment["SLURM_LOCALID"],
-        "MASTER_ADDR": environment.get("MASTER_ADDR", first_node(nodes)),
-        "MASTER_PORT": environment.get("MASTER_PORT", str(_PORT + job % 10_000)),
-    }
-
-
-def first_node(nodes: str) -> str:
-    """The first node of a SLURM list: `gpu[07-09,12],big1` -> `gpu07`."""
-    return re.sub(r"\[([^],-]+)[^]]*\]", r"\1", re.split(r",(?![^[]*\])", nodes)[0])
-
+from resnet_cli.runtime.ranks import RankInfo, rank_from_env
 
 # Seconds that NCCL waits longer than gloo: its watchdog kills the process without a word, gloo
 # raises an error.

@@ -10,11 +10,12 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 
 from resnet_cli.config import compose
-from resnet_cli.config.compose import jobs, options
+from resnet_cli.config.compose import jobs
 from resnet_cli.config.schema import Config, architecture, differences, from_plain, to_plain
 from resnet_cli.models.architecture import Shortcut, Stem
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.models.zoo import NETWORKS
+from resnet_cli.runtime.conf import options
 from resnet_cli.runtime.errors import UserError
 from resnet_cli.training.schedule import Schedule
 

@@ -178,6 +178,6 @@ def test_several_devices_are_told_what_each_of_them_can_take() -> None:
             network=ResNet(NETWORKS["resnet20"]), step=SimpleNamespace(dtype=torch.float32)
         ),
     )
-    wanted, _ = need(config, parts, Context(rank=0, world=2), room=1)  # type: ignore[arg-type]
-    _, instead = need(config, parts, Context(rank=0, world=2), room=0.7 * wanted)  # type: ignore[arg-type]
+    wanted, _ = need(config, parts, context=Context(rank=0, world=2), room=1)  # type: ignore[arg-type]
+    _, instead = need(config, parts, context=Context(rank=0, world=2), room=0.7 * wanted)  # type: ignore[arg-type]
     assert instead == "batch_size=128 would fit; activation_checkpointing=true needs less"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from resnet_cli.runtime.distributed import RankInfo, first_node, rank_from_env
 from resnet_cli.runtime.errors import UserError
+from resnet_cli.runtime.ranks import RankInfo, rank_from_env
 
 STEP = {"SLURM_STEP_NUM_TASKS": "8", "SLURM_PROCID": "5", "SLURM_LOCALID": "1", "SLURM_NODEID": "1"}
 STEP |= {"SLURM_STEP_NODELIST": "gpu[07-08]", "SLURM_JOB_ID": "1230042"}
@@ -32,7 +32,8 @@ def test_a_step_of_srun_is_torchruns_environment() -> None:
     [("a1", "a1"), ("a1,b2", "a1"), ("gpu[07-09,12],big1", "gpu07"), ("n[3,5]-x,z", "n3-x")],
 )
 def test_the_first_node(nodes: str, first: str) -> None:
-    assert first_node(nodes) == first
+    here = rank_from_env(STEP | {"SLURM_STEP_NODELIST": nodes})
+    assert here and here.address == first
 
 
 def test_half_an_environment_is_told() -> None:
