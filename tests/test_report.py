@@ -119,7 +119,7 @@ def test_the_figures_stand_on_tensorboard_once(command: Command, tmp_path: Path)
 def test_running_broken_and_doubled_runs_are_told(command: Command, tmp_path: Path) -> None:
     root = tmp_path / "runs"
     make_run(root, "plain20")
-    half = make_run(root, "plain56", done=False, optimizer={"lr": 0.1})
+    half = make_run(root, "plain56", done=False)
     with (half / "metrics.jsonl").open("ab") as file:
         file.write(
             b'{"iteration": 250, "train/error": "much"}\n[1]\n\xff\xfe\n'
@@ -200,19 +200,16 @@ def test_a_folder_of_ones_own_is_not_imagenet(command: Command, tmp_path: Path, 
     or finished.
     """
     for name in ("plain18", "resnet18-A"):
-        folder = make_run(
+        make_run(
             tmp_path / "runs",
             name,
             dataset="imagenet",
             errors=(50.0, 40.0),
             done=done,
             iterations=600_000,
-            batch_size=256,
+            data={"classes": [str(n) for n in range(20)]},
+            result={"classes": 20},
         )
-        (folder / "data.json").write_text(json.dumps({"classes": [str(n) for n in range(20)]}))
-        if done:
-            result = json.loads((folder / "result.json").read_text())
-            (folder / "result.json").write_text(json.dumps(result | {"classes": 20}))
     measured = {"network": "plain18 + resnet18-A", "checkpoints": ["a/last.pt", "b/last.pt"]}
     measured |= {
         "dataset": "imagenet",

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resnet_cli.paper.runs import Run, data_name
+from resnet_cli.paper.runs import UNREADABLE, Run
 
 RUN_FILES = ("result.json", "responses.json", "data.json")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """One file of resnet-eval: which checkpoints on which images, and their errors in percent."""
 
@@ -26,29 +26,40 @@ class Evaluation:
     scales: tuple[int, ...]  # shorter sides, where several were averaged
     errors: dict[str, float]  # top-1, top-5
     count: int
-    bn: str  # which BN statistics, where not the running averages
-    runs: tuple[Run, ...]  # those it measured, as far as they are known
+    bn: str  # which BN statistics
+    precision: str
+    # the run of each checkpoint: that of its recipe, seed and data, for a whole run of ours
+    members: tuple[Run | None, ...]
+    doubts: tuple[str, ...]  # why it is not known to measure runs of the paper's recipe
 
     @property
     def run(self) -> Run | None:
-        """The one run it measured."""
-        return self.runs[0] if len(self.checkpoints) == len(self.runs) == 1 else None
+        """The one run it measured, where that is known."""
+        return self.members[0] if len(self.members) == 1 else None
 
     @property
     def told(self) -> str:
-        """What was measured, in words."""
+        """How was measured, in words."""
         scales = f" at {', '.join(map(str, self.scales))}" if self.scales else ""
-        statistics = f", BN {self.bn}" if self.bn else ""
-        files = ", ".join(sorted({path.name for path in self.checkpoints} - {"last.pt"}))
+        files = sorted({path.name for path in self.checkpoints} - {"last.pt"})
         unfinished = (
-            f", of a run at {self.run.iteration:,} of {self.run.iterations:,}"
+            f"of a run at {self.run.iteration:,} of {self.run.iterations:,}"
             if self.run and not self.run.result
             else ""
         )
-        return (
-            f"{self.views}{scales}, {self.split}, {self.count:,} images{statistics}"
-            + (f", {files}" if files else "")
-            + unfinished
+        return ", ".join(
+            filter(
+                None,
+                [
+                    f"{self.views}{scales}",
+                    self.split,
+                    f"{self.count:,} images",
+                    f"BN {self.bn}" if self.bn else "",
+                    self.precision,
+                    *files,
+                    unfinished,
+                ],
+            )
         )
 
 
@@ -59,46 +70,97 @@ def find_evaluations(
 
     Others are no business of ours.
     """
-    folders = {run.folder.resolve(): run for run in runs}
     found, notes = [], []
     files = {file for root in roots for file in (root.rglob("*.json") if root.is_dir() else [root])}
     for path in sorted(file for file in files if file.name not in RUN_FILES):
         try:
             content = json.loads(path.read_text())
             if isinstance(content, dict) and "top1_error" in content:
-                found.append(read_evaluation(path, content, folders))
+                found.append(_read(path, content, runs))
             elif path in roots:
                 notes.append(
                     f"{path} was passed over: it has no top1_error, so it is not from "
                     "resnet-eval --json"
                 )
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except UNREADABLE as error:
             notes.append(f"{path} was passed over: {type(error).__name__}: {error}")
     return found, notes
 
 
-def read_evaluation(path: Path, content: dict[str, Any], folders: dict[Path, Run]) -> Evaluation:
-    """One file.
-
-    A checkpoint belongs to the run whose folder it lies in; a single one also to that in which the
-    file itself lies.
-    """
+def _read(path: Path, content: dict[str, Any], runs: Sequence[Run]) -> Evaluation:
+    """One file. Raises one of UNREADABLE."""
     checkpoints = tuple(Path(str(one)) for one in content["checkpoints"])
-    homes = [list(one.resolve().parents) for one in checkpoints]
-    if len(homes) == 1:
-        homes[0] += path.resolve().parents
-    measured = [next((folders[home] for home in above if home in folders), None) for above in homes]
-    bn = str(content.get("bn", ""))
+    trained, data = list(content.get("trained") or []), dict(content.get("data") or {})
+    classes = data.get("fingerprint")
+    if len(trained) == len(checkpoints):
+        members = tuple(_run_of(one, classes, runs) for one in trained)
+        doubts = tuple(_doubt(one, run) for one, run in zip(trained, members, strict=True))
+    else:  # an older version's, which told no more than where its checkpoints lay
+        members = tuple(_run_around(checkpoint, runs) for checkpoint in checkpoints)
+        doubts = ("the file does not say which recipe was trained",)
+    known = next((run.dataset for run in members if run), None)
     return Evaluation(
-        path,
-        str(content["network"]),
-        checkpoints,
-        data_name(str(content["dataset"]), content.get("classes")),
-        str(content["split"]),
-        str(content.get("views", "single")),
-        tuple(content.get("scales") or ()),
-        {"top-1": float(content["top1_error"]), "top-5": float(content["top5_error"])},
-        int(content["count"]),
-        "" if bn == "running averages" else bn,
-        tuple(run for run in measured if run),
+        path=path,
+        network=str(content["network"]),
+        checkpoints=checkpoints,
+        dataset=known or _label(str(content["dataset"]), content.get("classes")),
+        split=str(content["split"]),
+        views=str(content.get("views", "single")),
+        scales=tuple(int(side) for side in content.get("scales") or ()),
+        errors={"top-1": float(content["top1_error"]), "top-5": float(content["top5_error"])},
+        count=int(content["count"]),
+        bn=str(content.get("bn", "")),
+        precision=str(content.get("precision", "")),
+        members=members,
+        doubts=tuple(dict.fromkeys(filter(None, doubts))),
     )
+
+
+def _run_of(trained: dict[str, Any], classes: Any, runs: Sequence[Run]) -> Run | None:
+    """The run with this recipe, seed and data; whichever folder it lies in by now."""
+    recipe = trained.get("recipe")
+    if not isinstance(recipe, dict):
+        return None
+    return next(
+        (
+            run
+            for run in runs
+            if run.seed == trained.get("seed")
+            and run.network == trained.get("network")
+            and run.data.fingerprint in (None, classes)
+            and _same(recipe, json.loads(run.recipe))
+        ),
+        None,
+    )
+
+
+def _same(told: dict[str, Any], run: dict[str, Any]) -> bool:
+    """Whether an evaluation's recipe is a run's. Neither what computed nor how many images were
+    tested is part of it.
+    """
+    free = {"precision", "dataset.test_images"}
+    return all(told.get(key) == run.get(key) for key in (told.keys() | run.keys()) - free)
+
+
+def _doubt(trained: dict[str, Any], run: Run | None) -> str:
+    """Why a checkpoint is not known to be a whole run of the paper's recipe."""
+    if not isinstance(trained.get("recipe"), dict):
+        return "weights of another project"
+    if run is None:
+        return "of no run that was given to resnet-report"
+    if trained.get("iteration") != run.iterations:
+        return f"a checkpoint of iteration {trained.get('iteration')} of {run.iterations}"
+    if run.result is None:
+        return "of a run that is not finished"
+    return ", ".join(run.deviations)
+
+
+def _run_around(checkpoint: Path, runs: Sequence[Run]) -> Run | None:
+    """The run whose folder a checkpoint lies in."""
+    above = checkpoint.resolve().parents
+    return next((run for run in runs if run.folder.resolve() in above), None)
+
+
+def _label(dataset: str, classes: Any) -> str:
+    """`imagenet-20` for 20 classes that are not ImageNet's."""
+    return dataset if dataset != "imagenet" or classes in (None, 1000) else f"{dataset}-{classes}"

@@ -4,10 +4,11 @@ import statistics
 from collections.abc import Sequence
 
 from resnet_cli.paper.captions import extent, redo, seeds
+from resnet_cli.paper.experiments import networks
 from resnet_cli.paper.figures import Curve, Panel, Plot, together
 from resnet_cli.paper.runs import Run
 
-NETWORKS = ("plain20", "plain56", "resnet20-A", "resnet56-A", "resnet110-A")  # the paper's
+NETWORKS = networks("figure7")
 DATASET = "cifar10"
 
 

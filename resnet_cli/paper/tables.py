@@ -136,7 +136,7 @@ class Table:
         if ours is None:
             return ""
         if ours.iterations is None:
-            return "unknown"
+            return "several"
         return ", ".join(
             filter(None, [f"{ours.iterations:,}", fraction(self.paper.dataset, ours.iterations)])
         )

@@ -100,7 +100,7 @@ def test_a_shortened_schedule_is_said_in_title_caption_and_axis(tmp_path: Path) 
 def test_a_figure_never_mixes_lengths_or_recipes(tmp_path: Path) -> None:
     """The longest schedule that two networks share is drawn; one alone compares nothing."""
     make_run(tmp_path, "resnet20-A", iterations=64_000)
-    make_run(tmp_path / "other", "plain20", iterations=64_000, batch_size=64)
+    make_run(tmp_path / "other", "plain20", "batch_size=64", iterations=64_000)
     for name in ("plain20", "resnet20-A"):
         make_run(tmp_path, name, iterations=4000)
     assert plot(FIGURE["figure6"], tmp_path).x_end == 4000
@@ -116,8 +116,8 @@ def test_a_figure_never_mixes_lengths_or_recipes(tmp_path: Path) -> None:
 
 
 def test_the_papers_two_gpus_are_the_papers_recipe(tmp_path: Path) -> None:
-    make_run(tmp_path, "plain20", iterations=64_000, bn_batch=64)
-    make_run(tmp_path, "plain32", iterations=64_000, bn_batch=4)
+    make_run(tmp_path, "plain20", "bn_batch=64", iterations=64_000)
+    make_run(tmp_path, "plain32", "bn_batch=4", iterations=64_000)
     assert {name for _, name, _ in contents(plot(FIGURE["figure6"], tmp_path))} == {"plain20"}
 
 
@@ -169,9 +169,10 @@ def test_a_figure_is_drawn_to_the_same_bytes_twice(tmp_path: Path) -> None:
     assert b"<svg" in first[1]
 
 
-@pytest.mark.parametrize("name", ["plain20", "plain26"])
-def test_a_run_that_has_logged_nothing_is_no_curve(tmp_path: Path, name: str) -> None:
-    make_run(tmp_path, name, errors=(), iterations=64_000, done=False, optimizer={"lr": 0.1})
+@pytest.mark.parametrize("depth", [20, 26])
+def test_a_run_that_has_logged_nothing_is_no_curve(tmp_path: Path, depth: int) -> None:
+    settings = [f"model.depth={depth}", "optimizer.lr=0.1"]
+    make_run(tmp_path, "plain20", *settings, errors=(), iterations=64_000, done=False)
     runs, _ = find([tmp_path])
     assert len(runs) == 1
     assert degradation(runs) is None
