@@ -2,7 +2,6 @@
 curves of one figure.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from resnet_cli.config.schema import RunConfig
 from resnet_cli.data.choices import DatasetName
 from resnet_cli.data.identity import fingerprint
 from resnet_cli.paper.published import IMAGENET_VALIDATION
+from resnet_cli.paper.reading import read_json, text, whole
 
 # ILSVRC 2012, as the paper's section 4.1 counts it ("1.28 million", "50k").
 IMAGENET_CLASSES = 1000
@@ -30,26 +30,29 @@ class Data:
 def read_data(folder: Path, config: RunConfig, result: dict[str, Any] | None) -> Data:
     """The data of a run, from data.json, else from what result.json has of it.
 
-    Raises ValueError where they do not say what they should.
+    Raises one of `reading.UNREADABLE` where they do not say what they should.
     """
     name = config.dataset.name
     if name is not DatasetName.imagenet:  # one fixed set of images, checked by its MD5 or drawn
         return Data(label=str(name), key=str(name), fingerprint=None)
     file = folder / "data.json"
-    if file.is_file():
-        content = json.loads(file.read_text())
-        classes = [str(one) for one in content["classes"]]
+    if file.exists():
+        content = read_json(file)
+        if not isinstance(content["classes"], list) or not content["classes"]:
+            raise ValueError("data.json names no classes")
+        classes = [text(one) for one in content["classes"]]
+        counts = dict(content.get("images") or {})
         images = {
-            str(split): int(count) for split, count in dict(content.get("images") or {}).items()
+            split: whole(counts[split]) for split in ("train", "val", "test") if split in counts
         }
         return _folder_of_classes(
             config, count=len(classes), images=images, fingerprint=fingerprint(classes)
         )
     known = result or {}
-    images = {"train": int(known["training_images"])} if "training_images" in known else {}
+    images = {"train": whole(known["training_images"])} if "training_images" in known else {}
     count = known.get("classes")
     return _folder_of_classes(
-        config, count=None if count is None else int(count), images=images, fingerprint=None
+        config, count=None if count is None else whole(count), images=images, fingerprint=None
     )
 
 

@@ -7,6 +7,7 @@ from resnet_cli.paper.captions import redo
 from resnet_cli.paper.evaluations import Evaluation
 from resnet_cli.paper.figures import Plot
 from resnet_cli.paper.ours import remark_on, spread
+from resnet_cli.paper.prose import Code, Prose, prose, sentences
 from resnet_cli.paper.published import (
     CIFAR10_PLAIN_TEST_ERROR_READ_OFF,
     CIFAR10_TEST_ERROR,
@@ -105,11 +106,15 @@ def paper_error(run: Run) -> str:
 ITERATES = (
     "Errors of the last iterate; of several seeds: best (mean ± std), for each column by itself."
 )
-UNKNOWN = (
-    "Measured by `resnet-eval`, but of none of the runs above: weights of another project, or of "
-    "runs that were not given to resnet-report. They count nowhere else."
+UNKNOWN = prose(
+    "Measured by ",
+    Code("resnet-eval"),
+    ", but of none of the runs above: weights of another project, or of "
+    "runs that were not given to resnet-report. They count nowhere else.",
 )
-MEASURED = "Measured by `resnet-eval`; several networks joined by + are an ensemble."
+MEASURED = prose(
+    "Measured by ", Code("resnet-eval"), "; several networks joined by + are an ensemble."
+)
 DIFFERENCE = (
     "Ours are errors of the last iterate; of n seeds: best (mean ± std). Difference: "
     "our mean minus the paper's mean, or its only number."
@@ -125,7 +130,7 @@ def report(
     evaluations: Sequence[Evaluation],
     plots: Sequence[Plot],
     tables: Sequence[Table],
-    notes: Sequence[str],
+    notes: Sequence[Prose],
 ) -> list[Block]:
     """Our runs and what resnet-eval measured, a data set at a time; the paper's figures and
     tables; what was not run or not read.
@@ -154,11 +159,7 @@ def report(
         blocks += [Heading(plot.title), *picture(plot)]
     for table in tables:
         blocks += table_page(table) if table.has_ours else []
-    if empty := [
-        f"[Table {table.paper.number}](table{table.paper.number}.md)"
-        for table in tables
-        if not table.has_ours
-    ]:
+    if empty := [f"Table {table.paper.number}" for table in tables if not table.has_ours]:
         blocks += [
             Heading("Not run"),
             Text(f"Nothing of ours yet, the published numbers alone: {', '.join(empty)}."),
@@ -169,10 +170,10 @@ def report(
 def iterates(runs: Sequence[Run]) -> list[Block]:
     """What the errors of a runs table are, and what of all its runs is not the paper's."""
     setting = common_setting(runs)
-    return [Text(ITERATES + (f" All with `{setting}`." if setting else ""))]
+    return [Text(sentences(ITERATES, prose("All with ", Code(setting), ".") if setting else ""))]
 
 
-def overview(runs: Sequence[Run], notes: Sequence[str]) -> list[Block]:
+def overview(runs: Sequence[Run], notes: Sequence[Prose]) -> list[Block]:
     """What the terminal shows of it."""
     blocks: list[Block] = []
     for dataset, of in by_dataset(runs).items():
@@ -187,19 +188,15 @@ def table_page(table: Table) -> list[Block]:
         *([Text(TEST_SERVER)] if table.paper.ensemble else []),
     ]
     number, views = table.paper.number, table.paper.views
-    measure = (
-        ""
-        if views is None
-        else f" Between them `resnet-eval --ckpt RUN --views {views} --bn population --json "
-        f"RUN/{views}.json` of each run."
-    )
+    command = f"resnet-eval --ckpt RUN --views {views} --bn population --json RUN/{views}.json"
+    measure = prose("Between them ", Code(command), " of each run.") if views else ""
     heading = Heading(f"Table {number}: {table.paper.title}")
     return [
         heading,
         table.grid(),
         *explained,
         *sources(table.sources),
-        Text(redo(f"table{number}", table.paper.dataset) + measure),
+        Text(sentences(redo(f"table{number}", table.paper.dataset), measure)),
     ]
 
 
@@ -214,10 +211,10 @@ def picture(plot: Plot) -> list[Block]:
     return [Picture(plot.name, plot.title), Text(plot.caption)]
 
 
-def sources(lines: Sequence[str]) -> list[Block]:
+def sources(lines: Sequence[Prose]) -> list[Block]:
     """The commands and commits beneath a table, each once."""
     return [Text("Commands and commits:"), Items(list(dict.fromkeys(lines)))] if lines else []
 
 
-def remarks(notes: Sequence[str]) -> list[Block]:
+def remarks(notes: Sequence[Prose]) -> list[Block]:
     return [Heading("Notes"), Items(notes)] if notes else []

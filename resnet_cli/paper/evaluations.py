@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resnet_cli.paper.runs import UNREADABLE, Run
+from resnet_cli.data.choices import DatasetName
+from resnet_cli.paper.prose import Prose
+from resnet_cli.paper.reading import UNREADABLE, number, read_json, text, whole
+from resnet_cli.paper.runs import Run, passed_over
 
+_MOST = 100  # checkpoints or scales of one evaluation
 RUN_FILES = ("result.json", "responses.json", "data.json")
 
 
@@ -65,7 +69,7 @@ class Evaluation:
 
 def find_evaluations(
     roots: Iterable[Path], runs: Sequence[Run]
-) -> tuple[list[Evaluation], list[str]]:
+) -> tuple[list[Evaluation], list[Prose]]:
     """Every evaluation among or below `roots`: a *.json that has a top1_error.
 
     Others are no business of ours.
@@ -74,25 +78,23 @@ def find_evaluations(
     files = {file for root in roots for file in (root.rglob("*.json") if root.is_dir() else [root])}
     for path in sorted(file for file in files if file.name not in RUN_FILES):
         try:
-            content = json.loads(path.read_text())
-            if isinstance(content, dict) and "top1_error" in content:
+            content = read_json(path, any_shape=True)  # others may write lists
+            if "top1_error" in content:
                 found.append(_read(path, content, runs))
             elif path in roots:
-                notes.append(
-                    f"{path} was passed over: it has no top1_error, so it is not from "
-                    "resnet-eval --json"
-                )
+                raise ValueError("it has no top1_error, so it is not from resnet-eval --json")
         except UNREADABLE as error:
-            notes.append(f"{path} was passed over: {type(error).__name__}: {error}")
+            notes.append(passed_over(path, error))
     return found, notes
 
 
 def _read(path: Path, content: dict[str, Any], runs: Sequence[Run]) -> Evaluation:
     """One file. Raises one of UNREADABLE."""
-    checkpoints = tuple(Path(str(one)) for one in content["checkpoints"])
-    trained, data = list(content.get("trained") or []), dict(content.get("data") or {})
-    classes = data.get("fingerprint")
-    if len(trained) == len(checkpoints):
+    checkpoints = tuple(Path(text(one)) for one in list(content["checkpoints"])[:_MOST])
+    trained, data = content.get("trained"), content.get("data")
+    classes = data.get("fingerprint") if isinstance(data, dict) else None
+    if isinstance(trained, list) and len(trained) == len(checkpoints):
+        trained = [one if isinstance(one, dict) else {} for one in trained]
         members = tuple(_run_of(one, classes, runs) for one in trained)
         doubts = tuple(_doubt(one, run) for one, run in zip(trained, members, strict=True))
     else:  # an older version's, which told no more than where its checkpoints lay
@@ -101,16 +103,19 @@ def _read(path: Path, content: dict[str, Any], runs: Sequence[Run]) -> Evaluatio
     known = next((run.dataset for run in members if run), None)
     return Evaluation(
         path=path,
-        network=str(content["network"]),
+        network=text(content["network"]),
         checkpoints=checkpoints,
-        dataset=known or _label(str(content["dataset"]), content.get("classes")),
-        split=str(content["split"]),
-        views=str(content.get("views", "single")),
-        scales=tuple(int(side) for side in content.get("scales") or ()),
-        errors={"top-1": float(content["top1_error"]), "top-5": float(content["top5_error"])},
-        count=int(content["count"]),
-        bn=str(content.get("bn", "")),
-        precision=str(content.get("precision", "")),
+        dataset=known or _label(text(content["dataset"]), content.get("classes")),
+        split=text(content["split"]),
+        views=text(content.get("views"), otherwise="single"),
+        scales=tuple(whole(side) for side in list(content.get("scales") or ())[:_MOST]),
+        errors={
+            "top-1": number(content["top1_error"], lowest=0, highest=100),
+            "top-5": number(content["top5_error"], lowest=0, highest=100),
+        },
+        count=whole(content["count"]),
+        bn=text(content.get("bn"), otherwise=""),
+        precision=text(content.get("precision"), otherwise=""),
         members=members,
         doubts=tuple(dict.fromkeys(filter(None, doubts))),
     )
@@ -149,7 +154,7 @@ def _doubt(trained: dict[str, Any], run: Run | None) -> str:
     if run is None:
         return "of no run that was given to resnet-report"
     if trained.get("iteration") != run.iterations:
-        return f"a checkpoint of iteration {trained.get('iteration')} of {run.iterations}"
+        return f"a checkpoint of iteration {whole(trained['iteration'])} of {run.iterations}"
     if run.result is None:
         return "of a run that is not finished"
     return ", ".join(run.deviations)
@@ -162,5 +167,9 @@ def _run_around(checkpoint: Path, runs: Sequence[Run]) -> Run | None:
 
 
 def _label(dataset: str, classes: Any) -> str:
-    """`imagenet-20` for 20 classes that are not ImageNet's."""
-    return dataset if dataset != "imagenet" or classes in (None, 1000) else f"{dataset}-{classes}"
+    """`imagenet-20` for 20 classes that are not ImageNet's. Raises ValueError."""
+    if dataset not in set(DatasetName):
+        raise ValueError("its dataset is none that resnet-eval knows")
+    if dataset != DatasetName.imagenet or classes in (None, 1000):
+        return dataset
+    return f"{dataset}-{whole(classes)}"

@@ -5,8 +5,9 @@ panels, on which axis.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from resnet_cli.paper.captions import extent, how, off_the_plot, redo, seeds, unfinished
+from resnet_cli.paper.captions import how, off_the_plot, opening, redo, unfinished
 from resnet_cli.paper.experiments import networks
+from resnet_cli.paper.prose import Code, Prose, Span, listed, prose, sentences
 from resnet_cli.paper.published import (
     CIFAR10_PLAIN_TEST_ERROR_READ_OFF,
     CIFAR10_TEST_ERROR,
@@ -117,7 +118,7 @@ class Plot:
     name: str  # of its files
     dataset: str
     title: str
-    caption: str
+    caption: Prose
     panels: tuple[Panel, ...]
     x_label: str
     y_label: str = "error (%)"
@@ -209,8 +210,8 @@ def fill(frame: Frame, drawn: Sequence[Run], *, name: str) -> Plot:
     whole = iterations == full
     limits = frame.y_limits if whole else fitted(drawn)
     missing = [name for name in frame.networks if name not in {run.network for run in drawn}]
-    caption = [
-        f"{extent(drawn[0])}, {seeds(drawn)}{f' (`{drawn[0].setting}`)' * bool(drawn[0].setting)}.",
+    caption: list[Span | Prose] = [
+        opening(drawn),
         how(drawn),
         f"Diamonds: {frame.marks_are}{'' if whole else f', after {full:,} iterations'}.",
         unfinished(drawn),
@@ -232,7 +233,7 @@ def fill(frame: Frame, drawn: Sequence[Run], *, name: str) -> Plot:
             if name == frame.name
             else ", what was run in full"
         ),
-        " ".join(filter(None, caption)),
+        sentences(*caption),
         tuple(panels),
         axis,
         unit=10_000,
@@ -263,19 +264,20 @@ def degradation(runs: Sequence[Run]) -> Plot | None:
     first = drawn[0]
     iterations = max(run.iterations for run in drawn)
     unit = next(power for power in (10_000, 1_000, 1) if iterations >= 2 * power or power == 1)
-    setting = f" (`{first.setting}`)" if first.setting else ""
-    others = [f"`{run.folder}`" for run in runs if run not in drawn]
-    caption = [
-        f"{extent(first)}{setting}, {seeds(drawn)}.",
+    others: list[Span] = [Code(str(run.folder)) for run in runs if run not in drawn]
+    caption: list[Span | Prose] = [
+        opening(drawn),
         how(drawn),
         unfinished(drawn),
-        f"Not drawn here, being of another setting or seed: {', '.join(others)}." if others else "",
+        prose("Not drawn here, being of another setting or seed: ", listed(others), ".")
+        if others
+        else "",
     ]
     return Plot(
         f"degradation-{first.dataset}",
         first.dataset,
         f"{title_of(first.dataset)}: plain and residual networks, {iterations:,} iterations",
-        " ".join(filter(None, caption)),
+        sentences(*caption),
         panels,
         "iterations" + ("" if unit == 1 else f" ({unit:.0e})".replace("e+0", "e")),
         unit=unit,

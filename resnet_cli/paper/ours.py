@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from resnet_cli.paper.evaluations import Evaluation
+from resnet_cli.paper.prose import Code, Prose, listed, prose
 from resnet_cli.paper.published import ENSEMBLE, TABLES, Published, PublishedTable
 from resnet_cli.paper.recipe import SOUND_PRECISIONS
 from resnet_cli.paper.runs import Run, provenance, seeds_together
@@ -23,7 +24,7 @@ class Ours:
     errors: tuple[tuple[float, ...], ...]
     iterations: int | None  # of the schedule; None for an ensemble of several lengths
     remark: str
-    sources: tuple[str, ...]  # commands and commits
+    sources: tuple[Prose, ...]  # commands and commits
 
 
 def spread(values: Sequence[float]) -> str:
@@ -135,6 +136,10 @@ def remark_on(one: Evaluation) -> str:
     return why_left_out(one, tables[0])
 
 
+def _files(one: Evaluation) -> Prose:
+    return listed([Code(str(path)) for path in one.checkpoints])
+
+
 def _of_evaluations(paper: PublishedTable, evaluations: Sequence[Evaluation]) -> list[Ours]:
     """Evaluations of networks that differ by seed alone together; ensembles each for itself."""
 
@@ -153,8 +158,7 @@ def _of_evaluations(paper: PublishedTable, evaluations: Sequence[Evaluation]) ->
         runs = [run for one in same for run in one.members if run]
         settings = [f"{run.setting}, trained in {run.precision}".strip(", ") for run in runs]
         sources = [provenance(run.result) for run in runs if run.result] + [
-            f"`{one.path.name}`: resnet-eval of {', '.join(map(str, one.checkpoints))}"
-            for one in same
+            prose(Code(one.path.name), ": resnet-eval of ", _files(one)) for one in same
         ]
         lengths = {run.iterations for run in runs}
         found.append(

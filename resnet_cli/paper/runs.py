@@ -9,20 +9,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from resnet_cli.config.schema import architecture, from_plain, to_plain, trained
 from resnet_cli.models.architecture import Shortcut
 from resnet_cli.paper import recipe
 from resnet_cli.paper.data import Data, read_data
+from resnet_cli.paper.prose import Code, Prose, Short, note, prose
 from resnet_cli.paper.published import FULL_ITERATIONS
+from resnet_cli.paper.reading import (
+    UNREADABLE,
+    read_config,
+    read_json,
+    read_log,
+    read_note,
+    text,
+    whole,
+    why,
+)
 from resnet_cli.runtime.choices import Precision
-from resnet_cli.training.logbook import METRICS, read_metrics
+from resnet_cli.training.logbook import METRICS
 
 TRAINING = "train/error"
+RESULT = "result.json"
 NOTE = "note.md"  # what a person has to say of a run, for the report's notes
 _NO_RECIPE = ("seed", "precision", "compile")
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,38 +102,42 @@ class Run:
         return (values[iteration], chosen_on) if iteration in values else None
 
 
-def find(roots: Iterable[Path]) -> tuple[list[Run], list[str]]:
+def find(roots: Iterable[Path]) -> tuple[list[Run], list[Prose]]:
     """Every run below `roots`, plain before residual, shallow before deep; and what had to be
     passed over, in words.
     """
     found: list[Run] = []
-    notes: list[str] = []
+    notes: list[Prose] = []
     for folder in sorted({path.parent for root in roots for path in root.rglob(METRICS)}):
         try:
             run, broken = read_run(folder)
-        except (*UNREADABLE, yaml.YAMLError) as error:
-            notes.append(
-                f"{folder} was passed over: {type(error).__name__}: "
-                f"{str(error).splitlines()[0] if str(error) else ''}"
-            )
+        except UNREADABLE as error:
+            notes.append(passed_over(folder, error))
             continue
-        if (folder / NOTE).is_file():
-            words = (folder / NOTE).read_text(errors="replace").split()
-            notes.append(f"{run.network}, seed {run.seed}: {' '.join(words)}")
-        if broken:
-            notes.append(
-                f"{folder / METRICS}: {broken} line(s) could not be read and were passed over"
-            )
         found.append(run)
+        if (folder / NOTE).exists():
+            try:
+                told = note(read_note(folder / NOTE))
+                notes.append(prose(f"{run.network}, seed {run.seed}: ", told))
+            except UNREADABLE as error:
+                notes.append(passed_over(folder / NOTE, error))
+        if broken:
+            what = f": {broken} line(s) could not be read and were passed over"
+            notes.append(prose(Code(str(folder / METRICS)), what))
     runs: dict[tuple[str, str, str, int], Run] = {}
     for run in _with_labels(found):
         twin = runs.setdefault((run.dataset, run.recipe, run.precision, run.seed), run)
         if twin is not run:
+            one, other = Code(str(run.folder)), Code(str(twin.folder))
             notes.append(
-                f"{run.folder} is the same recipe and seed as {twin.folder}, and does not "
-                "count again"
+                prose(one, " is the same recipe and seed as ", other, ", and does not count again")
             )
     return sorted(runs.values(), key=_place), notes
+
+
+def passed_over(path: Path, error: BaseException) -> Prose:
+    """The line for a file or folder that could not be read."""
+    return prose(Code(str(path)), f" was passed over: {why(error)}")
 
 
 def _with_labels(runs: Sequence[Run]) -> list[Run]:
@@ -174,15 +187,17 @@ def _place(run: Run) -> tuple[str, bool, int, str, int, str, str, int]:
 
 def read_run(folder: Path) -> tuple[Run, int]:
     """One folder, and how many lines of its log could not be read. Raises one of UNREADABLE."""
-    metrics, broken = read_metrics(folder / METRICS)
-    result_file = folder / "result.json"
-    content = json.loads(result_file.read_text()) if result_file.is_file() else None
-    tree = content["config"] if content else yaml.safe_load((folder / "config.yaml").read_text())
+    metrics, broken = read_log(folder / METRICS)
+    content = read_json(folder / RESULT) if (folder / RESULT).exists() else None
+    tree = content["config"] if content is not None else read_config(folder / "config.yaml")
     config = from_plain(tree)  # what an older version did not have is as by default
+    whole(config.model.depth, highest=100_000)
+    whole(config.schedule.iterations)
+    whole(config.seed, highest=2**63)
     net = architecture(config, num_classes=10)
     data = read_data(folder, config, content)
     different = recipe.differences(config)
-    precision = str((content or {}).get("precision") or "")
+    precision = text((content or {}).get("precision"), otherwise="")
     if not precision and config.precision is not Precision.auto:
         precision = str(config.precision)
     deviations = recipe.deviations(different, dataset=config.dataset.name, precision=precision)
@@ -203,21 +218,19 @@ def read_run(folder: Path) -> tuple[Run, int]:
         deviations=(*deviations, *data.deviations),
         iterations=config.schedule.iterations,
         metrics=metrics,
-        result=_result(content) if content else None,
+        result=_result(content) if content is not None else None,
     )
     return run, broken
 
 
 def _result(content: dict[str, Any]) -> Result:
-    """The part of a result.json that the report shows."""
-    best = content.get("best")
+    """The part of a result.json that the report shows. Raises one of UNREADABLE."""
+    best, versions = content.get("best"), content.get("versions")
+    version = text((versions if isinstance(versions, dict) else {}).get("resnet_cli"))
     return Result(
-        command=str(content.get("command", "unknown")),
-        commit=str(
-            content.get("commit")
-            or f"version {content.get('versions', {}).get('resnet_cli', 'unknown')}"
-        ),
-        best=(int(best["iteration"]), str(best["chosen_on"])) if best else None,
+        command=text(content.get("command")),
+        commit=text(content.get("commit"), otherwise=f"version {version}"),
+        best=(whole(best["iteration"]), text(best["chosen_on"])) if best else None,
     )
 
 
@@ -241,6 +254,6 @@ def fraction(dataset: str, iterations: int) -> str:
     return f"{part} of the paper's {full:,}"
 
 
-def provenance(result: Result) -> str:
+def provenance(result: Result) -> Prose:
     """The command and the commit (or version) that made a result."""
-    return f"`{result.command}` at {result.commit}"
+    return prose(Code(result.command), " at ", Short(result.commit))

@@ -148,5 +148,7 @@ def _trained(run: Path) -> dict[str, Any]:
 
 def _data(run: Path) -> dict[str, Any]:
 
+    if not (run / "data.json").is_file():
+        return {}
     kept = json.loads((run / "data.json").read_text())
     return {"fingerprint": fingerprint(kept["classes"]), "images": kept.get("images", {})}

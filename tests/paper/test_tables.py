@@ -9,6 +9,7 @@ import pytest
 from resnet_cli.paper.document import runs_table
 from resnet_cli.paper.evaluations import find_evaluations
 from resnet_cli.paper.ours import spread
+from resnet_cli.paper.prose import plain
 from resnet_cli.paper.published import TABLE_2, TABLE_3, TABLE_4, TABLE_5, TABLE_6, PublishedTable
 from resnet_cli.paper.runs import find
 from resnet_cli.paper.tables import Table, make_table
@@ -74,7 +75,9 @@ def test_table_6_sets_ours_beside_the_papers(tmp_path: Path) -> None:
     ]
     assert found["ResNet-32"] == ["7.51", "not run", "", "", "", ""]
     assert found["Maxout"] == ["9.38", "", "", "", "", ""]
-    assert table(TABLE_6, tmp_path).sources[-1] == "`resnet-train model=resnet110 seed=2` at abc"
+    assert (
+        plain(table(TABLE_6, tmp_path).sources[-1]) == "resnet-train model=resnet110 seed=2 at abc"
+    )
 
 
 def test_one_network_at_two_lengths_has_two_lines_the_longer_first(tmp_path: Path) -> None:
@@ -221,6 +224,6 @@ def test_broken_evaluations_are_told(tmp_path: Path) -> None:
     (tmp_path / "speed.json").write_text('[{"images_per_second": 1}]')
     found, notes = find_evaluations([tmp_path], [])
     assert found == []
-    assert [note.split(" was ")[0] for note in notes] == [
+    assert [plain(note).split(" was ")[0] for note in notes] == [
         str(tmp_path / name) for name in ("half.json", "other.json")
     ]
