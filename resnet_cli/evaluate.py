@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from resnet_cli.analysis.identity import identity
 from resnet_cli.analysis.measure import choose_protocol, evaluate, open_all, recognise, set_up
 from resnet_cli.analysis.subject import Subject
 from resnet_cli.config import compose
@@ -86,6 +87,7 @@ def measure(
     if bench.bad.found:
         about["skipped"] = bench.bad.found
     about |= {"precision": precision_name(bench.dtype), "device": describe(bench.device)}
+    about |= identity(subjects, bench.dataset)
     if kept is not None:
         predictions.write(dataclasses.replace(kept, about=about), options.predictions)
     return errors, about
@@ -247,6 +249,7 @@ def main_checked(arguments: list[str]) -> int:
     told = [
         (name, ", ".join(map(str, value)) if isinstance(value, list) else value)
         for name, value in about.items()
+        if name not in ("trained", "data")  # for resnet-report, in the file
     ]
     told += [
         ("top-1 error", f"{errors.top1_error:.2f} %"),

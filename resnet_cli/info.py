@@ -23,7 +23,9 @@ EXAMPLES = """examples:
 def describe(name: str, net: Architecture) -> dict[str, Any]:
     """One row: plain values, errors in percent."""
     cifar = net.stem is Stem.cifar
-    ten_crop = published.IMAGENET_TEN_CROP_ERROR.get(net.name, (None, None))
+    # with the stride elsewhere it is another network
+    papers = net.block is Block.basic or net.stride_in is StrideIn.first
+    ten_crop = published.IMAGENET_TEN_CROP_ERROR.get(net.name if papers else "", (None, None))
     return {
         "name": name,
         "layers": net.depth,

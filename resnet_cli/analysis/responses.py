@@ -3,6 +3,7 @@ BN, before ReLU and addition.
 """
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -10,16 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from resnet_cli.config.schema import architecture, from_plain
+from resnet_cli.data import cifar10, datasets
+from resnet_cli.data.choices import DatasetName
 from resnet_cli.data.images import Normalizer, Split
 from resnet_cli.evaluation.weights import load_weights
 from resnet_cli.models.resnet import ResNet
-from resnet_cli.run.build import load_dataset
-from resnet_cli.runtime.console import Console
 from resnet_cli.runtime.errors import UserError
 from resnet_cli.runtime.files import write_whole
 from resnet_cli.training import checkpoint
 
 FILE = "responses.json"
+LARGEST = 1 << 20  # bytes of that file; 1,202 layers are 50 thousand
 IMAGES = 1000  # of the test split; a layer's std over them is good to well under a percent
 
 
@@ -38,33 +40,58 @@ def can_measure(folder: Path) -> bool:
     return (folder / FILE).is_file() or (folder / "checkpoints" / checkpoint.LAST).is_file()
 
 
-def of_run(folder: Path, *, root: str | None = None) -> Responses:
+def of_run(folder: Path, *, network: str, root: str) -> Responses:
     """The responses of a finished run's last checkpoint: kept beside it as responses.json, and
     measured where that is missing.
 
-    `root`: where the data lies, if not where the run found it. Raises UserError or DataError where
-    there is no checkpoint or no data.
+    `network`: what the run trained, by `Architecture.name`. `root`: where CIFAR-10 lies. A
+    checkpoint may be anybody's: what it says of folders and servers is not followed. Raises
+    UserError or DataError where there is no checkpoint or no data, ValueError where a file does
+    not hold what it should.
     """
     kept = folder / FILE
     if kept.is_file():
-        return Responses(**json.loads(kept.read_text()))
+        return _read(kept)
     path = checkpoint.resolve(folder)
     saved = checkpoint.load(path)
     config = from_plain(saved["config"])
-    if root is not None:
-        config.dataset.root = root
-    data = load_dataset(config.dataset, Console())
-    if not isinstance(data.test, Split):
-        raise UserError(
-            f"{folder}: Fig. 7 is of CIFAR-10's networks, this run is on {config.dataset.name}"
-        )
-    network = ResNet(architecture(config, num_classes=len(saved["network"]["fc.bias"])))
-    load_weights(network, saved["network"], path=path, name=network.architecture.name)
-    std = measure(network, Normalizer(**saved["normalizer"]), data.test[:IMAGES])
+    name = config.dataset.name
+    if name is DatasetName.imagenet:
+        raise UserError(f"{folder}: Fig. 7 is of CIFAR-10's networks, this run is on {name}")
+    net = architecture(config, num_classes=len(cifar10.CLASSES))
+    if net.name != network:
+        raise UserError(f"{path} is of {net.name}, not of {network}")
+    data = datasets.load(
+        name,
+        root=Path(root).expanduser(),
+        train_images=1,  # none of them is looked at
+        test_images=config.dataset.test_images,
+    )
+    assert isinstance(data.test, Split)
+    built = ResNet(net)
+    load_weights(built, saved["network"], path=path, name=net.name)
+    std = measure(built, Normalizer(**saved["normalizer"]), data.test[:IMAGES])
     found = Responses(
         list(std), list(std.values()), min(IMAGES, len(data.test)), saved["progress"]["iteration"]
     )
-    write_whole(kept, json.dumps(asdict(found)) + "\n")
+    with suppress(OSError):  # a folder that is only read is measured again next time
+        write_whole(kept, json.dumps(asdict(found)) + "\n")
+    return found
+
+
+def _read(path: Path) -> Responses:
+    """A responses.json. Raises ValueError for anything else."""
+    if path.stat().st_size > LARGEST:
+        raise ValueError(f"{path} is too large")
+    content = json.loads(path.read_text(errors="replace"))
+    try:
+        names = [str(one) for one in content["layers"]]
+        std = [float(one) for one in content["std"]]
+        found = Responses(names, std, int(content["images"]), int(content["iteration"]))
+    except (KeyError, TypeError, OverflowError) as error:
+        raise ValueError(f"{path} does not hold the responses of layers") from error
+    if len(names) != len(std) or not std or not all(0 <= one < 1e6 for one in std):
+        raise ValueError(f"{path} does not hold the responses of layers")
     return found
 
 

@@ -46,6 +46,7 @@ class Subject:
     network: ResNet  # in eval mode, on the CPU
     normalizer: Normalizer | None
     classes: tuple[str, ...] | None
+    iteration: int | None = None  # how far it was trained, where the file tells
 
     @property
     def name(self) -> str:
@@ -103,6 +104,7 @@ def open_subject(path: Path, overrides: list[str]) -> Subject:
             build(path, config, content["network"]),
             Normalizer(**content["normalizer"]),
             classes,
+            content["progress"]["iteration"],
         )
     state = state_dict_of(content, path)
     given = {override.split("=")[0] for override in overrides}

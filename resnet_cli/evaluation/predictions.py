@@ -122,10 +122,11 @@ def joined(abouts: Sequence[dict[str, Any]]) -> dict[str, Any]:
         if all(about.get(key) == value for about in abouts)
     }
     networks = " + ".join(str(about.get("network", "unknown")) for about in abouts)
-    return alike | {
-        "network": networks,
-        "checkpoints": [path for about in abouts for path in about.get("checkpoints", [])],
+    lists = {
+        key: [one for about in abouts for one in about.get(key, [])]
+        for key in ("checkpoints", "trained")
     }
+    return alike | {"network": networks} | lists
 
 
 def validate_same_images(one: Predictions, other: Predictions, *, first: Path, path: Path) -> None:

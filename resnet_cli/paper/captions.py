@@ -4,6 +4,7 @@ the plot, and how to make it again.
 
 from collections.abc import Sequence
 
+from resnet_cli.paper.prose import Code, Prose, prose
 from resnet_cli.paper.published import FULL_ITERATIONS
 from resnet_cli.paper.runs import Run, fraction
 
@@ -15,11 +16,18 @@ def extent(run: Run) -> str:
     )
 
 
-def redo(experiment: str, dataset: str, iterations: int | None = None) -> str:
+def opening(runs: Sequence[Run]) -> Prose:
+    """Length, setting and seeds of the runs of a figure, which are alike in the first two."""
+    setting = prose(" (", Code(runs[0].setting), ")") if runs[0].setting else ()
+    return prose(extent(runs[0]), setting, f", {seeds(runs)}.")
+
+
+def redo(experiment: str, dataset: str, iterations: int | None = None) -> Prose:
     """The commands that make a figure or table again."""
     part = 1 if iterations is None else iterations / FULL_ITERATIONS[dataset]
     scale = "" if part == 1 else f" scale={part:.10g}"
-    return f"Again: `resnet-train experiment={experiment}{scale}`, then `resnet-report runs`."
+    command = Code(f"resnet-train experiment={experiment}{scale}")
+    return prose("Again: ", command, ", then ", Code("resnet-report runs"), ".")
 
 
 def how(runs: Sequence[Run]) -> str:

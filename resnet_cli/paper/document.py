@@ -1,19 +1,19 @@
 """The report, from its first heading to its last note, as blocks."""
 
 from collections.abc import Sequence
-from itertools import groupby
 
 from resnet_cli.paper.blocks import Block, Grid, Heading, Items, Picture, Text
 from resnet_cli.paper.captions import redo
 from resnet_cli.paper.evaluations import Evaluation
 from resnet_cli.paper.figures import Plot
-from resnet_cli.paper.ours import spread
+from resnet_cli.paper.ours import remark_on, spread
+from resnet_cli.paper.prose import Code, Prose, prose, sentences
 from resnet_cli.paper.published import (
     CIFAR10_PLAIN_TEST_ERROR_READ_OFF,
     CIFAR10_TEST_ERROR,
     FULL_ITERATIONS,
 )
-from resnet_cli.paper.runs import TRAINING, Run, provenance, title_of
+from resnet_cli.paper.runs import TRAINING, Run, provenance, seeds_together, title_of
 from resnet_cli.paper.tables import Table
 
 
@@ -28,15 +28,18 @@ def runs_table(runs: Sequence[Run]) -> Grid:
     what = "validation" if runs[0].held_out == "val/error" else "test"
     header = ["network", "iterations", "seeds", "training error %", f"{what} error %"]
     rows = []
-    groups = [list(group) for _, group in groupby(runs, key=lambda run: (run.network, run.recipe))]
+    groups = seeds_together(runs)
+    # what all rows have in common stands beneath the table
+    usual = common_setting(runs)
     for same in groups:
         first = same[0]
-        several = sum(group[0].network == first.network for group in groups) > 1
         done = [run for run in same if run.result]
         shown = done or same
         train = [value for run in shown if (value := run.last(TRAINING)) is not None]
         test = [value for run in shown if (value := run.last(run.held_out)) is not None]
-        name = f"{first.network} ({first.setting or 'as the paper'})" if several else first.network
+        name = first.network
+        if first.setting and first.setting != usual:
+            name += f" ({first.setting})"
         iterations = (
             f"{first.iterations:,}"
             if done
@@ -56,13 +59,40 @@ def runs_table(runs: Sequence[Run]) -> Grid:
     )
 
 
+def common_setting(runs: Sequence[Run]) -> str:
+    """What of all these runs is not the paper's; empty where they differ in that."""
+    settings = {run.setting for run in runs}
+    return settings.pop() if len(settings) == 1 else ""
+
+
 def evaluations_table(evaluations: Sequence[Evaluation]) -> Grid:
-    """A row for each file of resnet-eval: how it was measured, and top-1 and top-5 errors."""
+    """A row for each file of resnet-eval: how it was measured, and top-1 and top-5 errors; of
+    the paper's data also why it is in none of the paper's tables, where it is not.
+    """
+    papers = any(one.dataset in FULL_ITERATIONS for one in evaluations)
     rows = [
-        [one.network, one.told, *(f"{one.errors[k]:.2f}" for k in ("top-1", "top-5"))]
+        [
+            one.network,
+            one.told,
+            *(f"{one.errors[k]:.2f}" for k in ("top-1", "top-5")),
+            *([remark_on(one)] * papers),
+        ]
         for one in evaluations
     ]
-    return Grid(["network", "measured", "top-1 error %", "top-5 error %"], rows)
+    header = ["network", "measured", "top-1 error %", "top-5 error %"]
+    return Grid(header + ["not in the paper's tables because"] * papers, rows)
+
+
+def evaluated(evaluations: Sequence[Evaluation]) -> list[Block]:
+    """What resnet-eval measured on one data set: of our runs, and beside them of weights whose
+    training nobody knows.
+    """
+    known = [one for one in evaluations if all(one.members)]
+    others = [one for one in evaluations if not all(one.members)]
+    blocks: list[Block] = [evaluations_table(known), Text(MEASURED)] if known else []
+    if others:
+        blocks += [Heading("Other weights", 3), evaluations_table(others), Text(UNKNOWN)]
+    return blocks
 
 
 def paper_error(run: Run) -> str:
@@ -76,7 +106,15 @@ def paper_error(run: Run) -> str:
 ITERATES = (
     "Errors of the last iterate; of several seeds: best (mean ± std), for each column by itself."
 )
-MEASURED = "Measured by `resnet-eval`; several networks joined by + are an ensemble."
+UNKNOWN = prose(
+    "Measured by ",
+    Code("resnet-eval"),
+    ", but of none of the runs above: weights of another project, or of "
+    "runs that were not given to resnet-report. They count nowhere else.",
+)
+MEASURED = prose(
+    "Measured by ", Code("resnet-eval"), "; several networks joined by + are an ensemble."
+)
 DIFFERENCE = (
     "Ours are errors of the last iterate; of n seeds: best (mean ± std). Difference: "
     "our mean minus the paper's mean, or its only number."
@@ -92,7 +130,7 @@ def report(
     evaluations: Sequence[Evaluation],
     plots: Sequence[Plot],
     tables: Sequence[Table],
-    notes: Sequence[str],
+    notes: Sequence[Prose],
 ) -> list[Block]:
     """Our runs and what resnet-eval measured, a data set at a time; the paper's figures and
     tables; what was not run or not read.
@@ -106,28 +144,22 @@ def report(
             Heading(title_of(dataset)),
             *(picture(plot) if plot else []),
             runs_table(of),
-            Text(ITERATES),
+            *iterates(of),
+            *evaluated([one for one in evaluations if one.dataset == dataset]),
+            *sources(made),
         ]
-        measured = [one for one in evaluations if one.dataset == dataset]
-        blocks += [evaluations_table(measured), Text(MEASURED)] if measured else []
-        blocks += sources(made)
     for dataset in dict.fromkeys(
         one.dataset for one in evaluations if not any(run.dataset == one.dataset for run in runs)
     ):
         blocks += [
             Heading(title_of(dataset)),
-            evaluations_table([one for one in evaluations if one.dataset == dataset]),
-            Text(MEASURED),
+            *evaluated([one for one in evaluations if one.dataset == dataset]),
         ]
     for plot in by_name.values():
         blocks += [Heading(plot.title), *picture(plot)]
     for table in tables:
         blocks += table_page(table) if table.has_ours else []
-    if empty := [
-        f"[Table {table.paper.number}](table{table.paper.number}.md)"
-        for table in tables
-        if not table.has_ours
-    ]:
+    if empty := [f"Table {table.paper.number}" for table in tables if not table.has_ours]:
         blocks += [
             Heading("Not run"),
             Text(f"Nothing of ours yet, the published numbers alone: {', '.join(empty)}."),
@@ -135,11 +167,17 @@ def report(
     return [*blocks, *remarks(notes)]
 
 
-def overview(runs: Sequence[Run], notes: Sequence[str]) -> list[Block]:
+def iterates(runs: Sequence[Run]) -> list[Block]:
+    """What the errors of a runs table are, and what of all its runs is not the paper's."""
+    setting = common_setting(runs)
+    return [Text(sentences(ITERATES, prose("All with ", Code(setting), ".") if setting else ""))]
+
+
+def overview(runs: Sequence[Run], notes: Sequence[Prose]) -> list[Block]:
     """What the terminal shows of it."""
     blocks: list[Block] = []
     for dataset, of in by_dataset(runs).items():
-        blocks += [Heading(title_of(dataset)), runs_table(of), Text(ITERATES)]
+        blocks += [Heading(title_of(dataset)), runs_table(of), *iterates(of)]
     return [*blocks, *remarks(notes)]
 
 
@@ -150,19 +188,15 @@ def table_page(table: Table) -> list[Block]:
         *([Text(TEST_SERVER)] if table.paper.ensemble else []),
     ]
     number, views = table.paper.number, table.paper.views
-    measure = (
-        ""
-        if views is None
-        else f" Between them `resnet-eval --ckpt RUN --views {views} --bn population --json "
-        f"RUN/{views}.json` of each run."
-    )
+    command = f"resnet-eval --ckpt RUN --views {views} --bn population --json RUN/{views}.json"
+    measure = prose("Between them ", Code(command), " of each run.") if views else ""
     heading = Heading(f"Table {number}: {table.paper.title}")
     return [
         heading,
         table.grid(),
         *explained,
         *sources(table.sources),
-        Text(redo(f"table{number}", table.paper.dataset) + measure),
+        Text(sentences(redo(f"table{number}", table.paper.dataset), measure)),
     ]
 
 
@@ -177,10 +211,10 @@ def picture(plot: Plot) -> list[Block]:
     return [Picture(plot.name, plot.title), Text(plot.caption)]
 
 
-def sources(lines: Sequence[str]) -> list[Block]:
+def sources(lines: Sequence[Prose]) -> list[Block]:
     """The commands and commits beneath a table, each once."""
     return [Text("Commands and commits:"), Items(list(dict.fromkeys(lines)))] if lines else []
 
 
-def remarks(notes: Sequence[str]) -> list[Block]:
+def remarks(notes: Sequence[Prose]) -> list[Block]:
     return [Heading("Notes"), Items(notes)] if notes else []

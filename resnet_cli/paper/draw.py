@@ -3,6 +3,7 @@
 No window system, no global state, the same bytes for the same data.
 """
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from resnet_cli.paper.figures import Panel, Plot
+from resnet_cli.paper.prose import clean
 
 # Okabe and Ito's colours, told apart by colour-blind eyes too; one a depth.
 COLOURS = {
@@ -25,6 +27,7 @@ COLOURS = {
     1202: "#CC79A7",
 }
 OTHERS = ("#56B4E9", "#999999", "#0072B2", "#009E73")
+_LONGEST = 120  # characters of a title
 GAP = 1 / 22  # between two names, of the axes' height
 THIN: dict[str, Any] = {"linestyle": "--", "linewidth": 0.9}
 BOLD: dict[str, Any] = {"linestyle": "-", "linewidth": 2.2}
@@ -32,6 +35,20 @@ BOLD: dict[str, Any] = {"linestyle": "-", "linewidth": 2.2}
 
 def draw(plot: Plot, folder: Path) -> list[Path]:
     """Writes NAME.png and NAME.svg into `folder`; returns them."""
+    paths = [folder / f"{plot.name}.{kind}" for kind in ("png", "svg")]
+    # a dollar in somebody's name begins no formula
+    with (
+        matplotlib.rc_context({"svg.hashsalt": plot.name, "text.parse_math": False}),
+        warnings.catch_warnings(),
+    ):
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        figure = _figure(plot)
+        for path, metadata in zip(paths, ({}, {"Date": None}), strict=True):
+            figure.savefig(path, dpi=150, metadata=metadata)
+    return paths
+
+
+def _figure(plot: Plot) -> Figure:
     figure = Figure(
         figsize=(9, 7.5) if plot.stacked else (max(7.5, 1 + 4.5 * len(plot.panels)), 4.4),
         layout="constrained",
@@ -70,12 +87,8 @@ def draw(plot: Plot, folder: Path) -> list[Path]:
             )
         )
     figure.legend(handles=styles, loc="outside lower center", ncols=3, frameon=False)
-    figure.suptitle(plot.title, fontsize=11)
-    paths = [folder / f"{plot.name}.{kind}" for kind in ("png", "svg")]
-    with matplotlib.rc_context({"svg.hashsalt": plot.name}):
-        for path, metadata in zip(paths, ({}, {"Date": None}), strict=True):
-            figure.savefig(path, dpi=150, metadata=metadata)
-    return paths
+    figure.suptitle(_shown(plot.title), fontsize=11)
+    return figure
 
 
 def draw_panel(axes: Axes, panel: Panel, plot: Plot, shades: dict[int, str]) -> None:
@@ -102,7 +115,7 @@ def draw_panel(axes: Axes, panel: Panel, plot: Plot, shades: dict[int, str]) -> 
             clip_on=False,
             zorder=5,
         )
-    axes.set_title(panel.title)
+    axes.set_title(_shown(panel.title))
     axes.set_xlabel(plot.x_label, fontsize=9)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
@@ -126,7 +139,7 @@ def name_ends(axes: Axes, panel: Panel, plot: Plot, shades: dict[int, str]) -> N
         for exact, curve in sorted(here, key=lambda one: one[0]):
             height = max(exact, height + GAP)
             text = axes.annotate(
-                curve.name,
+                _shown(curve.name),
                 (end / plot.unit, height),
                 (7, 0),
                 axes.get_xaxis_transform(),
@@ -134,6 +147,12 @@ def name_ends(axes: Axes, panel: Panel, plot: Plot, shades: dict[int, str]) -> N
                 va="center",
             )
             text.set(color=shades[curve.depth], fontsize=9)
+
+
+def _shown(text: str) -> str:
+    """What fits and prints."""
+    words = clean(text)
+    return words if len(words) <= _LONGEST else f"{words[:_LONGEST]}..."
 
 
 def colour(depth: int, depths: list[int]) -> str:

@@ -3,11 +3,13 @@
 import statistics
 from collections.abc import Sequence
 
-from resnet_cli.paper.captions import extent, redo, seeds
+from resnet_cli.paper.captions import extent, opening, redo
+from resnet_cli.paper.experiments import networks
 from resnet_cli.paper.figures import Curve, Panel, Plot, together
+from resnet_cli.paper.prose import Prose, Span, sentences
 from resnet_cli.paper.runs import Run
 
-NETWORKS = ("plain20", "plain56", "resnet20-A", "resnet56-A", "resnet110-A")  # the paper's
+NETWORKS = networks("figure7")
 DATASET = "cifar10"
 
 
@@ -34,8 +36,8 @@ def figure7(measured: Sequence[tuple[Run, Sequence[float]]], *, images: int) -> 
         panels.append(Panel(title, tuple(curves)))
     runs = [run for run, _ in measured]
     missing = [name for name in NETWORKS if name not in {run.network for run in runs}]
-    caption = [
-        f"{extent(runs[0])}, {seeds(runs)}.",
+    caption: list[Span | Prose] = [
+        opening(runs),
         "Std of the output of each 3x3 layer after BN and before ReLU and addition, over all "
         "channels and positions"
         f" of {images:,} test images. Dashed: plain. Bold: residual.",
@@ -49,7 +51,7 @@ def figure7(measured: Sequence[tuple[Run, Sequence[float]]], *, images: int) -> 
         "figure7",
         DATASET,
         f"Figure 7: responses of the layers on CIFAR-10, {extent(runs[0])}",
-        " ".join(filter(None, caption)),
+        sentences(*caption),
         tuple(panels),
         "layer",
         "std of the response" + (", log scale" if log else ""),

@@ -5,7 +5,9 @@ panels, on which axis.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from resnet_cli.paper.captions import extent, how, off_the_plot, redo, seeds, unfinished
+from resnet_cli.paper.captions import how, off_the_plot, opening, redo, unfinished
+from resnet_cli.paper.experiments import networks
+from resnet_cli.paper.prose import Code, Prose, Span, listed, prose, sentences
 from resnet_cli.paper.published import (
     CIFAR10_PLAIN_TEST_ERROR_READ_OFF,
     CIFAR10_TEST_ERROR,
@@ -37,10 +39,11 @@ class Frame:
         return list(dict.fromkeys(name for _, names in self.panels for name in names))
 
 
-PLAIN, RESIDUAL = (
-    tuple(f"plain{n}" for n in (20, 32, 44, 56)),
-    tuple(f"resnet{n}-A" for n in (20, 32, 44, 56, 110)),
-)
+def _side(experiment: str, kind: str) -> tuple[str, ...]:
+    """The plain or the residual networks of an experiment."""
+    return tuple(name for name in networks(experiment) if name.startswith(kind))
+
+
 CIFAR10_ENDS = {**CIFAR10_TEST_ERROR, **CIFAR10_PLAIN_TEST_ERROR_READ_OFF}
 CIFAR10_ENDS_ARE = (
     "the paper's test errors at the end of its schedule (Table 6; of plain "
@@ -51,7 +54,7 @@ FRAMES = (
         "figure1",
         "Figure 1: plain networks of 20 and 56 layers on CIFAR-10",
         "cifar10",
-        (("training error", ("plain20", "plain56")), ("test error", ("plain20", "plain56"))),
+        (("training error", networks("figure1")), ("test error", networks("figure1"))),
         (0, 20),
         CIFAR10_ENDS,
         CIFAR10_ENDS_ARE,
@@ -61,7 +64,7 @@ FRAMES = (
         "figure4",
         "Figure 4: plain and residual networks of 18 and 34 layers on ImageNet",
         "imagenet",
-        (("plain", ("plain18", "plain34")), ("residual", ("resnet18-A", "resnet34-A"))),
+        (("plain", _side("figure4", "plain")), ("residual", _side("figure4", "resnet"))),
         (20, 60),
         {name: errors[0] for name, errors in IMAGENET_TEN_CROP_ERROR.items()},
         "the paper's 10-crop errors (Table 2), a little lower than the centre crop drawn "
@@ -73,8 +76,8 @@ FRAMES = (
         "Figure 6: plain and residual networks on CIFAR-10",
         "cifar10",
         (
-            ("plain", (*PLAIN, "plain110")),
-            ("residual", RESIDUAL),
+            ("plain", (*_side("figure6", "plain"), "plain110")),
+            ("residual", _side("figure6", "resnet")),
             ("residual, 110 and 1202 layers", ("resnet110-A", "resnet1202-A")),
         ),
         (0, 20),
@@ -115,7 +118,7 @@ class Plot:
     name: str  # of its files
     dataset: str
     title: str
-    caption: str
+    caption: Prose
     panels: tuple[Panel, ...]
     x_label: str
     y_label: str = "error (%)"
@@ -130,43 +133,46 @@ class Plot:
 
 def together(runs: Sequence[Run], networks: Sequence[str], dataset: str) -> list[Run]:
     """The runs a figure of the paper shows: of the paper's recipe, one seed each, all of one
-    length.
+    length and alike in what that recipe leaves open.
 
     That is the longest at which two of its networks were trained, so that there is something to
     compare; else the longest.
     """
-    lengths = by_length(runs, networks, dataset)
-    ordered = [lengths[iterations] for iterations in sorted(lengths, reverse=True)]
-    return next((drawn for drawn in ordered if len(drawn) > 1), ordered[0] if ordered else [])
+    groups = by_length(runs, networks, dataset)
+    return next((drawn for drawn in groups if len(drawn) > 1), groups[0] if groups else [])
 
 
-def by_length(runs: Sequence[Run], networks: Sequence[str], dataset: str) -> dict[int, list[Run]]:
-    """The runs of the paper's recipe at each number of iterations, of every network the first."""
-    lengths: dict[int, dict[str, Run]] = {}
+def by_length(runs: Sequence[Run], networks: Sequence[str], dataset: str) -> list[list[Run]]:
+    """The runs of the paper's recipe that may share a figure, the first seed of every network;
+    the longest first, and of one length those with the most networks.
+    """
+    papers = [
+        run
+        for run in runs
+        if run.dataset == dataset and run.network in networks and not run.deviations
+    ]
+    groups = alike_but_for_the_network(papers)
+    return sorted(groups, key=lambda group: (-group[0].iterations, -len(group)))
+
+
+def alike_but_for_the_network(runs: Sequence[Run]) -> list[list[Run]]:
+    """The runs with something to draw, of one recipe and length each, the first seed of every
+    network.
+    """
+    groups: dict[tuple[object, ...], dict[str, Run]] = {}
     for run in runs:
-        if (
-            run.dataset == dataset
-            and run.network in networks
-            and not run.deviations
-            and run.metrics
-        ):
-            lengths.setdefault(run.iterations, {}).setdefault(run.network, run)
-    return {iterations: list(of.values()) for iterations, of in lengths.items()}
+        if run.metrics:
+            alike = (run.iterations, run.differences, run.deviations)
+            groups.setdefault(alike, {}).setdefault(run.network, run)
+    return [list(of.values()) for of in groups.values()]
 
 
 def comparable(runs: Sequence[Run]) -> list[Run]:
-    """The runs of one data set to compare: those of the setting with the most networks, else of
+    """The runs of one data set to compare: those of the recipe with the most networks, else of
     the longest; the first seeds.
     """
-    settings: dict[tuple[str, int], dict[str, Run]] = {}
-    for run in runs:
-        if run.metrics:
-            settings.setdefault((run.setting, run.iterations), {}).setdefault(run.network, run)
-    return list(
-        max(settings.items(), key=lambda item: (len(item[1]), item[0][1]), default=(None, {}))[
-            1
-        ].values()
-    )
+    groups = alike_but_for_the_network(runs)
+    return max(groups, key=lambda group: (len(group), group[0].iterations), default=[])
 
 
 def papers_figure(frame: Frame, runs: Sequence[Run]) -> Plot | None:
@@ -179,7 +185,8 @@ def whole_schedule(frame: Frame, runs: Sequence[Run]) -> Plot | None:
     """What was run of the paper's whole schedule, where that is too little for `papers_figure`,
     which then compares shorter runs.
     """
-    full = by_length(runs, frame.networks, frame.dataset).get(FULL_ITERATIONS[frame.dataset], [])
+    groups = by_length(runs, frame.networks, frame.dataset)
+    full = groups[0] if groups and groups[0][0].iterations == FULL_ITERATIONS[frame.dataset] else []
     return (
         fill(frame, full, name=f"{frame.name}-full")
         if full and full[0] not in together(runs, frame.networks, frame.dataset)
@@ -203,8 +210,8 @@ def fill(frame: Frame, drawn: Sequence[Run], *, name: str) -> Plot:
     whole = iterations == full
     limits = frame.y_limits if whole else fitted(drawn)
     missing = [name for name in frame.networks if name not in {run.network for run in drawn}]
-    caption = [
-        f"{extent(drawn[0])}, {seeds(drawn)}.",
+    caption: list[Span | Prose] = [
+        opening(drawn),
         how(drawn),
         f"Diamonds: {frame.marks_are}{'' if whole else f', after {full:,} iterations'}.",
         unfinished(drawn),
@@ -226,7 +233,7 @@ def fill(frame: Frame, drawn: Sequence[Run], *, name: str) -> Plot:
             if name == frame.name
             else ", what was run in full"
         ),
-        " ".join(filter(None, caption)),
+        sentences(*caption),
         tuple(panels),
         axis,
         unit=10_000,
@@ -257,19 +264,20 @@ def degradation(runs: Sequence[Run]) -> Plot | None:
     first = drawn[0]
     iterations = max(run.iterations for run in drawn)
     unit = next(power for power in (10_000, 1_000, 1) if iterations >= 2 * power or power == 1)
-    setting = f" (`{first.setting.replace(',', ', ')}`)" if first.setting else ""
-    others = [f"`{run.folder}`" for run in runs if run not in drawn]
-    caption = [
-        f"{extent(first)}{setting}, {seeds(drawn)}.",
+    others: list[Span] = [Code(str(run.folder)) for run in runs if run not in drawn]
+    caption: list[Span | Prose] = [
+        opening(drawn),
         how(drawn),
         unfinished(drawn),
-        f"Not drawn here, being of another setting or seed: {', '.join(others)}." if others else "",
+        prose("Not drawn here, being of another setting or seed: ", listed(others), ".")
+        if others
+        else "",
     ]
     return Plot(
         f"degradation-{first.dataset}",
         first.dataset,
         f"{title_of(first.dataset)}: plain and residual networks, {iterations:,} iterations",
-        " ".join(filter(None, caption)),
+        sentences(*caption),
         panels,
         "iterations" + ("" if unit == 1 else f" ({unit:.0e})".replace("e+0", "e")),
         unit=unit,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from resnet_cli.paper.blocks import Grid
 from resnet_cli.paper.evaluations import Evaluation
 from resnet_cli.paper.ours import Ours, gather, spread
+from resnet_cli.paper.prose import Prose, clean
 from resnet_cli.paper.published import FULL_ITERATIONS, Published, PublishedTable
 from resnet_cli.paper.runs import Run, fraction
 
@@ -95,7 +96,7 @@ class Table:
         return any(line.ours for line in self.lines)
 
     @property
-    def sources(self) -> list[str]:
+    def sources(self) -> list[Prose]:
         """The commands and commits behind ours, each once."""
         return list(
             dict.fromkeys(
@@ -136,7 +137,7 @@ class Table:
         if ours is None:
             return ""
         if ours.iterations is None:
-            return "unknown"
+            return "several"
         return ", ".join(
             filter(None, [f"{ours.iterations:,}", fraction(self.paper.dataset, ours.iterations)])
         )
@@ -160,10 +161,16 @@ class Table:
                         name,
                         *figures,
                         *iterations,
-                        line.remarks,
+                        _as_text(line.remarks),
                     ]
                 )
         return text.getvalue()
+
+
+def _as_text(remarks: str) -> str:
+    """A cell that no spreadsheet takes for a formula."""
+    words = clean(remarks)
+    return f"'{words}" if words.startswith(("=", "+", "-", "@")) else words
 
 
 def make_table(
