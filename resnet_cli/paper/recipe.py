@@ -12,6 +12,7 @@ from resnet_cli.config.schema import RunConfig, to_plain, trained
 from resnet_cli.config.validate import resolve
 from resnet_cli.data.choices import DatasetName
 from resnet_cli.models.architecture import Shortcut
+from resnet_cli.runtime.conf import options
 
 # Told elsewhere: the length beside the paper's, the seed as a seed, the number format as the one
 # that was computed with. The compiler changes no more than a last bit.
@@ -30,7 +31,7 @@ def papers_recipe(depth: int, shortcut: Shortcut, dataset: DatasetName) -> dict[
 
     A network without a file of its own gets what its data set's others have, but for `model.*`.
     """
-    named = compose.options("model")
+    named = options("model")
     kinds = ("plain", "resnet") if shortcut is Shortcut.none else ("resnet",)
     model = next((name for kind in kinds if (name := f"{kind}{depth}") in named), None)
     overrides = [f"model={model or 'resnet20'}", f"dataset={dataset}", f"shortcut={shortcut}"]
