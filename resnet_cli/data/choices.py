@@ -14,6 +14,10 @@ class DatasetName(StrEnum):
     synthetic = "synthetic"
 
 
+# training images of the data sets that are always the same, a held-out part of them included
+TRAINING_IMAGES = {DatasetName.cifar10: 50_000, DatasetName.synthetic: 10_000}
+
+
 class OnError(StrEnum):
     """What to do when an image cannot be decoded."""
 

@@ -18,7 +18,9 @@ from numpy.random import PCG64, Generator
 from numpy.typing import NDArray
 from torch import Tensor
 
-TRAIN_COUNT = 10_000
+from resnet_cli.data.choices import TRAINING_IMAGES, DatasetName
+
+TRAIN_COUNT = TRAINING_IMAGES[DatasetName.synthetic]
 TEST_COUNT = 2_000
 
 _SIZE = 32  # pixels
