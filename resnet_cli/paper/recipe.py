@@ -9,7 +9,6 @@ from typing import Any
 
 from resnet_cli.config import compose
 from resnet_cli.config.schema import RunConfig, to_plain, trained
-from resnet_cli.config.validate import resolve
 from resnet_cli.data.choices import DatasetName
 from resnet_cli.models.architecture import Shortcut
 from resnet_cli.runtime.conf import options
@@ -35,9 +34,8 @@ def papers_recipe(depth: int, shortcut: Shortcut, dataset: DatasetName) -> dict[
     kinds = ("plain", "resnet") if shortcut is Shortcut.none else ("resnet",)
     model = next((name for kind in kinds if (name := f"{kind}{depth}") in named), None)
     overrides = [f"model={model or 'resnet20'}", f"dataset={dataset}", f"shortcut={shortcut}"]
-    with compose.hydra_ready():
-        config = resolve(compose.to_config(compose.compose(overrides)))
-    recipe = trained(to_plain(config))
+    (job,), _ = compose.jobs(overrides, multirun=False)
+    recipe = trained(to_plain(job.config))
     return recipe if model else {k: v for k, v in recipe.items() if not k.startswith("model.")}
 
 
