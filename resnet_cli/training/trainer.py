@@ -41,16 +41,10 @@ class Trainer:
         """
         now, last = self.progress, self.schedule.iterations
         family = "plain" if self.network.architecture.shortcut is Shortcut.none else "residual"
-        self.logbook = (
-            Logbook(
-                self.record.folder,
-                iteration=now.iteration,
-                family=family,
-                hparams=self.record.hparams,
-            )
-            if self.context.is_main
-            else None
-        )
+        folder, hparams = self.record.folder, self.record.hparams
+        self.logbook: Logbook | None = None
+        if self.context.is_main:
+            self.logbook = Logbook(folder, iteration=now.iteration, family=family, hparams=hparams)
         self.console.start(self.network.architecture.name, iteration=now.iteration, iterations=last)
         self.clock = Clock(now.seconds, now.iteration)
         try:
