@@ -66,3 +66,5 @@ def test_an_unknown_network_is_one_line(command: Command) -> None:
         wrong.err
         == "resnet-info: unknown network 'resnet65': did you mean 'resnet56' or 'resnet50'?\n"
     )
+    assert "did you mean 'plain20' or 'plain18'?" in command("resnet-info", "plain21").err
+    assert "'wide_resnet50_2'" in command("resnet-info", "wide_resnet50").err

@@ -2,16 +2,12 @@
 
 from functools import cache
 
-import yaml
-
-from resnet_cli.config.compose import CONF_DIR
 from resnet_cli.models.zoo import NETWORKS
+from resnet_cli.runtime.conf import read
 
 
 @cache
 def networks(experiment: str) -> tuple[str, ...]:
     """The networks of `experiment=NAME`, called as `Architecture.name` calls them."""
-    tree = yaml.safe_load((CONF_DIR / "experiment" / f"{experiment}.yaml").read_text())
-    return tuple(
-        NETWORKS[name].name for name in tree["hydra"]["sweeper"]["params"]["model"].split(",")
-    )
+    swept = read(f"experiment/{experiment}")["hydra"]["sweeper"]["params"]["model"]
+    return tuple(NETWORKS[name].name for name in swept.split(","))

@@ -9,9 +9,9 @@ from typing import Any
 
 from resnet_cli.config import compose
 from resnet_cli.config.schema import RunConfig, to_plain, trained
-from resnet_cli.config.validate import resolve
 from resnet_cli.data.choices import DatasetName
 from resnet_cli.models.architecture import Shortcut
+from resnet_cli.runtime.conf import options
 
 # Told elsewhere: the length beside the paper's, the seed as a seed, the number format as the one
 # that was computed with. The compiler changes no more than a last bit.
@@ -30,13 +30,12 @@ def papers_recipe(depth: int, shortcut: Shortcut, dataset: DatasetName) -> dict[
 
     A network without a file of its own gets what its data set's others have, but for `model.*`.
     """
-    named = compose.options("model")
+    named = options("model")
     kinds = ("plain", "resnet") if shortcut is Shortcut.none else ("resnet",)
     model = next((name for kind in kinds if (name := f"{kind}{depth}") in named), None)
     overrides = [f"model={model or 'resnet20'}", f"dataset={dataset}", f"shortcut={shortcut}"]
-    with compose.hydra_ready():
-        config = resolve(compose.to_config(compose.compose(overrides)))
-    recipe = trained(to_plain(config))
+    (job,), _ = compose.jobs(overrides, multirun=False)
+    recipe = trained(to_plain(job.config))
     return recipe if model else {k: v for k, v in recipe.items() if not k.startswith("model.")}
 
 

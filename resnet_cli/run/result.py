@@ -1,4 +1,4 @@
-"""What a run says of itself: the plan before, the table after, and result.json."""
+"""What a run reports: the plan before, the table after, and result.json."""
 
 import platform
 import shlex
@@ -13,7 +13,7 @@ import torchvision
 from resnet_cli import __version__
 from resnet_cli.config.schema import RunConfig, to_plain
 from resnet_cli.data.choices import Augmentation
-from resnet_cli.data.crops import sides
+from resnet_cli.data.crops import shorter_side_range
 from resnet_cli.data.images import Dataset
 from resnet_cli.models import complexity
 from resnet_cli.run.build import Parts
@@ -23,12 +23,12 @@ from resnet_cli.runtime.device import describe, peak_memory, precision_name
 from resnet_cli.training.schedule import Schedule
 from resnet_cli.training.trainer import Trainer
 
-# where there are both, the test images are what is reported
+# the test error is reported where there are both
 HELD_OUT = {"test": "test", "val": "validation"}
 
 
-def plan(config: RunConfig, parts: Parts, folder: RunFolder) -> str:
-    """What is about to happen, for a person."""
+def _plan(config: RunConfig, parts: Parts, *, folder: RunFolder) -> str:
+    """What is about to happen, in two columns."""
     net, data, recipe, sgd = (
         parts.training.network.architecture,
         parts.dataset,
@@ -49,8 +49,8 @@ def plan(config: RunConfig, parts: Parts, folder: RunFolder) -> str:
             ),
             ("data", f"{data.name}: {there} images"),
             *[("", remark) for remark in data.remarks],
-            ("pixels", f"{config.dataset.normalization} normalization; {augmentation(config)}"),
-            ("recipe", f"SGD, batch {config.batch_size}, lr {rates(recipe)}"),
+            ("pixels", f"{config.dataset.normalization} normalization; {_augmentation(config)}"),
+            ("recipe", f"SGD, batch {config.batch_size}, lr {_rates(recipe)}"),
             (
                 "",
                 f"momentum {sgd.momentum:g}, weight decay "
@@ -68,15 +68,15 @@ def plan(config: RunConfig, parts: Parts, folder: RunFolder) -> str:
     )
 
 
-def announce(config: RunConfig, parts: Parts, folder: RunFolder, *, note: str = "") -> str:
-    """The heading of a run, and its plan beneath."""
+def announce(config: RunConfig, parts: Parts, *, folder: RunFolder, note: str = "") -> str:
+    """The heading of a run, and its plan below."""
     name = parts.training.network.architecture.name
     heading = bold(f"{name} on {config.dataset.name}, seed {config.seed}{note}")
-    return f"{heading}\n{plan(config, parts, folder)}"
+    return f"{heading}\n{_plan(config, parts, folder=folder)}"
 
 
 def data(dataset: Dataset) -> dict[str, Any]:
-    """What data.json says of a run: which classes, and how many images of each split."""
+    """The contents of data.json: the classes, and the number of images in each split."""
     counts = {
         name: len(split) for name, split in {"train": dataset.train, **dataset.held_out}.items()
     }
@@ -88,18 +88,18 @@ def data(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def augmentation(config: RunConfig) -> str:
+def _augmentation(config: RunConfig) -> str:
     """What happens to a training image, in words."""
     size = config.dataset.image_size
     if size is None:
         return "pad 4, random crop and flip"
     if config.dataset.augmentation is Augmentation.inception:
         return f"random area and ratio to {size}x{size}, flip"
-    smallest, largest = sides(size)
-    return f"shorter side {smallest} - {largest}, random {size}x{size} crop, flip, PCA colour noise"
+    smallest, largest = shorter_side_range(size)
+    return f"shorter side {smallest} - {largest}, random {size}x{size} crop, flip, PCA color noise"
 
 
-def rates(recipe: Schedule) -> str:
+def _rates(recipe: Schedule) -> str:
     """The learning rates of a schedule, in words."""
     words = f"{recipe.lr:g}"
     if recipe.milestones:
@@ -109,7 +109,7 @@ def rates(recipe: Schedule) -> str:
     if rule := recipe.plateau:
         words += (
             f" x {recipe.gamma:g} when the error plateaus ({rule.patience} tests without "
-            f"{rule.progress:g} points), {rule.drops} times"
+            f"{rule.min_delta:g} percentage points), {rule.max_drops} times"
         )
     if recipe.warmup_lr is not None:
         words += (
@@ -119,10 +119,12 @@ def rates(recipe: Schedule) -> str:
     return words
 
 
-def make_result(config: RunConfig, parts: Parts, trainer: Trainer, command: str) -> dict[str, Any]:
-    """What result.json says of a finished run.
+def make_result(
+    config: RunConfig, parts: Parts, *, trainer: Trainer, command: str
+) -> dict[str, Any]:
+    """The contents of result.json for a finished run.
 
-    Errors in percent; the last iterate is the result, the best is beside it.
+    Errors are in percent; the last iterate is the result, the best iterate stands beside it.
     """
     now = trainer.progress
     held_out = {f"{name}_error": now.last.get(f"{name}/error") for name in HELD_OUT}
@@ -196,6 +198,7 @@ def commit() -> str | None:
 
 
 def headline(result: dict[str, Any]) -> str:
+    """The errors of a finished run in a line."""
     final = result["final"]
     told = [
         f"{words} error {final[f'{name}_error']:.2f} %"
@@ -206,7 +209,7 @@ def headline(result: dict[str, Any]) -> str:
 
 
 def closing(result: dict[str, Any], folder: RunFolder) -> str:
-    """The short table at the end of a run, and where things lie."""
+    """The table at the end of a run: errors, time, and where the files are."""
     final, best = result["final"], result["best"]
     errors = []
     for name, words in HELD_OUT.items():

@@ -1,4 +1,4 @@
-"""Where a run goes on from: its own last checkpoint, or one that `resume=` names."""
+"""Where a run continues from: its own last checkpoint, or the one that `resume=` names."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ Saved = tuple[dict[str, Any], Path]
 def resume_file(config: RunConfig, parts: Parts) -> Saved | None:
     """The checkpoint that `resume=PATH` names, and its file; None for auto and never.
 
-    Raises UserError where it does not fit; nothing has been written yet.
+    Called before anything is written. Raises UserError where it does not fit.
     """
     if config.resume in ("auto", "never"):
         return None
@@ -33,8 +33,8 @@ def resume_file(config: RunConfig, parts: Parts) -> Saved | None:
     return saved, path
 
 
-def resume(trainer: Trainer, config: RunConfig, folder: RunFolder, given: Saved | None) -> None:
-    """Goes on from the folder's own checkpoint, else from the `given` one, if there is any.
+def resume(trainer: Trainer, config: RunConfig, *, folder: RunFolder, given: Saved | None) -> None:
+    """Continues from the folder's own checkpoint, else from the `given` one, if there is any.
 
     Raises UserError where it does not fit.
     """
@@ -60,6 +60,6 @@ def resume(trainer: Trainer, config: RunConfig, folder: RunFolder, given: Saved 
     if changed:
         if context.is_main:
             console.warn(f"{path} was trained with another config ({'; '.join(changed)})")
-        # measured on another run's terms
+        # the best error was measured on another run's terms
         trainer.progress.best_error = trainer.progress.best_iteration = None
     console.say(f"resuming at iteration {trainer.progress.iteration:,} from {path}")

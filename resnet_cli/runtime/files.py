@@ -1,14 +1,14 @@
-"""Files that are whole or absent, whatever happens while they are written."""
+"""Writes files atomically: after a crash, a file is complete or absent."""
 
 import os
 from pathlib import Path
 
 
 def write_whole(path: Path, content: bytes | str, *, keep: Path | None = None) -> None:
-    """Writes `path` under another name, flushes it to the disk and renames it; what was there
-    before becomes `keep`.
+    """Writes under another name, flushes to the disk, and renames to `path`.
 
-    Raises OSError where the disk takes no more; then the old file stands.
+    What was at `path` before becomes `keep`. Raises OSError if that fails; the old file is then
+    unchanged.
     """
     part = path.with_name(path.name + ".part")
     try:

@@ -7,12 +7,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from resnet_cli.evaluation.precise_bn import Moments, population_statistics
+from resnet_cli.evaluation.precise_bn import Moments, update_bn_stats
 from resnet_cli.models.architecture import Architecture, Block, Shortcut, Stem, cifar
 from resnet_cli.models.resnet import ResNet
 
 IMAGENET = Architecture(
-    Stem.imagenet, Block.bottleneck, (1, 1, 1, 1), (8, 8, 16, 16), Shortcut.B, 10
+    stem=Stem.imagenet,
+    block=Block.bottleneck,
+    blocks=(1, 1, 1, 1),
+    widths=(8, 8, 16, 16),
+    shortcut=Shortcut.B,
+    num_classes=10,
 )
 IMAGES = (
     torch.randn(50, 3, 64, 64, generator=torch.Generator().manual_seed(1))
@@ -59,7 +64,7 @@ def test_statistics_are_those_of_all_values(architecture: Architecture, size: in
     network, batches = trained(architecture), list(IMAGES.split(size))
     wanted = expected(network, batches)
     before = {name: value.clone() for name, value in network.named_parameters()}
-    assert population_statistics(network, batches, dtype=torch.float32) == 50
+    assert update_bn_stats(network, batches, dtype=torch.float32) == 50
     for name, layer in layers(network).items():
         mean, variance = wanted[name]
         # the convolutions before it round otherwise in float32: the values themselves differ in
@@ -76,7 +81,7 @@ def test_the_first_layer_does_not_see_the_batches() -> None:
     results = []
     for size in (7, 50):
         network = trained()
-        population_statistics(network, IMAGES.split(size), dtype=torch.float32)
+        update_bn_stats(network, IMAGES.split(size), dtype=torch.float32)
         results.append(network.bn1)
     torch.testing.assert_close(
         results[0].running_mean, results[1].running_mean, rtol=1e-5, atol=1e-6
@@ -89,15 +94,15 @@ def test_one_batch_then_eval_is_training_mode() -> None:
     variance.
     """
     network = trained(cifar(8, shortcut=Shortcut.A))
-    population_statistics(network, [IMAGES], dtype=torch.float32)
+    update_bn_stats(network, [IMAGES], dtype=torch.float32)
     evaluated = network(IMAGES)
     torch.testing.assert_close(evaluated, network.train()(IMAGES), rtol=1e-3, atol=1e-3)
 
 
 def test_bf16_is_near() -> None:
     exact, near = trained(), trained()
-    population_statistics(exact, IMAGES.split(25), dtype=torch.float32)
-    population_statistics(near, IMAGES.split(25), dtype=torch.bfloat16)
+    update_bn_stats(exact, IMAGES.split(25), dtype=torch.float32)
+    update_bn_stats(near, IMAGES.split(25), dtype=torch.bfloat16)
     for one, other in zip(layers(exact).values(), layers(near).values(), strict=True):
         assert other.running_var.dtype == torch.float32
         torch.testing.assert_close(one.running_var, other.running_var, rtol=0.1, atol=1e-3)
@@ -109,7 +114,7 @@ def test_a_diverged_networks_averages_are_forgotten() -> None:
         layer.running_mean.fill_(float("nan"))
         layer.running_var.fill_(float("inf"))
     for one in (clean, network):
-        population_statistics(one, IMAGES.split(25), dtype=torch.float32)
+        update_bn_stats(one, IMAGES.split(25), dtype=torch.float32)
     for name, value in clean.state_dict().items():
         assert torch.equal(value, network.state_dict()[name])
 
@@ -126,7 +131,7 @@ def test_after_an_error_the_old_statistics_stand(
     network = trained()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     with pytest.raises(error):
-        population_statistics(network, batches, dtype=torch.float32)
+        update_bn_stats(network, batches, dtype=torch.float32)
     for name, value in network.state_dict().items():
         assert torch.equal(value, before[name])
     assert not any(part.training for part in network.modules())

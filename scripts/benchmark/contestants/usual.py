@@ -1,5 +1,4 @@
-"""The usual script, as a contestant of benchmark.py: what people write who train ResNets in
-PyTorch. Knows nothing of this project.
+"""The usual script: what people write who train ResNets in PyTorch. Knows nothing of resnet_cli.
 
 CIFAR-10: torchvision's block in the paper's network, PIL transforms, a DataLoader with two workers,
 fp32, NCHW, `.item()` each step. At 224: torchvision's network, fp32, NCHW, the same batch again and
@@ -7,9 +6,7 @@ again, so that its data come for nothing.
 """
 
 import argparse
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,9 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 from torchvision.models.resnet import BasicBlock, conv3x3
 
-sys.path.insert(0, str(Path(__file__).parent))
-from facts import facts
-from turns import serve
+from scripts.benchmark.contestants.serve import facts, serve
 
 
 class Halve(nn.Module):
@@ -43,9 +38,8 @@ class UsualResNet(nn.Module):
         blocks: list[nn.Module] = []
         for width, before, stride in ((16, 16, 1), (32, 16, 2), (64, 32, 2)):
             first = None if width == before else Halve()
-            blocks += [BasicBlock(before, width, stride, first)] + [
-                BasicBlock(width, width) for _ in range(n - 1)
-            ]
+            blocks.append(BasicBlock(before, width, stride, first))
+            blocks += [BasicBlock(width, width) for _ in range(n - 1)]
         self.layers = nn.Sequential(*blocks)
         self.fc = nn.Linear(64, 10)
 
@@ -53,23 +47,24 @@ class UsualResNet(nn.Module):
         return self.fc(self.layers(self.relu(self.bn1(self.conv1(x)))).mean(dim=(2, 3)))
 
 
+def make_network(name: str, *, photographs: bool) -> nn.Module:
+    if photographs:
+        return getattr(torchvision.models, name)()
+    return UsualResNet(int(name.removeprefix("resnet")))
+
+
 class Pictures(Dataset[tuple[Tensor, int]]):
     """As many PIL images as CIFAR-10 has, through the usual transforms."""
 
     def __init__(self, *, testing: bool) -> None:
         rng = np.random.default_rng(0)
-        self.images = rng.integers(
-            0, 256, (10_000 if testing else 50_000, 32, 32, 3), dtype=np.uint8
-        )
-        self.labels = rng.integers(0, 10, len(self.images)).tolist()
-        normal = [
-            transforms.ToTensor(),
-            transforms.Normalize((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
-        ]
+        count = 10_000 if testing else 50_000
+        self.images = rng.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
+        self.labels = rng.integers(0, 10, count).tolist()
+        augment = [transforms.RandomCrop(32, padding=4), transforms.RandomHorizontalFlip()]
+        normalize = transforms.Normalize((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
         self.transform = transforms.Compose(
-            normal
-            if testing
-            else [transforms.RandomCrop(32, padding=4), transforms.RandomHorizontalFlip(), *normal]
+            [*([] if testing else augment), transforms.ToTensor(), normalize]
         )
 
     def __len__(self) -> int:
@@ -85,9 +80,8 @@ def batches(size: int, *, side: int, testing: bool) -> Iterator[tuple[Tensor, Te
         images, labels = torch.randn(size, 3, side, side), torch.randint(0, 1000, (size,))
         while True:
             yield images, labels
-    loader = DataLoader(
-        Pictures(testing=testing), size, shuffle=not testing, num_workers=2, drop_last=True
-    )
+    pictures = Pictures(testing=testing)
+    loader = DataLoader(pictures, size, shuffle=not testing, num_workers=2, drop_last=True)
     while True:
         yield from loader
 
@@ -102,15 +96,12 @@ def main() -> None:
     options = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     photographs = options.network in ("resnet18", "resnet50")
-    network = (
-        getattr(torchvision.models, options.network)()
-        if photographs
-        else UsualResNet(int(options.network.removeprefix("resnet")))
-    )
+    network = make_network(options.network, photographs=photographs)
     network.to(device).train(not options.testing)
     optimizer = torch.optim.SGD(network.parameters(), 0.1, momentum=0.9, weight_decay=1e-4)
     loss_of = nn.CrossEntropyLoss()
-    stream = batches(options.batch_size, side=224 if photographs else 32, testing=options.testing)
+    side = 224 if photographs else 32
+    stream = batches(options.batch_size, side=side, testing=options.testing)
 
     def train(_: int) -> None:
         images, labels = (part.to(device) for part in next(stream))
@@ -127,13 +118,8 @@ def main() -> None:
         (network(images).argmax(1) == labels).sum().item()
 
     step = test if options.testing else train
-    serve(
-        step,
-        images=options.batch_size,
-        untimed=1 if photographs else 5,
-        settle=lambda: None,
-        facts=lambda: facts(lambda: step(0)),
-    )
+    untimed = 1 if photographs else 5
+    serve(step, images=options.batch_size, untimed=untimed, facts=lambda: facts(lambda: step(0)))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The parent's side of a worker process: hand it runs, hear how they ended."""
+"""The parent's side of a worker process: hand it runs, read how they ended."""
 
 import json
 import os
@@ -10,24 +10,24 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO
 
-from resnet_cli.launch.jobs import Outcome
+from resnet_cli.launch.outcome import Outcome
 from resnet_cli.run.run import Run
 from resnet_cli.runtime.errors import FAILED
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Slot:
-    """A place for one worker process."""
+    """A GPU, or a share of the CPU, for one worker process."""
 
     name: str
     environment: dict[str, str]
     runs: int = 1  # at a time
 
 
-class Worker:
-    """A worker process and the runs it has in flight.
+class WorkerHandle:
+    """A worker process (local_worker.py) and the runs it has in flight.
 
-    Its stdin is its lifeline: closed, or the holder killed, it saves and ends.
+    When its stdin is closed, by us or because we were killed, it saves and ends.
     """
 
     def __init__(self, slot: Slot) -> None:
@@ -41,44 +41,42 @@ class Worker:
             env=os.environ | slot.environment,
             start_new_session=True,  # Ctrl-C reaches the parent alone, which decides what it means
         )
-        assert self.process.stdin and self.process.stdout and self.process.stderr
-        self.stdin, self.stdout, self.stderr = (
-            self.process.stdin,
-            self.process.stdout,
-            self.process.stderr,
-        )
+        process = self.process
+        assert process.stdin and process.stdout and process.stderr
+        self.stdin, self._stdout, self._stderr = process.stdin, process.stdout, process.stderr
         # lines that are not whole yet
-        self.pieces: dict[IO[bytes], bytes] = {self.stdout: b"", self.stderr: b""}
-        for stream in self.pieces:
+        self._pieces: dict[IO[bytes], bytes] = {self._stdout: b"", self._stderr: b""}
+        for stream in self._pieces:
             os.set_blocking(stream.fileno(), False)
 
     def give(self, number: int, run: Run) -> None:
+        """Hands it one more run."""
         self.in_flight.add(number)
-        with suppress(BrokenPipeError):  # it has just died, as `lost` will tell
+        with suppress(BrokenPipeError):  # it has just died, as `lost` will say
             self.stdin.write(json.dumps({"number": number, "run": run.to_plain()}).encode() + b"\n")
             self.stdin.flush()
 
     def outcomes(self) -> Iterator[tuple[int, Outcome]]:
-        """What it has told since the last look."""
-        for line in self.lines(self.stdout):
-            told = json.loads(line)
-            number = told.pop("number")
+        """The runs that have ended since the last call, with their numbers."""
+        for line in self._lines(self._stdout):
+            outcome = json.loads(line)
+            number = outcome.pop("number")
             self.in_flight.discard(number)
-            yield number, Outcome(**told)
+            yield number, Outcome(**outcome)
 
-    def remarks(self) -> list[str]:
-        """What it has said on stderr since."""
-        return self.lines(self.stderr)
+    def warnings(self) -> list[str]:
+        """The lines it has written to stderr since the last call."""
+        return self._lines(self._stderr)
 
-    def lines(self, stream: IO[bytes]) -> list[str]:
+    def _lines(self, stream: IO[bytes]) -> list[str]:
         with suppress(BlockingIOError):
             while part := os.read(stream.fileno(), 65536):
-                self.pieces[stream] += part
-        *whole, self.pieces[stream] = self.pieces[stream].split(b"\n")
+                self._pieces[stream] += part
+        *whole, self._pieces[stream] = self._pieces[stream].split(b"\n")
         return [line.decode(errors="replace") for line in whole]
 
     def lost(self) -> Outcome:
-        """What to say of the runs that a process which has ended took with it."""
+        """The outcome of a run in flight when the process ended."""
         code = self.process.returncode
         how = (
             f"was killed by {signal.Signals(-code).name}"
@@ -90,14 +88,14 @@ class Worker:
         )
 
     def stop(self) -> None:
-        """Nothing more comes; what is in flight saves."""
+        """Closes its stdin: it saves what is in flight, and ends."""
         with suppress(BrokenPipeError):
             self.stdin.close()
 
     def kill(self) -> None:
-        """Ends it at once, if it has not ended by itself."""
+        """Ends it at once, if it has not ended by itself, and closes its pipes."""
         self.process.kill()
         self.process.wait()
         self.stop()
-        self.stdout.close()
-        self.stderr.close()
+        self._stdout.close()
+        self._stderr.close()

@@ -1,4 +1,4 @@
-"""Worker processes that make what is needed next, and their end."""
+"""Worker processes that prepare the next batches ahead of time."""
 
 import atexit
 import multiprocessing
@@ -14,23 +14,23 @@ from torch.utils.data import DataLoader, Dataset
 from resnet_cli.runtime.errors import DataError
 
 
-def fetch(
+def prefetch(
     dataset: Dataset[Any], numbers: Any, *, workers: int, device: torch.device
 ) -> Generator[Any]:
-    """`dataset[number]` for each number, in order, made ahead by worker processes.
+    """Yields `dataset[number]` for each number, in order, made ahead by `workers` processes.
 
-    Raises DataError where nothing can be decoded.
+    `workers=0` makes them in this process. Raises a DataError that `dataset` raises.
     """
-    # more workers than cores: the user's to choose
+    # more workers than cores are the user's choice
     warnings.filterwarnings("ignore", message="This DataLoader will create")
     loader = DataLoader(
-        Telling(dataset),
+        _ReturnDataErrors(dataset),
         batch_size=None,
         sampler=numbers,
         num_workers=workers,
-        collate_fn=as_it_is,
+        collate_fn=_identity,
         pin_memory=device.type == "cuda",
-        worker_init_fn=leave_signals_to_the_parent,
+        worker_init_fn=_ignore_signals,
     )
     for item in loader:
         if isinstance(item, DataError):
@@ -39,9 +39,10 @@ def fetch(
 
 
 @dataclass(frozen=True)
-class Telling(Dataset[Any]):
-    """Hands a DataError over instead of raising it: PyTorch would pack its traceback into the
-    message and keep the workers in a cycle.
+class _ReturnDataErrors(Dataset[Any]):
+    """Returns a DataError instead of raising it in the worker.
+
+    PyTorch would put its traceback into the message and keep the workers alive in a cycle.
     """
 
     dataset: Dataset[Any]
@@ -53,25 +54,23 @@ class Telling(Dataset[Any]):
             return error.with_traceback(None)
 
 
-def as_it_is(value: Any) -> Any:
+def _identity(value: Any) -> Any:
     return value
 
 
-def leave_signals_to_the_parent(_: int) -> None:
-    """A signal may reach the whole process group; the trainer decides what it means, and its
-    end is theirs.
-    """
+def _ignore_signals(_: int) -> None:
+    """Leaves signals, which may reach the whole process group, to the parent process."""
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         signal.signal(signum, signal.SIG_IGN)
 
 
 @atexit.register
-def end_workers() -> None:
-    """Ends workers somebody still holds.
+def _kill_workers() -> None:
+    """Kills workers that are still running when the interpreter exits.
 
-    Python would ask them by SIGTERM, which they leave to the parent, and wait for ever.
+    Python would send SIGTERM, which they ignore, and wait forever.
     """
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch would report their death as an error
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else PyTorch reports an error
     for child in multiprocessing.active_children():
         if child.daemon:
             child.kill()

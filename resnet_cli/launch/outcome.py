@@ -1,4 +1,4 @@
-"""The runs of a sweep, how each ended, and the table that closes it."""
+"""How the runs of a sweep ended, and the table that closes it."""
 
 import sys
 import traceback
@@ -19,7 +19,7 @@ class Outcome:
     code: int = 0
 
 
-def ended_by(error: Exception) -> Outcome:
+def outcome_of(error: Exception) -> Outcome:
     """The outcome of a run that `error` ended.
 
     Our own bugs leave their traceback on stderr; other runs need not suffer from them.
@@ -33,7 +33,7 @@ def ended_by(error: Exception) -> Outcome:
         return Outcome(f"ended by {type(error).__name__}: {reason}", FAILED)
 
 
-def close(runs: Sequence[Run], outcomes: Sequence[Outcome], *, seconds: float) -> int:
+def print_outcomes(runs: Sequence[Run], outcomes: Sequence[Outcome], *, seconds: float) -> int:
     """Prints every run and how it ended.
 
     Returns the first failure's exit code, 0 where all is well.

@@ -1,15 +1,9 @@
-"""What resnet-train and resnet-eval run between two log points, as a contestant of benchmark.py."""
+"""Ours: what resnet-train and resnet-eval run between two log points."""
 
 import argparse
-import sys
 from functools import partial
-from pathlib import Path
 
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent))
-from facts import facts
-from turns import serve
 
 from resnet_cli.data.choices import Normalization
 from resnet_cli.data.images import CHANNELS, Normalizer, Split
@@ -23,6 +17,12 @@ from resnet_cli.runtime.choices import DeviceChoice, Precision, Switch
 from resnet_cli.runtime.cuda_graph import CapturedGraph, choose_capture
 from resnet_cli.runtime.device import DTYPES, choose_device, keep_memory, make_exact
 from resnet_cli.training.step import TrainStep, make_optimizer
+from scripts.benchmark.contestants.serve import facts, serve
+
+
+def refuse(message: str) -> None:
+    """Instead of going on without a graph: that would be another row of the table."""
+    raise SystemExit(message)
 
 
 def main() -> None:
@@ -40,7 +40,7 @@ def main() -> None:
     device, dtype = choose_device(DeviceChoice.auto), DTYPES[options.precision]
     network = ResNet(NETWORKS[options.network])
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    network.checkpoint(options.checkpointing)
+    network.set_activation_checkpointing(options.checkpointing)
     cifar = network.architecture.stem is Stem.cifar
     side, count, classes = (32, 50_000, 10) if cifar else (224, 1000, 1000)
     images = torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8)
@@ -49,13 +49,12 @@ def main() -> None:
         torch.tensor(values, device=device).view(3, 1, 1)
         for values in CHANNELS[Normalization.imagenet]
     )
-    # a mean a pixel, as the paper
+    # A mean a pixel on CIFAR-10, as the paper.
     normalizer = Normalizer(mean.repeat(1, side, side) if cifar else mean, std)
-    warn = partial(print, file=sys.stderr)
     capture = None
     if options.graph:
-        choose_capture(Switch.on, device, dtype, world=1)
-        capture = partial(CapturedGraph, warn=warn)
+        choose_capture(Switch.on, device, dtype=dtype, world=1)
+        capture = partial(CapturedGraph, warn=refuse)
     size = options.batch_size
     if options.testing:
         tested = fold(network, capture, compiled=options.compile).network
@@ -68,7 +67,7 @@ def main() -> None:
         wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
         serve(test, images=size, untimed=1, settle=wait, facts=lambda: facts(lambda: test(0)))
         return
-    loader = ResidentLoader(split, normalizer, size, 0)
+    loader = ResidentLoader(split=split, normalizer=normalizer, batch_size=size, seed=0)
     optimizer = make_optimizer(network, lr=0.1, momentum=0.9, weight_decay=1e-4, nesterov=False)
     step = TrainStep(
         network,
@@ -82,13 +81,8 @@ def main() -> None:
     def train(number: int) -> None:
         step(*loader.draw(number), lr=0.001)
 
-    serve(
-        train,
-        images=size,
-        untimed=1,
-        settle=step.read_totals,
-        facts=lambda: facts(lambda: train(0)),
-    )
+    settle = step.read_totals
+    serve(train, images=size, untimed=1, settle=settle, facts=lambda: facts(lambda: train(0)))
 
 
 if __name__ == "__main__":
