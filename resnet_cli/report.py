@@ -14,7 +14,7 @@ from resnet_cli.paper.blocks import Block
 from resnet_cli.paper.document import overview, report, table_page
 from resnet_cli.paper.draw import draw
 from resnet_cli.paper.evaluations import find_evaluations
-from resnet_cli.paper.figures import FRAMES, Plot, degradation, papers_figure, whole_schedule
+from resnet_cli.paper.figures import Plot, degradation, frames, papers_figure, whole_schedule
 from resnet_cli.paper.markdown import to_markdown
 from resnet_cli.paper.page import to_html
 from resnet_cli.paper.prose import Code, Prose, clean, plain, prose
@@ -117,7 +117,9 @@ def main_checked(arguments: list[str]) -> int:
     seventh, unmeasured = responses_of(runs)
     figures = [degradation([run for run in runs if run.dataset == dataset]) for dataset in datasets]
     figures += [
-        draw_from(frame, runs) for frame in FRAMES for draw_from in (whole_schedule, papers_figure)
+        draw_from(frame, runs)
+        for frame in frames()
+        for draw_from in (whole_schedule, papers_figure)
     ] + [seventh]
     plots = [plot for plot in figures if plot]
     tables = [make_table(paper, runs, evaluations) for paper in TABLES]

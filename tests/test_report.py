@@ -142,7 +142,7 @@ def test_running_broken_and_doubled_runs_are_told(command: Command, tmp_path: Pa
         "cifar10 and synthetic are different data: no figure and no row of a table mixes them"
         in text
     )
-    assert "plain56 at 200" in text
+    assert "plain-56 at 200" in text
 
 
 def test_one_seed_counts_once(command: Command, tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def paper_error(run: Run) -> str:
     if error := CIFAR10_TEST_ERROR.get(run.network):
         return f"{error:.2f}"
     read_off = CIFAR10_PLAIN_TEST_ERROR_READ_OFF.get(run.network)
-    return f"about {read_off:g} (Fig. 6)" if read_off else "-"
+    return f"about {read_off:g} (read off Fig. 6)" if read_off else "-"
 
 
 ITERATES = (
@@ -190,7 +190,7 @@ def table_page(table: Table) -> list[Block]:
     number, views = table.paper.number, table.paper.views
     command = f"resnet-eval --ckpt RUN --views {views} --bn population --json RUN/{views}.json"
     measure = prose("Between them ", Code(command), " of each run.") if views else ""
-    heading = Heading(f"Table {number}: {table.paper.title}")
+    heading = Heading(table.title)
     return [
         heading,
         table.grid(),
@@ -208,7 +208,8 @@ def by_dataset(runs: Sequence[Run]) -> dict[str, list[Run]]:
 
 
 def picture(plot: Plot) -> list[Block]:
-    return [Picture(plot.name, plot.title), Text(plot.caption)]
+    verdicts = [Items([verdict.words for verdict in plot.verdicts])] if plot.verdicts else []
+    return [*verdicts, Picture(plot.name, plot.title), Text(plot.caption)]
 
 
 def sources(lines: Sequence[Prose]) -> list[Block]:

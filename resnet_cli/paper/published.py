@@ -13,6 +13,9 @@ FULL_ITERATIONS = {"cifar10": 64_000, "imagenet": 600_000}
 IMAGENET_VALIDATION = 50_000
 SCALES = (224, 256, 384, 480, 640)
 
+# Table 6, ResNet-110: the std of five runs, in points. What one seed differs from another by.
+CIFAR10_SEED_STD = 0.16
+
 ENSEMBLE = "ensemble"  # what Table 5 calls a network: any of ours averaged
 
 
@@ -137,7 +140,14 @@ TABLE_6 = PublishedTable(
         Published("ResNet-32", (7.51,), "resnet32-A"),
         Published("ResNet-44", (7.17,), "resnet44-A"),
         Published("ResNet-56", (6.97,), "resnet56-A"),
-        Published("ResNet-110", (6.43,), "resnet110-A", mean=6.61, std=0.16, note="of five runs"),
+        Published(
+            "ResNet-110",
+            (6.43,),
+            "resnet110-A",
+            mean=6.61,
+            std=CIFAR10_SEED_STD,
+            note="of five runs",
+        ),
         Published("ResNet-1202", (7.93,), "resnet1202-A"),
     ),
     None,
@@ -148,7 +158,8 @@ TABLES = (TABLE_2, TABLE_3, TABLE_4, TABLE_5, TABLE_6)
 CIFAR10_TEST_ERROR = {line.network: line.errors[0] for line in TABLE_6.lines if line.network}
 
 # Not printed in the paper: read off the curves' ends of Fig. 6 (left) by others; good to about half
-# a percent.
+# a point.
+READ_OFF_TO = 0.5
 CIFAR10_PLAIN_TEST_ERROR_READ_OFF = {
     "plain20": 9.5,
     "plain32": 10.0,

@@ -47,6 +47,7 @@ def differences(config: RunConfig) -> dict[str, Any]:
     if "eval_every" in papers:  # a plateau's patience counts evaluations, and these scale along
         scale = config.schedule.iterations / papers["schedule.iterations"]
         papers["eval_every"] = max(1, round(papers["eval_every"] * scale))
+        ours.setdefault("eval_every", papers["eval_every"])  # with milestones they decide nothing
     if ours["model.num_classes"] == _CLASSES.get(data):
         ours["model.num_classes"] = None  # as many as the data has
     keys = set(papers) if "model.depth" not in papers else papers.keys() | ours.keys()

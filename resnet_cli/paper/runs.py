@@ -234,6 +234,13 @@ def _result(content: dict[str, Any]) -> Result:
     )
 
 
+def spoken(network: str) -> str:
+    """`plain-56`, `ResNet-56`, `ResNet-34 B`, as the paper calls them."""
+    first, *rest = network.replace("resnet", "ResNet-").replace("plain", "plain-").split("-", 1)
+    depth, *kinds = rest[0].split("-")
+    return " ".join([f"{first}-{depth}", *(kind for kind in kinds if kind != "A")])
+
+
 def title_of(dataset: str) -> str:
     """A data set's name for a heading."""
     name, _, classes = dataset.partition("-")

@@ -217,7 +217,16 @@ def test_a_folder_that_takes_no_figures_is_told(command: Command, tmp_path: Path
 
 
 def test_figures_draw_any_name(tmp_path: Path) -> None:
-    curves = [Curve(text, 20, True, [1, 2], [1.0, 2.0 + n]) for n, text in enumerate(HOSTILE)]
-    panels = [Panel(HOSTILE[5 * n], tuple(curves[5 * n : 5 * n + 5])) for n in range(5)]
-    draw(Plot("figure", "cifar10", HOSTILE[0], ("",), tuple(panels), HOSTILE[13]), tmp_path)
+    curves = [
+        Curve(label=text, depth=20, bold=True, x=[1, 2], y=[1.0, 2.0 + n])
+        for n, text in enumerate(HOSTILE)
+    ]
+    panels = [
+        Panel(title=HOSTILE[5 * n], curves=tuple(curves[5 * n : 5 * n + 5])) for n in range(5)
+    ]
+    plot = Plot(
+        name="figure", dataset="cifar10", title=HOSTILE[0], caption=(), panels=tuple(panels),
+        x_label=HOSTILE[13],
+    )  # fmt: skip
+    draw(plot, tmp_path)
     assert "<script" not in (tmp_path / "figure.svg").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ import pytest
 
 from resnet_cli.paper.document import evaluations_table, runs_table
 from resnet_cli.paper.evaluations import find_evaluations
-from resnet_cli.paper.figures import FRAMES, papers_figure
+from resnet_cli.paper.figures import frames, papers_figure
 from resnet_cli.paper.ours import remark_on
 from resnet_cli.paper.published import TABLE_3, TABLE_4, TABLE_6, PublishedTable
 from resnet_cli.paper.runs import find
@@ -159,9 +159,9 @@ def test_a_figure_never_mixes_45k_and_50k_images(tmp_path: Path) -> None:
     make_run(tmp_path, "plain20", "dataset.validation=5000", iterations=64_000, errors=(9.0,))
     make_run(tmp_path, "plain56", iterations=64_000, errors=(13.0,))
     runs, _ = find([tmp_path])
-    made = papers_figure(FRAMES[0], runs)
+    made = papers_figure(frames()[0], runs)
     assert made is not None
-    assert {curve.name for panel in made.panels for curve in panel.curves} == {"plain56"}
+    assert {run.network for run in made.runs} == {"plain56"}
     names = [row[0] for row in runs_table(runs).rows]
     assert names == ["plain20 (dataset.validation=5000)", "plain56"]
 
@@ -173,9 +173,9 @@ def test_what_the_paper_leaves_open_is_alike_in_a_figure_and_told(
     make_run(tmp_path, "resnet20-A", setting, iterations=64_000, errors=(8.8,))
     make_run(tmp_path, "resnet56-A", iterations=64_000, errors=(7.0,))
     runs, _ = find([tmp_path])
-    made = papers_figure(FRAMES[2], runs)
+    made = papers_figure(frames()[1], runs)
     assert made is not None
-    assert len({curve.name for panel in made.panels for curve in panel.curves}) == 1
+    assert len({run.network for run in made.runs}) == 1
     assert setting in line(TABLE_6, "ResNet-20", tmp_path)[0][-1]
 
 
@@ -203,10 +203,9 @@ def test_plain_110_is_in_figure_6(tmp_path: Path) -> None:
         make_run(tmp_path, name, iterations=64_000, errors=(61.0,))
     runs, _ = find([tmp_path])
     assert [run.deviations for run in runs] == [(), (), ()]
-    made = papers_figure(FRAMES[2], runs)
+    made = papers_figure(frames()[1], runs)
     assert made is not None
-    drawn = {curve.name for panel in made.panels for curve in panel.curves}
-    assert drawn == {"plain110", "plain56", "resnet110-A"}
+    assert {run.network for run in made.runs} == {"plain110", "plain56", "resnet110-A"}
 
 
 def test_cats_and_dogs_are_not_two_seeds(tmp_path: Path) -> None:
