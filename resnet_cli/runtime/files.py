@@ -1,6 +1,7 @@
 """Files that are whole or absent, whatever happens while they are written."""
 
 import os
+import shutil
 from pathlib import Path
 
 
@@ -8,7 +9,8 @@ def write_whole(path: Path, content: bytes | str, *, keep: Path | None = None) -
     """Writes `path` under another name, flushes it to the disk and renames it; what was there
     before becomes `keep`.
 
-    Raises OSError where the disk takes no more; then the old file stands.
+    A reader finds a whole `path` at every moment, once there has been one. Raises OSError where
+    the disk takes no more; then the old file stands.
     """
     part = path.with_name(path.name + ".part")
     try:
@@ -17,8 +19,23 @@ def write_whole(path: Path, content: bytes | str, *, keep: Path | None = None) -
             file.flush()
             os.fsync(file.fileno())
         if keep is not None and path.exists():
-            os.replace(path, keep)
+            _also_as(keep, path)
         os.replace(part, path)
     except OSError:
         part.unlink(missing_ok=True)
         raise
+
+
+def _also_as(keep: Path, path: Path) -> None:
+    """Makes `keep` the file that `path` is, without taking `path` away."""
+    second = keep.with_name(keep.name + ".part")
+    second.unlink(missing_ok=True)
+    try:
+        try:
+            os.link(path, second)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(path, second)
+        os.replace(second, keep)
+    finally:
+        # a full disk; or both names were one file already, which rename(2) leaves as it is
+        second.unlink(missing_ok=True)
