@@ -18,9 +18,9 @@ from resnet_cli.runtime.device import choose_device
 from resnet_cli.runtime.distributed import Context
 from resnet_cli.runtime.errors import Stopped, UserError
 from resnet_cli.runtime.signals import StopRequest, stop_on_signal
+from resnet_cli.training.records import Result
 from resnet_cli.training.trainer import Every, Record, Trainer
 
-Result = dict[str, Any]  # what result.json holds
 Steps = Generator[None, None, Result]
 
 

@@ -2,8 +2,11 @@
 that the training error ends.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+from resnet_cli.runtime.parse import UNBOUNDED
 
 WARMUP_WINDOW = 100  # iterations over which the training error of a warm-up is measured
 
@@ -19,7 +22,7 @@ class Rule(StrEnum):
 class PlateauState:
     """What the plateau rule has seen: plain values, for a checkpoint."""
 
-    best: float = float("inf")  # percent
+    best: float = field(default=math.inf, metadata=UNBOUNDED)  # percent
     waited: int = 0  # evaluations since it was reached or the rate last fell
     fallen: int = 0  # times
 

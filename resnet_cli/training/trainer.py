@@ -23,9 +23,10 @@ from resnet_cli.runtime.distributed import STOP_LOOK, Context
 from resnet_cli.runtime.errors import Diverged, Stopped
 from resnet_cli.runtime.signals import StopRequest
 from resnet_cli.training import checkpoint
+from resnet_cli.training.checkpoint import Checkpoint, Pixels, Scaler
 from resnet_cli.training.logbook import Logbook
 from resnet_cli.training.progress import Clock, Progress, Totals
-from resnet_cli.training.schedule import WARMUP_WINDOW, Plateau, PlateauState, Schedule
+from resnet_cli.training.schedule import WARMUP_WINDOW, Plateau, Schedule
 from resnet_cli.training.step import TrainStep
 
 
@@ -266,45 +267,37 @@ class Trainer:
         self.context.broadcast(self.network.buffers())
         state = self.state()
         if self.context.is_main:
-            checkpoint.save(self.record.checkpoints / name, state, keep=keep)
+            checkpoint.save(self.record.checkpoints / name, state.to_content(), keep=keep)
 
-    def state(self) -> dict[str, Any]:
-        """All that a checkpoint holds: tensors and plain values.
+    def state(self) -> Checkpoint:
+        """All that a checkpoint holds.
 
         Raises Diverged rather than hand out broken weights.
         """
         now = self.progress
-        if not torch.stack([weight.isfinite().all() for weight in self.network.parameters()]).all():
+        values = [*self.network.parameters(), *self.network.buffers()]
+        if not torch.stack([value.isfinite().all() for value in values]).all():
             raise Diverged(
                 f"weights are not finite after iteration {now.iteration:,}; {self.kept()}; "
                 "try a smaller optimizer.lr"
             )
         now.seconds = self.clock.total()
-        return {
+        scaler, pixels = self.step.scaler.state_dict(), self.parts.normalizer
+        return Checkpoint(
             **self.record.identity,
-            "progress": dataclasses.asdict(now),
-            "network": self.network.state_dict(),
-            "momentum": self.step.optimizer.state_dict()["state"],
-            "totals": self.step.every_total,
-            "scaler": self.step.scaler.state_dict(),
-            "normalizer": {"mean": self.parts.normalizer.mean, "std": self.parts.normalizer.std},
-        }
-
-    def restore(self, saved: dict[str, Any]) -> None:
-        """Takes up the state of a checkpoint of the same network."""
-        values = saved["progress"]
-        watched = PlateauState(**values.get("watched", {}))  # older checkpoints have none
-        self.progress = Progress(
-            **values
-            | {
-                "logged": tuple(values["logged"]),
-                "warmed": tuple(values["warmed"]),
-                "watched": watched,
-            }
+            progress=now,
+            network=self.network.state_dict(),
+            momentum=self.step.optimizer.state_dict()["state"],
+            totals=self.step.every_total,
+            scaler=Scaler(**scaler) if scaler else None,
+            normalizer=Pixels(mean=pixels.mean, std=pixels.std),
         )
-        self.network.load_state_dict(saved["network"])
-        optimizer = self.step.optimizer
-        optimizer.load_state_dict(optimizer.state_dict() | {"state": saved["momentum"]})
-        self.step.restore_totals(saved["totals"])
-        if saved["scaler"]:
-            self.step.scaler.load_state_dict(saved["scaler"])
+
+    def restore(self, saved: Checkpoint) -> None:
+        """Takes up the state of a checkpoint that fits the network (`checkpoint.validate_fits`)."""
+        self.progress = dataclasses.replace(saved.progress)
+        self.network.load_state_dict(saved.network)
+        checkpoint.restore_momentum(saved, self.step.optimizer)
+        self.step.restore_totals(saved.totals)
+        if saved.scaler:
+            self.step.scaler.load_state_dict(dataclasses.asdict(saved.scaler))

@@ -17,7 +17,7 @@ from torch._dynamo.utils import counters
 from resnet_cli.runtime.compile import missing_for_compiling
 from resnet_cli.training import checkpoint
 from resnet_cli.training.trainer import Trainer
-from tests.conftest import TINY, Command, Outcome, check_refused, spawn
+from tests.conftest import TINY, Command, Outcome, check_refused, saved_values, spawn
 
 
 def folder_of(runs: Path) -> Path:
@@ -28,7 +28,7 @@ def folder_of(runs: Path) -> Path:
 def ended(runs: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The last checkpoint and the log, without what a clock wrote."""
     folder = folder_of(runs)
-    saved = checkpoint.load(folder / "checkpoints/last.pt")
+    saved = saved_values(folder / "checkpoints/last.pt")
     del saved["progress"]["seconds"]
     saved["progress"]["last"].pop("images_per_second")
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
@@ -166,9 +166,7 @@ def test_sigkill_during_a_save(runs: Path, undisturbed: Path, tmp_path: Path) ->
             *TINY, f"runs={runs}", env={"PYTHONPATH": str(tmp_path), "KILL_AT_SAVE": str(save)}
         )
         assert process.wait(120) == -signal.SIGKILL
-        assert (
-            checkpoint.load(folder_of(runs) / "checkpoints/last.pt")["progress"]["iteration"] == 8
-        )
+        assert checkpoint.load(folder_of(runs) / "checkpoints/last.pt").progress.iteration == 8
     process = spawn(*TINY, f"runs={runs}")
     assert process.wait(120) == 0
     assert_same(ended(runs), ended(undisturbed))
@@ -208,7 +206,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(
     assert "cannot save" in err
     assert "File too large; what was saved before stands" in err
     assert err.count("\n") == 1
-    assert checkpoint.load(folder_of(runs) / "checkpoints/last.pt")["progress"]["iteration"] == 9
+    assert checkpoint.load(folder_of(runs) / "checkpoints/last.pt").progress.iteration == 9
     process = spawn(*TINY, f"runs={runs}")
     assert process.wait(120) == 0
     assert_same(ended(runs), ended(undisturbed))
