@@ -16,6 +16,7 @@ SUMS = "SHA256SUMS"  # of the files in a finished set of ours
 # of the files so far, while scripts/prepare_imagenet.py writes them
 UNFINISHED = "SHA256SUMS.unfinished"
 SPLITS = ("train", "val")
+_LONGEST_LABEL = 18  # bytes: what an int64 holds
 
 
 def recognise(root: Path) -> Layout | None:
@@ -55,7 +56,13 @@ def scan(root: Path, shards: dict[str, list[Path]]) -> Scanned:
     if (root / CLASSES).is_file():
         classes = tuple((root / CLASSES).read_text(encoding="utf-8", errors="replace").splitlines())
     else:
-        classes = tuple(str(label) for label in range(int(train.labels.max(initial=-1)) + 1))
+        highest = int(train.labels.max(initial=-1))
+        if highest >= len(train):  # before a name is made for each
+            raise DataError(
+                f"{root}: the training shards have {len(train):,} images and class {highest:,}: "
+                "some class has no training image"
+            )
+        classes = tuple(str(label) for label in range(highest + 1))
     for samples in (train, val):
         for index in (samples.labels >= len(classes)).nonzero()[0][:1].tolist():
             there_are = (
@@ -89,8 +96,9 @@ def scan_shard(path: Path) -> list[tuple[str, int, int, int]]:
             stem, dot, suffix = rest.partition(".")
             key, suffix = f"{folder}{slash}{stem}", f"{dot}{suffix.lower()}"
             if suffix == ".cls":
-                labels[key] = read_label(
-                    os.pread(file.fileno(), size, offset), where=f"{path}:{name}"
+                labels[key] = _read_label(
+                    os.pread(file.fileno(), min(size, _LONGEST_LABEL + 1), offset),
+                    where=f"{path}:{name}",
                 )
             elif suffix in IMAGE_SUFFIXES:
                 if key in images:
@@ -105,7 +113,7 @@ def scan_shard(path: Path) -> list[tuple[str, int, int, int]]:
     return [(*image, labels[key]) for key, image in images.items()]
 
 
-def read_label(content: bytes, *, where: str) -> int:
-    if not content.strip().isdigit():
+def _read_label(content: bytes, *, where: str) -> int:
+    if not content.strip().isdigit() or len(content) > _LONGEST_LABEL:
         raise DataError(f"{where} holds no class number: {content[:20]!r}")
     return int(content)
