@@ -186,6 +186,51 @@ def test_a_truncated_newest_checkpoint_costs_only_the_way_back(
     assert_same(ended(runs), ended(undisturbed))
 
 
+def shrink_momentum(path: Path) -> None:
+    """Fused SGD would write past the end of this buffer."""
+    content = saved_values(path)
+    content["momentum"][0]["momentum_buffer"] = torch.zeros(1)
+    torch.save(content, path)
+
+
+def test_a_newest_checkpoint_that_does_not_fit_costs_only_the_way_back(
+    command: Command, runs: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        kill_at(patched, 20)
+        command("resnet-train", *TINY, f"runs={runs}")
+    shrink_momentum(folder_of(runs) / "checkpoints/last.pt")
+    resumed = command("resnet-train", *TINY, f"runs={runs}")
+    assert resumed.code == 0
+    assert "the momentum of 'conv1.weight' is [1] of torch.float32" in resumed.err
+    assert "falling back to previous.pt, iteration 16" in resumed.err
+    assert_same(ended(runs), ended(undisturbed))
+
+
+def test_a_given_checkpoint_that_does_not_fit_is_refused_before_anything_is_written(
+    command: Command, runs: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.pt"
+    path.write_bytes((folder_of(undisturbed) / "checkpoints/previous.pt").read_bytes())
+    shrink_momentum(path)
+    refused = command("resnet-train", *TINY, f"runs={runs}", f"resume={path}")
+    check_refused(refused, 2, "the momentum of 'conv1.weight' is [1]", str(path))
+    content = saved_values(folder_of(undisturbed) / "checkpoints/last.pt")
+    torch.save(content | {"progress": content["progress"] | {"last": {}}}, path)
+    refused = command("resnet-train", *TINY, f"runs={runs}", f"resume={path}")
+    check_refused(refused, 2, "at the end of its schedule and lacks test/error", str(path))
+    assert not runs.exists()
+
+
+def test_nothing_is_left_to_train_at_the_end_of_another_recipe(
+    command: Command, runs: Path, undisturbed: Path
+) -> None:
+    source = folder_of(undisturbed) / "checkpoints/last.pt"
+    words = ["optimizer.weight_decay=0.001", f"runs={runs}", f"resume={source}"]
+    check_refused(command("resnet-train", *TINY, *words), 2, "nothing is left to train")
+    assert not runs.exists()
+
+
 def test_a_full_disk_is_one_line_and_loses_nothing(
     command: Command, runs: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
