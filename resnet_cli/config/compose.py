@@ -114,10 +114,9 @@ def _compose_choices(chosen: dict[str, str]) -> Config:
 
 
 def _recipe(chosen: dict[str, str], dataset: str) -> list[str]:
-    """The names of the experiment and the schedule, where they were chosen and say more than the
-    data set does.
+    """The names of the chosen experiment and schedule, where they change what is trained.
 
-    An experiment that only lists networks says no more: its runs are everybody's.
+    A schedule named like the data set does not, nor does an experiment that only lists networks.
     """
     recipe = [
         chosen[group]

@@ -1,5 +1,6 @@
-"""From what the user wrote to what will be run: what types cannot say is checked, and every
-`auto`, scale and epoch becomes a number.
+"""From what the user wrote to what will be run.
+
+What types cannot say is checked; numbers of devices, scaled schedules and epochs are resolved.
 """
 
 import dataclasses

@@ -268,9 +268,7 @@ def make_loader(
 
 
 def make_image_test(split: Split, device: torch.device) -> ImageTest:
-    """A split in batches that suit the device: on a CPU a layer's maps should still fit its
-    caches.
-    """
+    """A split in batches that suit the device: on a CPU a layer's maps should fit the caches."""
     return ImageTest(split.to(device), batch_size=250 if device.type == "cpu" else 1000)
 
 
