@@ -12,7 +12,6 @@ from typing import Any
 from resnet_cli.analysis.identity import NOT_TRAINED
 from resnet_cli.config import compose
 from resnet_cli.config.schema import from_plain, to_plain, trained
-from resnet_cli.config.validate import resolve
 from resnet_cli.data.identity import fingerprint
 
 FULL = {"cifar10": 64_000, "imagenet": 600_000}
@@ -24,8 +23,8 @@ IMAGENET = {
 
 @cache
 def _composed(*overrides: str) -> dict[str, Any]:
-    with compose.hydra_ready():
-        return to_plain(resolve(compose.to_config(compose.compose(list(overrides)))))
+    (job,), _ = compose.jobs(list(overrides), multirun=False)
+    return to_plain(job.config)
 
 
 def config(network: str, *overrides: str, dataset: str = "cifar10") -> dict[str, Any]:

@@ -12,6 +12,7 @@ from resnet_cli.paper import recipe
 from resnet_cli.paper.experiments import networks
 from resnet_cli.paper.published import FULL_ITERATIONS
 from resnet_cli.paper.runs import find
+from resnet_cli.runtime.conf import options
 from tests.paper.made_up import config, make_run
 
 CIFAR10_DEPTHS = ("20", "32", "44", "56", "110", "1202")
@@ -52,14 +53,14 @@ def test_conf_holds_the_papers_recipe() -> None:
 def test_only_the_residual_110_and_1202_are_warmed_up() -> None:
     warm = {
         name
-        for name in compose.options("model")
+        for name in options("model")
         if name.endswith(CIFAR10_DEPTHS) and config(name)["schedule"]["warmup_lr"] is not None
     }
     assert warm == {"resnet110", "resnet1202"}
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in compose.options("model") if name.startswith(("plain", "resnet"))]
+    "name", [name for name in options("model") if name.startswith(("plain", "resnet"))]
 )
 def test_every_network_as_composed_is_the_papers(name: str) -> None:
     dataset = "cifar10" if name.endswith(CIFAR10_DEPTHS) else "imagenet"
