@@ -12,13 +12,14 @@ import torch
 from resnet_cli import __version__
 from resnet_cli.analysis.identity import identity
 from resnet_cli.analysis.measure import choose_protocol, evaluate, open_all, recognise, set_up
-from resnet_cli.analysis.subject import Subject
+from resnet_cli.analysis.publish import export_subject
 from resnet_cli.config import compose
 from resnet_cli.evaluation import predictions
+from resnet_cli.evaluation.card import Measured
 from resnet_cli.evaluation.metrics import Errors
 from resnet_cli.evaluation.protocol import default_scales
 from resnet_cli.evaluation.views import Views
-from resnet_cli.evaluation.weights import export, validate_export_path
+from resnet_cli.evaluation.weights import validate_export_path
 from resnet_cli.runtime.console import rows
 from resnet_cli.runtime.device import describe, precision_name
 from resnet_cli.runtime.errors import Failed, UserError, run_command
@@ -61,8 +62,6 @@ def _measure(
     subjects = open_all(paths, overrides)  # before the data: a foreign network is told at once
     protocol = choose_protocol(options.views, options.scales, subjects[0])
     population = options.bn == "population"
-    if options.export and not population:
-        _write_weights(subjects[0], options.export)
     bench = set_up(subjects)
     split = options.split or ("test" if bench.dataset.test is not None else "val")
     test = bench.test(split, protocol)
@@ -80,13 +79,18 @@ def _measure(
         if population
         else "running averages"
     )
-    if options.export and population:
-        _write_weights(subjects[0], options.export)
     errors, kept = evaluate(bench, test, keep=options.predictions is not None)
     if bench.bad.found:
         about["skipped"] = bench.bad.found
     about |= {"precision": precision_name(bench.dtype), "device": describe(bench.device)}
     about |= identity(subjects, bench.dataset)
+    if options.export:
+        told = {
+            one.name: about[one.name] for one in dataclasses.fields(Measured) if one.name in about
+        }
+        measured = Measured(**dataclasses.asdict(errors), **told)
+        export_subject(subjects[0], options.export, measured=measured)
+        print(f"exported to {options.export}", file=sys.stderr)
     if kept is not None:
         predictions.write(dataclasses.replace(kept, about=about), options.predictions)
     return errors, about
@@ -100,11 +104,6 @@ def _average(options: argparse.Namespace) -> tuple[Errors, dict[str, Any]]:
     return predictions.errors(kept), kept.about | {
         "predictions": [str(path) for path in options.average]
     }
-
-
-def _write_weights(subject: Subject, path: Path) -> None:
-    export(subject.network, path)
-    print(f"exported to {path}", file=sys.stderr)
 
 
 def _parse(arguments: list[str]) -> tuple[argparse.Namespace, list[Path], list[str]]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from resnet_cli import evaluate, info, report, train
 from resnet_cli.runtime.errors import run_command
@@ -55,6 +56,11 @@ def check_refused(outcome: Outcome, code: int, *parts: str) -> None:
     assert outcome.err.count("\n") == 1, outcome.err
     for part in parts:
         assert part in outcome.err
+
+
+def saved_values(path: Path) -> dict[str, Any]:
+    """What a checkpoint file holds, as PyTorch reads it."""
+    return dict(torch.load(path, weights_only=True))
 
 
 Command = Callable[..., Outcome]

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from resnet_cli.config import compose
+from resnet_cli.config.keys import GROUPS
+from resnet_cli.runtime.conf import options
 from tests.conftest import Command
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -88,8 +90,8 @@ def test_links_resolve(page: Path) -> None:
 def first_of(word: str) -> str:
     """`seed=0,1,2` -> `seed=0`: composing takes a third of a second, and the others are alike."""
     key, _, value = word.partition("=")
-    if key in compose.GROUPS:
-        assert set(value.split(",")) <= set(compose.options(key)), word
+    if key in GROUPS:
+        assert set(value.split(",")) <= set(options(key)), word
     return word if "[" in value else word.split(",")[0]
 
 

@@ -19,8 +19,7 @@ from PIL import Image
 
 from resnet_cli.models.architecture import Shortcut, imagenet
 from resnet_cli.models.resnet import ResNet
-from resnet_cli.training import checkpoint
-from tests.conftest import Command, Outcome, check_refused, spawn
+from tests.conftest import Command, Outcome, check_refused, saved_values, spawn
 from tests.data.trees import CLASSES, write_folders, write_kaggle, write_official, write_shards
 from tests.training.test_resume import assert_same, kill_at
 
@@ -64,7 +63,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, photographs: Path) -> list
 
 
 def state_of(folder: Path) -> dict[str, Any]:
-    saved = checkpoint.load(folder / "checkpoints/last.pt")
+    saved = saved_values(folder / "checkpoints/last.pt")
     del saved["progress"]["seconds"]
     saved["progress"]["last"].pop("images_per_second")
     return saved

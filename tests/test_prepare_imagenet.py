@@ -143,7 +143,7 @@ def test_killed_anywhere_it_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     while not (shards / "train-000001.tar.part").exists():
         assert process.poll() is None
         time.sleep(0.02)
-    with pytest.raises(DataError, match="holds only a part of the shards"):
+    with pytest.raises(DataError, match="contains only some of the shards"):
         open_folders(shards)
     check_refused(prepare(source, shards, "--per-shard", 3), 2, "another process is writing to")
     process.send_signal(signal.SIGKILL)

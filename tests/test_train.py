@@ -55,7 +55,7 @@ def test_a_run_leaves_what_it_says(command: Command, runs: Path) -> None:
     }
     best = min((line["val/error"], line["iteration"]) for line in lines if "val/error" in line)
     assert result["best"] == {"iteration": best[1], "error": best[0], "chosen_on": "validation"}
-    assert load(folder / "checkpoints/best.pt")["progress"]["iteration"] == best[1]
+    assert load(folder / "checkpoints/best.pt").progress.iteration == best[1]
     assert result["command"].startswith("resnet-train model=resnet20 model.depth=8")
     assert result["versions"]["torch"] == torch.__version__
     assert result["config"] == yaml.safe_load((folder / "config.yaml").read_text())
@@ -95,7 +95,7 @@ def test_runs_repeat_bit_for_bit_and_seeds_differ(command: Command, tmp_path: Pa
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         assert command("resnet-train", *TINY, f"seed={seed}", f"runs={tmp_path / name}").code == 0
         (last,) = (tmp_path / name).rglob("last.pt")
-        weights.append(load(last)["network"]["conv1.weight"])
+        weights.append(load(last).network["conv1.weight"])
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
 
@@ -142,8 +142,8 @@ def test_a_loss_that_is_no_number_stops_before_the_weights(
     )
     (last,) = runs.rglob("last.pt")
     saved = load(last)
-    assert saved["progress"]["iteration"] == 8
-    assert all(value.isfinite().all() for value in saved["network"].values())
+    assert saved.progress.iteration == 8
+    assert all(value.isfinite().all() for value in saved.network.values())
     assert not list(runs.rglob("result.json"))
     (metrics,) = runs.rglob("metrics.jsonl")
     assert max(json.loads(line)["iteration"] for line in metrics.read_text().splitlines()) == 8
@@ -153,7 +153,7 @@ def test_a_rate_far_too_high_diverges_for_real(command: Command, runs: Path) -> 
     diverged = command("resnet-train", *TINY, "shortcut=none", "optimizer.lr=1e30", f"runs={runs}")
     check_refused(diverged, 4, "not finite", "try a smaller optimizer.lr")
     for path in runs.rglob("*.pt"):
-        assert all(value.isfinite().all() for value in load(path)["network"].values())
+        assert all(value.isfinite().all() for value in load(path).network.values())
 
 
 BAD = {

@@ -18,13 +18,13 @@ def training_of(subject: Subject) -> dict[str, Any]:
     another project, which do not say.
     """
     net = subject.network.architecture
-    ours = subject.normalizer is not None
+    ours = subject.origin is not None
     config = trained(to_plain(subject.config))
     return {
         "network": net.name,
         "stride_in": str(net.stride_in) if net.block is Block.bottleneck else None,
         "seed": subject.config.seed if ours else None,
-        "iteration": subject.iteration,
+        "iteration": subject.origin.iteration if subject.origin else None,
         "recipe": {key: value for key, value in config.items() if key not in NOT_TRAINED}
         if ours
         else None,

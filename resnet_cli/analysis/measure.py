@@ -138,7 +138,7 @@ def set_up(subjects: list[Subject]) -> Bench:
     keep_memory()
     device = choose_device(first.device)
     console = Console("resnet-eval")
-    dataset = load_dataset(first.dataset, console)
+    dataset = _load_dataset(subjects[0], console)
     for one in subjects:
         validate_classes(one, dataset)
     bad = BadImages(
@@ -147,6 +147,21 @@ def set_up(subjects: list[Subject]) -> Bench:
         warn=console.warn,
     )
     return Bench(subjects, dataset, device, choose_dtype(first.precision, device), bad)
+
+
+def _load_dataset(subject: Subject, console: Console) -> Dataset:
+    """The data that the command line names. Raises UserError, and DataError which also tells where
+    the run had it.
+    """
+    try:
+        return load_dataset(subject.config.dataset, console)
+    except DataError as error:
+        before = subject.origin.config.dataset.root if subject.origin else ""
+        if before in ("", subject.config.dataset.root):
+            raise
+        raise DataError(
+            f"{error}; {subject.path} was trained on {before!r}: dataset.root= says where it is now"
+        ) from error
 
 
 def choose_protocol(

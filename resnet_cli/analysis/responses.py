@@ -4,20 +4,20 @@ BN, before ReLU and addition.
 
 import json
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from resnet_cli.config.schema import architecture, from_plain
-from resnet_cli.data import cifar10, datasets
+from resnet_cli.analysis.subject import open_subject
 from resnet_cli.data.choices import DatasetName
 from resnet_cli.data.images import Normalizer, Split
-from resnet_cli.evaluation.weights import load_weights
-from resnet_cli.models.resnet import ResNet
+from resnet_cli.run.build import load_dataset
+from resnet_cli.runtime.console import Console
 from resnet_cli.runtime.errors import UserError
 from resnet_cli.runtime.files import write_whole
+from resnet_cli.runtime.parse import read_record
 from resnet_cli.training import checkpoint
 
 FILE = "responses.json"
@@ -25,7 +25,7 @@ LARGEST = 1 << 20  # bytes of that file; 1,202 layers are 50 thousand
 IMAGES = 1000  # of the test split; a layer's std over them is good to well under a percent
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Responses:
     """One network's layers from the first to the last, each with the std of its response."""
 
@@ -33,6 +33,11 @@ class Responses:
     std: list[float]
     images: int
     iteration: int
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where layers and figures do not go together."""
+        if not self.layers or len(self.layers) != len(self.std):
+            raise ValueError("layers and std are not of one length")
 
 
 def can_measure(folder: Path) -> bool:
@@ -44,54 +49,33 @@ def of_run(folder: Path, *, network: str, root: str) -> Responses:
     """The responses of a finished run's last checkpoint: kept beside it as responses.json, and
     measured where that is missing.
 
-    `network`: what the run trained, by `Architecture.name`. `root`: where CIFAR-10 lies. A
-    checkpoint may be anybody's: what it says of folders and servers is not followed. Raises
-    UserError or DataError where there is no checkpoint or no data, ValueError where a file does
-    not hold what it should.
+    `root`: where the data lies, if not in $RESNET_DATA or `data`; what the run itself names is not
+    opened. Raises UserError or DataError where there is no checkpoint or no data.
     """
     kept = folder / FILE
     if kept.is_file():
-        return _read(kept)
-    path = checkpoint.resolve(folder)
-    saved = checkpoint.load(path)
-    config = from_plain(saved["config"])
-    name = config.dataset.name
-    if name is DatasetName.imagenet:
-        raise UserError(f"{folder}: Fig. 7 is of CIFAR-10's networks, this run is on {name}")
-    net = architecture(config, num_classes=len(cifar10.CLASSES))
-    if net.name != network:
-        raise UserError(f"{path} is of {net.name}, not of {network}")
-    data = datasets.load(
-        name,
-        root=Path(root).expanduser(),
-        train_images=1,  # none of them is looked at
-        test_images=config.dataset.test_images,
-    )
+        return read_record(
+            Responses, kept, what="the record", remedy="delete it to have it measured again"
+        )
+    subject = open_subject(folder, [])
+    assert subject.origin is not None and subject.normalizer is not None, "a checkpoint of ours"
+    if subject.config.dataset.name is DatasetName.imagenet:
+        raise UserError(f"{folder}: Fig. 7 is of CIFAR-10's networks, this run is on imagenet")
+    if subject.name != network:
+        raise UserError(f"{subject.path} is of {subject.name}, not of {network}")
+    config = subject.config.dataset
+    data = load_dataset(config if root is None else replace(config, root=root), Console())
     assert isinstance(data.test, Split)
-    built = ResNet(net)
-    load_weights(built, saved["network"], path=path, name=net.name)
-    std = measure(built, Normalizer(**saved["normalizer"]), data.test[:IMAGES])
+    built = subject.network.to(memory_format=torch.contiguous_format)
+    std = measure(built, subject.normalizer, data.test[:IMAGES])
     found = Responses(
-        list(std), list(std.values()), min(IMAGES, len(data.test)), saved["progress"]["iteration"]
+        layers=list(std),
+        std=list(std.values()),
+        images=min(IMAGES, len(data.test)),
+        iteration=subject.origin.iteration,
     )
-    with suppress(OSError):  # a folder that is only read is measured again next time
+    with suppress(OSError):  # a folder that cannot be written to is measured every time
         write_whole(kept, json.dumps(asdict(found)) + "\n")
-    return found
-
-
-def _read(path: Path) -> Responses:
-    """A responses.json. Raises ValueError for anything else."""
-    if path.stat().st_size > LARGEST:
-        raise ValueError(f"{path} is too large")
-    content = json.loads(path.read_text(errors="replace"))
-    try:
-        names = [str(one) for one in content["layers"]]
-        std = [float(one) for one in content["std"]]
-        found = Responses(names, std, int(content["images"]), int(content["iteration"]))
-    except (KeyError, TypeError, OverflowError) as error:
-        raise ValueError(f"{path} does not hold the responses of layers") from error
-    if len(names) != len(std) or not std or not all(0 <= one < 1e6 for one in std):
-        raise ValueError(f"{path} does not hold the responses of layers")
     return found
 
 

@@ -5,8 +5,6 @@ import io
 import json
 import os
 import time
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -20,6 +18,7 @@ from resnet_cli.data.layouts import Layout, Scanned, recognize
 from resnet_cli.data.samples import Samples, changed_message, missing_message, stamp
 from resnet_cli.runtime.errors import DataError
 from resnet_cli.runtime.files import write_whole
+from resnet_cli.runtime.parse import parse, parse_json
 
 _IMAGENET = (1_000, 1_281_167, 50_000)  # classes, training images, validation images
 INDEX_VERSION = 1  # an index of another version is rebuilt
@@ -27,6 +26,18 @@ ARRAYS = [field.name for field in fields(Samples) if field.name != "containers"]
 
 _Say = Callable[[str], None]
 _Stamps = list[list[Any]]  # path, bytes, mtime of each source
+
+
+@dataclass(frozen=True, kw_only=True)
+class _About:
+    """What an index says besides its arrays."""
+
+    form: int
+    layout: str
+    stamps: list[Any]
+    classes: list[str]
+    notes: list[str]
+    containers: dict[str, list[str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,40 +155,33 @@ def _load_index(cache: Path, *, layout: Layout, stamps: _Stamps, say: _Say) -> S
     """
     try:
         with np.load(cache, allow_pickle=False) as file:
-            about = json.loads(file["about"].tobytes())
+            about = parse_json(file["about"].tobytes().decode())
             if about["form"] != INDEX_VERSION:
                 return None
-            if about["layout"] != layout.name:
-                say(f"the layout was {about['layout']} and is now {layout.name}")
+            kept = parse(_About, about)
+            if kept.layout != layout.name:
+                say(f"the layout was {kept.layout} and is now {layout.name}")
                 return None
             if about["stamps"] != stamps:
                 say(f"{_difference(about['stamps'], stamps)} since it was indexed")
                 return None
             train, val = (
                 Samples(
-                    containers=tuple(about["containers"][split]),
+                    containers=tuple(kept.containers[split]),
                     **{name: file[f"{split}_{name}"] for name in ARRAYS},
                 )
                 for split in ("train", "val")
             )
-        return Scanned(
-            classes=tuple(about["classes"]),
-            train=train,
-            val=val,
-            remarks=tuple(about["notes"]),
-        )
+        for samples in (train, val):
+            samples.validate(classes=len(kept.classes))
+        return Scanned(classes=tuple(kept.classes), train=train, val=val, remarks=tuple(kept.notes))
     except FileNotFoundError:
         return None
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        EOFError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        say(f"the index {cache} cannot be read ({error})")
+    except DataError:
+        raise
+    except Exception as error:  # on foreign or cut-off bytes np.load raises anything at all
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        say(f"the index {cache} cannot be read ({reason})")
         return None
 
 

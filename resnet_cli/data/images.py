@@ -28,6 +28,7 @@ class Split:
         return Split(self.images[part], self.labels[part])
 
     def to(self, device: torch.device) -> "Split":
+        """A copy on `device`."""
         return Split(self.images.to(device), self.labels.to(device))
 
 
@@ -72,6 +73,7 @@ class Normalizer:
         return (images / 255).sub_(self.mean).div_(self.std)
 
     def to(self, device: torch.device) -> "Normalizer":
+        """A copy on `device`."""
         return Normalizer(self.mean.to(device), self.std.to(device))
 
 

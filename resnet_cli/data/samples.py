@@ -1,7 +1,7 @@
 """The labeled files of a split, read by number: separate files, or members of tars."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -36,6 +36,36 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def validate(self, *, classes: int) -> None:
+        """Raises ValueError where an array is not as it is described above: what lies beyond one
+        would be read.
+        """
+        count, containers = len(self.labels), len(self.containers)
+        rows = {
+            "container": (np.int32, containers),
+            "name_start": (np.int64, None),
+            "name_length": (np.int32, None),
+            "offset": (np.int64, None),
+            "size": (np.int64, None),
+            "labels": (np.int64, classes),
+        }
+        for field, (kind, end) in rows.items():
+            values = getattr(self, field)
+            least = -1 if field in ("offset", "size") else 0
+            if values.dtype != kind or values.shape != (count,):
+                raise ValueError(f"{field} is {values.dtype} {values.shape}")
+            if count and (values.min() < least or (end is not None and values.max() >= end)):
+                raise ValueError(f"{field} is out of range")
+        if self.stamps.dtype != np.int64 or self.stamps.shape != (containers, 2):
+            raise ValueError(f"stamps is {self.stamps.dtype} {self.stamps.shape}")
+        if self.names.dtype != np.uint8 or self.names.ndim != 1:
+            raise ValueError(f"names is {self.names.dtype} {self.names.shape}")
+        # one by one, so that no sum can overflow
+        if (self.name_start > len(self.names) - self.name_length).any():
+            raise ValueError("name_start is out of range")
+        if ((self.offset < 0) != (self.size < 0)).any():
+            raise ValueError("offset and size do not go together")
 
     def name(self, index: int) -> str:
         """The file's name in its folder or tar."""
@@ -85,9 +115,10 @@ class _OpenTar:
     def __init__(self, path: str) -> None:
         self.fd = os.open(path, os.O_RDONLY)
 
-    def __del__(self) -> None:
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        """`close` is named here since modules go before the last object does."""
         if hasattr(self, "fd"):
-            os.close(self.fd)
+            close(self.fd)
 
 
 @lru_cache(maxsize=OPEN_TARS)

@@ -35,7 +35,7 @@ _BACKGROUND = (0.0, 0.5)  # its color, of a range of 1
 _CONTRAST = (0.2, 0.5)  # how much lighter the figure is, in each channel
 # amplitude of stripes and checks about a color, at most
 _BACKGROUND_TEXTURE, _FIGURE_TEXTURE = 0.2, 0.15
-_STROKES_BEHIND, _STROKES_ACROSS = 4, 1  # strokes
+_STROKES_BEHIND, _STROKES_ACROSS = 4, 1
 _NOISE = 0.08  # amplitude
 
 Array = NDArray[Any]  # float32, which NumPy's annotations would lose

@@ -3,11 +3,11 @@
 Read from the run folders, so that it does not matter where the runs train.
 """
 
-import json
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -23,7 +23,7 @@ from resnet_cli.launch.outcome import Outcome
 from resnet_cli.run.run import Run
 from resnet_cli.runtime import console
 from resnet_cli.runtime.console import duration, format_metrics
-from resnet_cli.training.logbook import METRICS, is_log_point
+from resnet_cli.training.logbook import METRICS, log_point
 
 # bytes of metrics.jsonl that are read: some forty lines, so the newest evaluation is among them
 _TAIL = 8192
@@ -87,12 +87,8 @@ def newest_log_points(metrics: Path) -> list[dict[str, float]]:
         return []
     lines = []
     for text in texts:
-        try:
-            line = json.loads(text)
-        except ValueError:
-            continue  # cut off
-        if is_log_point(line):
-            lines.append(line)
+        with suppress(ValueError):  # cut off
+            lines.append(log_point(text))
     return lines
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from resnet_cli.paper.prose import clean
-from resnet_cli.training.logbook import is_log_point
+from resnet_cli.training.logbook import log_point
 
 MIB = 1 << 20
 _LARGEST_LOG = 64 * MIB  # 600,000 iterations at a point each hundred are 2
@@ -82,9 +82,7 @@ def read_log(path: Path) -> tuple[list[dict[str, Any]], int]:
     points, broken = [], 0
     for line in read_text(path, largest=_LARGEST_LOG).splitlines():
         try:
-            point = json.loads(line)
-            if not is_log_point(point):
-                raise ValueError("not a log point")
+            point = log_point(line)
             whole(point["iteration"])
             for name, value in point.items():
                 number(value, highest=100.0 if name.endswith("error") else 1e300)

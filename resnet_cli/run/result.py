@@ -5,7 +5,6 @@ import shlex
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import torch
 import torchvision
@@ -20,11 +19,9 @@ from resnet_cli.run.build import Parts
 from resnet_cli.run.folder import RunFolder
 from resnet_cli.runtime.console import bold, duration, rows
 from resnet_cli.runtime.device import describe, peak_memory, precision_name
+from resnet_cli.training.records import Best, DataRecord, Final, Result
 from resnet_cli.training.schedule import Schedule
 from resnet_cli.training.trainer import Trainer
-
-# the test error is reported where there are both
-HELD_OUT = {"test": "test", "val": "validation"}
 
 
 def _plan(config: RunConfig, parts: Parts, *, folder: RunFolder) -> str:
@@ -75,17 +72,17 @@ def announce(config: RunConfig, parts: Parts, *, folder: RunFolder, note: str = 
     return f"{heading}\n{_plan(config, parts, folder=folder)}"
 
 
-def data(dataset: Dataset) -> dict[str, Any]:
+def data(dataset: Dataset) -> DataRecord:
     """The contents of data.json: the classes, and the number of images in each split."""
     counts = {
         name: len(split) for name, split in {"train": dataset.train, **dataset.held_out}.items()
     }
-    return {
-        "name": dataset.name,
-        "classes": list(dataset.classes),
-        "images": counts,
-        "remarks": list(dataset.remarks),
-    }
+    return DataRecord(
+        name=dataset.name,
+        classes=list(dataset.classes),
+        images=counts,
+        remarks=list(dataset.remarks),
+    )
 
 
 def _augmentation(config: RunConfig) -> str:
@@ -119,62 +116,55 @@ def _rates(recipe: Schedule) -> str:
     return words
 
 
-def make_result(
-    config: RunConfig, parts: Parts, *, trainer: Trainer, command: str
-) -> dict[str, Any]:
+def make_result(config: RunConfig, parts: Parts, *, trainer: Trainer, command: str) -> Result:
     """The contents of result.json for a finished run.
 
     Errors are in percent; the last iterate is the result, the best iterate stands beside it.
     """
     now = trainer.progress
-    held_out = {f"{name}_error": now.last.get(f"{name}/error") for name in HELD_OUT}
-    top5 = {
-        f"{name}_top5_error": now.last[f"{name}/top5_error"]
-        for name in HELD_OUT
-        if f"{name}/top5_error" in now.last
-    }
-    return {
-        "network": parts.training.network.architecture.name,
-        "dataset": config.dataset.name,
-        "classes": len(parts.dataset.classes),
-        "training_images": len(parts.dataset.train),
-        "seed": config.seed,
-        "parameters": complexity.parameters(parts.training.network.architecture),
-        "iterations": now.iteration,
-        "devices": config.devices,
-        "final": {
-            "iteration": now.iteration,
-            "train_error": now.last["train/error"],  # running, over augmented mini-batches
-            "train_loss": now.last["train/loss"],
-            **held_out,
-            **top5,
-        },
-        "best": {
-            "iteration": now.best_iteration,
-            "error": now.best_error,
-            "chosen_on": {"val": "validation", "test": "test"}[trainer.chosen_on],
-        },
-        "warmup_ended_at": now.warmup_ended_at,
-        "skipped_images": now.skipped,
-        "seconds": round(now.seconds, 1),
-        # evaluation and saving included
-        "images_per_second": round(now.iteration * config.batch_size / now.seconds, 1),
-        # of this process so far, earlier runs of a sweep included
-        "peak_memory_gib": round(peak_memory(), 2),
-        "device": describe(parts.device),
-        "precision": precision_name(parts.training.step.dtype),
-        "compiled": parts.compiling,
-        "versions": {
+    assert now.best_iteration is not None and now.best_error is not None
+    return Result(
+        network=parts.training.network.architecture.name,
+        dataset=config.dataset.name,
+        classes=len(parts.dataset.classes),
+        training_images=len(parts.dataset.train),
+        seed=config.seed,
+        parameters=complexity.parameters(parts.training.network.architecture),
+        iterations=now.iteration,
+        devices=config.devices,
+        final=Final(
+            iteration=now.iteration,
+            train_error=now.last["train/error"],
+            train_loss=now.last["train/loss"],
+            test_error=now.last.get("test/error"),
+            val_error=now.last.get("val/error"),
+            test_top5_error=now.last.get("test/top5_error"),
+            val_top5_error=now.last.get("val/top5_error"),
+        ),
+        best=Best(
+            iteration=now.best_iteration,
+            error=now.best_error,
+            chosen_on={"val": "validation", "test": "test"}[trainer.chosen_on],
+        ),
+        warmup_ended_at=now.warmup_ended_at,
+        skipped_images=now.skipped,
+        seconds=round(now.seconds, 1),
+        images_per_second=round(now.iteration * config.batch_size / now.seconds, 1),
+        peak_memory_gib=round(peak_memory(), 2),
+        device=describe(parts.device),
+        precision=precision_name(parts.training.step.dtype),
+        compiled=parts.compiling,
+        versions={
             "resnet_cli": __version__,
             "torch": torch.__version__,
             "torchvision": torchvision.__version__,
             "python": platform.python_version(),
         },
-        "commit": commit(),
-        "command": command,
-        "finished": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-        "config": to_plain(config),
-    }
+        commit=commit(),
+        command=command,
+        finished=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        config=to_plain(config),
+    )
 
 
 def commit() -> str | None:
@@ -197,53 +187,54 @@ def commit() -> str | None:
     return head + ("+changes" if changed else "")
 
 
-def headline(result: dict[str, Any]) -> str:
-    """The errors of a finished run in a line."""
-    final = result["final"]
-    told = [
-        f"{words} error {final[f'{name}_error']:.2f} %"
-        for name, words in HELD_OUT.items()
-        if final[f"{name}_error"] is not None
+def _held_out(final: Final) -> list[tuple[str, float, float | None]]:
+    """The images that were measured, with their top-1 and top-5 errors."""
+    # where there are both, the test images are what is reported
+    measured = (
+        ("test", final.test_error, final.test_top5_error),
+        ("validation", final.val_error, final.val_top5_error),
+    )
+    return [(words, top1, top5) for words, top1, top5 in measured if top1 is not None]
+
+
+def headline(result: Result) -> str:
+    """The errors of a run, in a line."""
+    words, error, _ = _held_out(result.final)[0]
+    return f"{words} error {error:.2f} %, training error {result.final.train_error:.2f} %"
+
+
+def closing(result: Result, folder: RunFolder) -> str:
+    """The short table at the end of a run, and where things lie."""
+    final, best = result.final, result.best
+    errors = [
+        (
+            f"{words} error",
+            f"{top1:.2f} %" + (f", top-5 {top5:.2f} %" if top5 is not None else ""),
+        )
+        for words, top1, top5 in _held_out(final)
     ]
-    return f"{told[0]}, training error {final['train_error']:.2f} %"
-
-
-def closing(result: dict[str, Any], folder: RunFolder) -> str:
-    """The table at the end of a run: errors, time, and where the files are."""
-    final, best = result["final"], result["best"]
-    errors = []
-    for name, words in HELD_OUT.items():
-        if final[f"{name}_error"] is not None:
-            top5 = final.get(f"{name}_top5_error")
-            errors.append(
-                (
-                    f"{words} error",
-                    f"{final[f'{name}_error']:.2f} %"
-                    + (f", top-5 {top5:.2f} %" if top5 is not None else ""),
-                )
-            )
-    errors[0] = (errors[0][0], f"{errors[0][1]}  (last iteration, {final['iteration']:,})")
+    errors[0] = (errors[0][0], f"{errors[0][1]}  (last iteration, {final.iteration:,})")
     skipped = [
         (
             "skipped",
-            f"{len(result['skipped_images'])} images that could not be decoded; result.json "
+            f"{len(result.skipped_images)} images that could not be decoded; result.json "
             "lists them",
         )
     ]
     return rows(
         [
             *errors,
-            ("training error", f"{final['train_error']:.2f} %  (running, augmented)"),
+            ("training error", f"{final.train_error:.2f} %  (running, augmented)"),
             (
                 "best",
-                f"{best['error']:.2f} %  (iteration {best['iteration']:,}, chosen on the "
-                f"{best['chosen_on']} images)",
+                f"{best.error:.2f} %  (iteration {best.iteration:,}, chosen on the "
+                f"{best.chosen_on} images)",
             ),
-            *(skipped if result["skipped_images"] else []),
+            *(skipped if result.skipped_images else []),
             (
                 "time",
-                f"{duration(result['seconds'])}, {result['images_per_second']:,.0f} images/s, "
-                f"{result['peak_memory_gib']:.2f} GiB",
+                f"{duration(result.seconds)}, {result.images_per_second:,.0f} images/s, "
+                f"{result.peak_memory_gib:.2f} GiB",
             ),
             ("result", str(folder.result_file)),
             ("curves", f"tensorboard --logdir {shlex.quote(str(folder))}"),

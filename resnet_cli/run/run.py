@@ -19,9 +19,9 @@ from resnet_cli.runtime.distributed import Context
 from resnet_cli.runtime.errors import Stopped, UserError
 from resnet_cli.runtime.signals import StopRequest, stop_on_signal
 from resnet_cli.training.parts import Every, Record
+from resnet_cli.training.records import Result
 from resnet_cli.training.trainer import Trainer
 
-Result = dict[str, Any]  # what result.json holds
 Steps = Generator[None, None, Result]
 
 

@@ -23,6 +23,16 @@ class UserError(Exception):
 
     exit_code = _BAD_USAGE
 
+    def __str__(self) -> str:
+        """The message in one line, whatever a file or its name put into it."""
+        text = super().__str__()
+        return text if text.isprintable() else "".join(map(_printable, text))
+
+
+def _printable(character: str) -> str:
+    """A character, or what Python would write for it: a terminal acts on escape sequences."""
+    return character if character.isprintable() else ascii(character)[1:-1]
+
 
 class DataError(UserError):
     """A data set that is missing or broken."""

@@ -1,14 +1,15 @@
 """Writes files atomically: after a crash, a file is complete or absent."""
 
 import os
+import shutil
 from pathlib import Path
 
 
 def write_whole(path: Path, content: bytes | str, *, keep: Path | None = None) -> None:
     """Writes under another name, flushes to the disk, and renames to `path`.
 
-    What was at `path` before becomes `keep`. Raises OSError if that fails; the old file is then
-    unchanged.
+    What was at `path` before becomes `keep`. A reader finds a complete `path` at every moment, once
+    there has been one. Raises OSError if the disk takes no more; the old file is then unchanged.
     """
     part = path.with_name(path.name + ".part")
     try:
@@ -17,8 +18,23 @@ def write_whole(path: Path, content: bytes | str, *, keep: Path | None = None) -
             file.flush()
             os.fsync(file.fileno())
         if keep is not None and path.exists():
-            os.replace(path, keep)
+            _also_as(keep, path)
         os.replace(part, path)
     except OSError:
         part.unlink(missing_ok=True)
         raise
+
+
+def _also_as(keep: Path, path: Path) -> None:
+    """Makes `keep` the file that `path` is, without taking `path` away."""
+    second = keep.with_name(keep.name + ".part")
+    second.unlink(missing_ok=True)
+    try:
+        try:
+            os.link(path, second)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(path, second)
+        os.replace(second, keep)
+    finally:
+        # a full disk; or both names were one file already, which rename(2) leaves as it is
+        second.unlink(missing_ok=True)

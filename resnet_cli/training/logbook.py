@@ -1,14 +1,15 @@
 """The log of a run: metrics.jsonl, the source of truth, and TensorBoard events, a view of it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams as summarize
 
 from resnet_cli.runtime.files import write_whole
+from resnet_cli.runtime.parse import parse, parse_json
 
 _EVENTS = "events.out.tfevents*"
 _ERRORS = {
@@ -49,6 +50,7 @@ def _open_tensorboard(folder: Path, *, iteration: int, hparams: Mapping[str, Any
 
 
 METRICS = "metrics.jsonl"
+_LONGEST = 10_000  # characters of a line; what is longer is none of ours
 
 
 def read_metrics(path: Path) -> tuple[list[dict[str, Any]], int]:
@@ -56,26 +58,35 @@ def read_metrics(path: Path) -> tuple[list[dict[str, Any]], int]:
 
     The last line of a killed run may be.
     """
+    if not path.is_file():
+        return [], 0
     lines, broken = [], 0
-    for text in path.read_text(errors="replace").splitlines() if path.exists() else []:
-        try:
-            line = json.loads(text)
-        except json.JSONDecodeError:
-            line = None
-        if is_log_point(line):
-            lines.append(line)
-        else:
-            broken += 1
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for text in _texts(file):
+            try:
+                lines.append(log_point(text))
+            except ValueError:
+                broken += 1
     return lines, broken
 
 
-def is_log_point(line: Any) -> bool:
-    """Whether a line holds numbers by name, `iteration` among them."""
-    return (
-        isinstance(line, dict)
-        and "iteration" in line
-        and all(isinstance(value, int | float) for value in line.values())
-    )
+def _texts(file: TextIO) -> Iterator[str]:
+    """The lines of a file; of a line that is too long to be ours, an empty one."""
+    while text := file.readline(_LONGEST):
+        whole = part = text
+        while len(part) == _LONGEST and not part.endswith("\n"):
+            whole, part = "", file.readline(_LONGEST)
+        yield whole
+
+
+def log_point(text: str) -> dict[str, Any]:
+    """Figures under their names, `iteration` among them. Raises ValueError."""
+    line = parse_json(text)
+    iteration = line.pop("iteration", None) if isinstance(line, dict) else None
+    return {
+        "iteration": parse(int, iteration, "iteration"),
+        **parse(dict[str, float], line, "the line"),
+    }
 
 
 class Logbook:

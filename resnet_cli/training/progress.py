@@ -45,15 +45,13 @@ class Progress:
         return plain
 
 
-def progress_from_plain(plain: dict[str, Any]) -> Progress:
-    """`Progress.to_plain` undone."""
+def progress_fields(plain: dict[str, Any]) -> dict[str, Any]:
+    """The stored values under the names of the fields, unchecked."""
     values = _renamed(plain, {stored: name for name, stored in _STORED.items()})
-    names = {stored: name for name, stored in _STORED_PLATEAU.items()}
-    # old checkpoints have no plateau
-    values["plateau"] = PlateauState(**_renamed(values.get("plateau", {}), names))
-    for name in ("at_log", "at_warmup_check"):
-        values[name] = tuple(values[name])
-    return Progress(**values)
+    if isinstance(values.get("plateau"), dict):
+        names = {stored: name for name, stored in _STORED_PLATEAU.items()}
+        values["plateau"] = _renamed(values["plateau"], names)
+    return values
 
 
 def _renamed(values: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:

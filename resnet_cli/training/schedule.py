@@ -1,7 +1,10 @@
 """The learning rate: drops at milestones or on plateaus, and the warm-up of ResNet-110."""
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+
+from resnet_cli.runtime.parse import UNBOUNDED
 
 WARMUP_WINDOW = 100  # iterations over which the training error of a warm-up is measured
 
@@ -17,7 +20,7 @@ class Rule(StrEnum):
 class PlateauState:
     """The state of the plateau rule: plain values, for a checkpoint."""
 
-    best: float = float("inf")  # percent
+    best: float = field(default=math.inf, metadata=UNBOUNDED)  # percent
     bad_evaluations: int = 0  # in a row without progress since the rate last dropped
     drops: int = 0
 

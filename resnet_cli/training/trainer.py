@@ -3,9 +3,9 @@
 A checkpoint holds all of its state, so that a stopped run continues bit for bit.
 """
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -16,9 +16,10 @@ from resnet_cli.runtime.distributed import SIGNAL_CHECK_EVERY, Context
 from resnet_cli.runtime.errors import Diverged, Stopped
 from resnet_cli.runtime.signals import StopRequest
 from resnet_cli.training import checkpoint
+from resnet_cli.training.checkpoint import Checkpoint, Pixels, Scaler
 from resnet_cli.training.logbook import Logbook
 from resnet_cli.training.parts import Record, TrainingParts
-from resnet_cli.training.progress import Clock, Progress, Totals, progress_from_plain
+from resnet_cli.training.progress import Clock, Progress, Totals
 from resnet_cli.training.schedule import WARMUP_WINDOW, Plateau
 
 
@@ -41,16 +42,10 @@ class Trainer:
         """
         now, last = self.progress, self.schedule.iterations
         family = "plain" if self.network.architecture.shortcut is Shortcut.none else "residual"
-        self.logbook = (
-            Logbook(
-                self.record.folder,
-                iteration=now.iteration,
-                family=family,
-                hparams=self.record.hparams,
-            )
-            if self.context.is_main
-            else None
-        )
+        folder, hparams = self.record.folder, self.record.hparams
+        self.logbook: Logbook | None = None
+        if self.context.is_main:
+            self.logbook = Logbook(folder, iteration=now.iteration, family=family, hparams=hparams)
         self.console.start(self.network.architecture.name, iteration=now.iteration, iterations=last)
         self.clock = Clock(now.seconds, now.iteration)
         try:
@@ -219,36 +214,37 @@ class Trainer:
         self.context.broadcast(self.network.buffers())
         state = self._state()
         if self.context.is_main:
-            checkpoint.save(self.record.checkpoints / name, state, keep=keep)
+            checkpoint.save(self.record.checkpoints / name, state.to_content(), keep=keep)
 
-    def _state(self) -> dict[str, Any]:
-        """The content of a checkpoint: tensors and plain values.
+    def _state(self) -> Checkpoint:
+        """The content of a checkpoint.
 
         Raises Diverged if a weight is NaN or infinite.
         """
         now = self.progress
-        if not torch.stack([weight.isfinite().all() for weight in self.network.parameters()]).all():
+        values = [*self.network.parameters(), *self.network.buffers()]
+        if not torch.stack([value.isfinite().all() for value in values]).all():
             raise Diverged(
                 f"weights are not finite after iteration {now.iteration:,}; "
                 f"{self._last_checkpoint()}; try a smaller optimizer.lr"
             )
         now.seconds = self.clock.total()
-        return {
+        scaler, pixels = self.step.scaler.state_dict(), self.parts.normalizer
+        return Checkpoint(
             **self.record.identity,
-            "progress": now.to_plain(),
-            "network": self.network.state_dict(),
-            "momentum": self.step.optimizer.state_dict()["state"],
-            "totals": self.step.totals_of_ranks,
-            "scaler": self.step.scaler.state_dict(),
-            "normalizer": {"mean": self.parts.normalizer.mean, "std": self.parts.normalizer.std},
-        }
+            progress=now,
+            network=self.network.state_dict(),
+            momentum=self.step.optimizer.state_dict()["state"],
+            totals=self.step.totals_of_ranks,
+            scaler=Scaler(**scaler) if scaler else None,
+            normalizer=Pixels(mean=pixels.mean, std=pixels.std),
+        )
 
-    def restore(self, saved: dict[str, Any]) -> None:
-        """Continues from the state of a checkpoint of the same network."""
-        self.progress = progress_from_plain(saved["progress"])
-        self.network.load_state_dict(saved["network"])
-        optimizer = self.step.optimizer
-        optimizer.load_state_dict(optimizer.state_dict() | {"state": saved["momentum"]})
-        self.step.restore_totals(saved["totals"])
-        if saved["scaler"]:
-            self.step.scaler.load_state_dict(saved["scaler"])
+    def restore(self, saved: Checkpoint) -> None:
+        """Takes up the state of a checkpoint that fits the network (`checkpoint.validate_fits`)."""
+        self.progress = dataclasses.replace(saved.progress)
+        self.network.load_state_dict(saved.network)
+        checkpoint.restore_momentum(saved, self.step.optimizer)
+        self.step.restore_totals(saved.totals)
+        if saved.scaler:
+            self.step.scaler.load_state_dict(dataclasses.asdict(saved.scaler))

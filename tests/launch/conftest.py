@@ -15,8 +15,7 @@ from resnet_cli.config.compose import Job
 from resnet_cli.launch import sequential
 from resnet_cli.run.folder import RunFolder
 from resnet_cli.run.run import Run
-from resnet_cli.training import checkpoint
-from tests.conftest import TINY
+from tests.conftest import TINY, saved_values
 from tests.training.test_resume import assert_same
 
 WORDS = [word for word in TINY if not word.startswith(("model=", "model.depth"))]
@@ -42,7 +41,7 @@ def planned(runs: Path, *words: str) -> list[Run]:
 
 def ended(run: Run) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """A run's last checkpoint and log, without what a clock wrote."""
-    saved = checkpoint.load(run.folder.checkpoints / "last.pt")
+    saved = saved_values(run.folder.checkpoints / "last.pt")
     del saved["progress"]["seconds"]
     saved["progress"]["last"].pop("images_per_second")
     lines = [

@@ -1,6 +1,9 @@
 """Progress in checkpoints: the names on disk are those that checkpoints have always had."""
 
-from resnet_cli.training.progress import Progress, progress_from_plain
+from typing import Any
+
+from resnet_cli.runtime.parse import parse
+from resnet_cli.training.progress import Progress, progress_fields
 from resnet_cli.training.schedule import PlateauState
 
 # as the first version wrote it, with a value of its own in every field
@@ -31,12 +34,16 @@ PROGRESS = Progress(
 )
 
 
+def read_progress(stored: dict[str, Any]) -> Progress:
+    return parse(Progress, progress_fields(stored))
+
+
 def test_a_checkpoint_of_any_version_is_read() -> None:
-    assert progress_from_plain(STORED) == PROGRESS
+    assert read_progress(STORED) == PROGRESS
     # tuples may be lists, and the oldest checkpoints have no plateau
     oldest = {name: value for name, value in STORED.items() if name != "watched"}
     oldest |= {"logged": [300, 450.0, 30_000]}
-    read = progress_from_plain(oldest)
+    read = read_progress(oldest)
     assert read.plateau == PlateauState() and read.at_log == PROGRESS.at_log
 
 

@@ -17,7 +17,7 @@ from torch._dynamo.utils import counters
 from resnet_cli.runtime.compile import missing_for_compiling
 from resnet_cli.training import checkpoint
 from resnet_cli.training.trainer import Trainer
-from tests.conftest import TINY, Command, Outcome, check_refused, spawn
+from tests.conftest import TINY, Command, Outcome, check_refused, saved_values, spawn
 
 
 def folder_of(runs: Path) -> Path:
@@ -28,7 +28,7 @@ def folder_of(runs: Path) -> Path:
 def ended(runs: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The last checkpoint and the log, without what a clock wrote."""
     folder = folder_of(runs)
-    saved = checkpoint.load(folder / "checkpoints/last.pt")
+    saved = saved_values(folder / "checkpoints/last.pt")
     del saved["progress"]["seconds"]
     saved["progress"]["last"].pop("images_per_second")
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
@@ -166,9 +166,7 @@ def test_sigkill_during_a_save(runs: Path, undisturbed: Path, tmp_path: Path) ->
             *TINY, f"runs={runs}", env={"PYTHONPATH": str(tmp_path), "KILL_AT_SAVE": str(save)}
         )
         assert process.wait(120) == -signal.SIGKILL
-        assert (
-            checkpoint.load(folder_of(runs) / "checkpoints/last.pt")["progress"]["iteration"] == 8
-        )
+        assert checkpoint.load(folder_of(runs) / "checkpoints/last.pt").progress.iteration == 8
     process = spawn(*TINY, f"runs={runs}")
     assert process.wait(120) == 0
     assert_same(ended(runs), ended(undisturbed))
@@ -186,6 +184,51 @@ def test_a_truncated_newest_checkpoint_costs_only_the_way_back(
     assert resumed.code == 0
     assert "falling back to previous.pt, iteration 16" in resumed.err
     assert_same(ended(runs), ended(undisturbed))
+
+
+def shrink_momentum(path: Path) -> None:
+    """Fused SGD would write past the end of this buffer."""
+    content = saved_values(path)
+    content["momentum"][0]["momentum_buffer"] = torch.zeros(1)
+    torch.save(content, path)
+
+
+def test_a_newest_checkpoint_that_does_not_fit_costs_only_the_way_back(
+    command: Command, runs: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        kill_at(patched, 20)
+        command("resnet-train", *TINY, f"runs={runs}")
+    shrink_momentum(folder_of(runs) / "checkpoints/last.pt")
+    resumed = command("resnet-train", *TINY, f"runs={runs}")
+    assert resumed.code == 0
+    assert "the momentum of 'conv1.weight' is [1] of torch.float32" in resumed.err
+    assert "falling back to previous.pt, iteration 16" in resumed.err
+    assert_same(ended(runs), ended(undisturbed))
+
+
+def test_a_given_checkpoint_that_does_not_fit_is_refused_before_anything_is_written(
+    command: Command, runs: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.pt"
+    path.write_bytes((folder_of(undisturbed) / "checkpoints/previous.pt").read_bytes())
+    shrink_momentum(path)
+    refused = command("resnet-train", *TINY, f"runs={runs}", f"resume={path}")
+    check_refused(refused, 2, "the momentum of 'conv1.weight' is [1]", str(path))
+    content = saved_values(folder_of(undisturbed) / "checkpoints/last.pt")
+    torch.save(content | {"progress": content["progress"] | {"last": {}}}, path)
+    refused = command("resnet-train", *TINY, f"runs={runs}", f"resume={path}")
+    check_refused(refused, 2, "at the end of its schedule and lacks test/error", str(path))
+    assert not runs.exists()
+
+
+def test_nothing_is_left_to_train_at_the_end_of_another_recipe(
+    command: Command, runs: Path, undisturbed: Path
+) -> None:
+    source = folder_of(undisturbed) / "checkpoints/last.pt"
+    words = ["optimizer.weight_decay=0.001", f"runs={runs}", f"resume={source}"]
+    check_refused(command("resnet-train", *TINY, *words), 2, "nothing is left to train")
+    assert not runs.exists()
 
 
 def test_a_full_disk_is_one_line_and_loses_nothing(
@@ -208,7 +251,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(
     assert "cannot save" in err
     assert "File too large; what was saved before stands" in err
     assert err.count("\n") == 1
-    assert checkpoint.load(folder_of(runs) / "checkpoints/last.pt")["progress"]["iteration"] == 9
+    assert checkpoint.load(folder_of(runs) / "checkpoints/last.pt").progress.iteration == 9
     process = spawn(*TINY, f"runs={runs}")
     assert process.wait(120) == 0
     assert_same(ended(runs), ended(undisturbed))

@@ -19,7 +19,7 @@ _LAYOUTS = (
 def recognize(root: Path) -> Layout:
     """Recognizes the layout of the images below `root`.
 
-    Raises DataError that tells which layouts are known and what was found.
+    Raises DataError naming the known layouts and what was found instead.
     """
     if not root.is_dir():
         raise DataError(

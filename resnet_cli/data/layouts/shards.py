@@ -17,6 +17,7 @@ SUMS = "SHA256SUMS"  # of the files in a set that scripts/prepare_imagenet.py ha
 # of the files so far, while it is still writing
 UNFINISHED = "SHA256SUMS.unfinished"
 _SPLITS = ("train", "val")
+_LONGEST_LABEL = 18  # bytes: what an int64 holds
 
 
 def recognize(root: Path) -> Layout | None:
@@ -57,7 +58,13 @@ def _scan(root: Path, shards: dict[str, list[Path]]) -> Scanned:
     if (root / CLASSES).is_file():
         classes = tuple((root / CLASSES).read_text(encoding="utf-8", errors="replace").splitlines())
     else:
-        classes = tuple(str(label) for label in range(int(train.labels.max(initial=-1)) + 1))
+        highest = int(train.labels.max(initial=-1))
+        if highest >= len(train):  # before a name is made for each
+            raise DataError(
+                f"{root}: the training shards have {len(train):,} images and class {highest:,}: "
+                "some class has no training image"
+            )
+        classes = tuple(str(label) for label in range(highest + 1))
     for samples in (train, val):
         for index in (samples.labels >= len(classes)).nonzero()[0][:1].tolist():
             there_are = (
@@ -95,7 +102,8 @@ def _scan_shard(path: Path) -> list[tuple[str, int, int, int]]:
             key, suffix = f"{folder}{slash}{stem}", f"{dot}{suffix.lower()}"
             if suffix == ".cls":
                 labels[key] = _read_label(
-                    os.pread(file.fileno(), size, offset), where=f"{path}:{name}"
+                    os.pread(file.fileno(), min(size, _LONGEST_LABEL + 1), offset),
+                    where=f"{path}:{name}",
                 )
             elif suffix in IMAGE_SUFFIXES:
                 if key in images:
@@ -113,6 +121,6 @@ def _scan_shard(path: Path) -> list[tuple[str, int, int, int]]:
 
 
 def _read_label(content: bytes, *, where: str) -> int:
-    if not content.strip().isdigit():
+    if not content.strip().isdigit() or len(content) > _LONGEST_LABEL:
         raise DataError(f"{where} contains no class number: {content[:20]!r}")
     return int(content)
