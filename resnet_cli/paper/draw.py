@@ -15,6 +15,7 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import NullFormatter
 
 from resnet_cli.paper.figures import Panel, Plot
 from resnet_cli.paper.prose import clean
@@ -77,6 +78,9 @@ def _figure(plot: Plot) -> Figure:
         axes.set_ylabel(plot.y_label)
     if plot.log:
         grid[0].set_yscale("log")
+        for axes in grid:  # without formulas, which text.parse_math forbids
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter(NullFormatter())
     else:
         grid[0].set_ylim(*plot.y_limits)
     if plot.x_end:

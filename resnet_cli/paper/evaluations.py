@@ -161,9 +161,18 @@ def _doubt(trained: dict[str, Any], run: Run | None) -> str:
 
 
 def _run_around(checkpoint: Path, runs: Sequence[Run]) -> Run | None:
-    """The run whose folder a checkpoint lies in."""
+    """The run whose folder a checkpoint lies in, or lay in: RUN/checkpoints/last.pt."""
     above = checkpoint.resolve().parents
-    return next((run for run in runs if run.folder.resolve() in above), None)
+    tail = checkpoint.parts[:-2]
+    return next(
+        (
+            run
+            for run in runs
+            if run.folder.resolve() in above
+            or (len(tail) > 1 and run.folder.resolve().parts[-len(tail) :] == tail)
+        ),
+        None,
+    )
 
 
 def _label(dataset: str, classes: Any) -> str:

@@ -5,7 +5,7 @@ for its own is escaped.
 import re
 from collections.abc import Sequence
 
-from resnet_cli.paper.blocks import Block, Grid, Heading, Items, Picture, Text, Words
+from resnet_cli.paper.blocks import Block, Folded, Grid, Heading, Items, Picture, Text, Words
 from resnet_cli.paper.prose import Code, Link, Short, Span, clean, prose
 
 _SPECIAL = re.compile(r"[\\`*\[\]<>|~$&]|(?<![^\W_])_|_(?![^\W_])")  # snake_case is no emphasis
@@ -29,6 +29,8 @@ def _block(block: Block) -> str:
             return "\n".join([lines[0], f"|{'---|' * len(header)}", *lines[1:]])
         case Items(lines):
             return "\n".join(f"- {_first(_words(line))}" for line in lines)
+        case Folded(_, blocks):
+            return "\n\n".join(map(_block, blocks))
 
 
 def _cell(words: Words) -> str:

@@ -244,6 +244,7 @@ def spoken(network: str) -> str:
 def title_of(dataset: str) -> str:
     """A data set's name for a heading."""
     name, _, classes = dataset.partition("-")
+    name = {"cifar10": "CIFAR-10", "imagenet": "ImageNet"}.get(name, name)
     if not classes:
         return name
     count, _, which = classes.partition("-")

@@ -213,7 +213,7 @@ def test_a_folder_that_takes_no_figures_is_told(command: Command, tmp_path: Path
     (tmp_path / "runs/cifar10/report").write_text("in the way")
     made = command("resnet-report", tmp_path / "runs", "--out", tmp_path / "out")
     assert made.code == 0, made.err
-    assert "no figures for TensorBoard" in text_of(tmp_path / "out")
+    assert "No figures for TensorBoard" in text_of(tmp_path / "out")
 
 
 def test_figures_draw_any_name(tmp_path: Path) -> None:
