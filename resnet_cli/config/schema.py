@@ -3,6 +3,7 @@
 import dataclasses
 import reprlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import UnionType
@@ -306,8 +307,9 @@ def _convert(kind: Any, value: Any, *, name: str) -> Any:
         kind = get_args(kind)[0]
     if get_origin(kind) is list and isinstance(value, list):
         return [_convert(get_args(kind)[0], one, name=name) for one in value]
-    if isinstance(kind, type) and issubclass(kind, StrEnum) and value in set(kind):
-        return kind(value)
+    if isinstance(kind, type) and issubclass(kind, StrEnum) and isinstance(value, str):
+        with suppress(ValueError):
+            return kind(value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if kind in (bool, int, float, str) and type(value) is kind:
@@ -325,7 +327,11 @@ def _build(kind: Any, values: dict[str, Any], *, prefix: str) -> Any:
         for name, value in values.items()
     }
     built = kind(**parts)
-    for name in types:
+    for name, part in types.items():
+        if name not in values and dataclasses.is_dataclass(part):
+            _build(
+                part, {}, f"{prefix}{name}."
+            )  # a whole group may be left out where it is no loss
         if getattr(built, name) == MISSING:
             raise ValueError(f"{prefix}{name} is missing")
     return built
