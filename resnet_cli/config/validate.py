@@ -5,7 +5,6 @@ What types cannot say is checked; numbers of devices, scaled schedules and epoch
 
 import dataclasses
 import math
-from pathlib import Path
 from typing import Any
 
 from resnet_cli.config.schema import (
@@ -20,6 +19,7 @@ from resnet_cli.config.schema import (
 )
 from resnet_cli.data.choices import TRAINING_IMAGES, Augmentation, DatasetName
 from resnet_cli.runtime.errors import DataError, UserError
+from resnet_cli.runtime.files import expand
 from resnet_cli.runtime.ranks import rank_from_env
 from resnet_cli.training.schedule import Rule
 
@@ -178,7 +178,7 @@ def _training_images(config: Config) -> int:
         from resnet_cli.data.imagenet import open_folders
 
         try:
-            found = open_folders(Path(data.root).expanduser(), reindex=data.reindex)
+            found = open_folders(expand(data.root), reindex=data.reindex)
         except DataError as error:
             raise DataError(f"schedule.epochs={config.schedule.epochs:g}: {error}") from error
         there = len(found.train)
