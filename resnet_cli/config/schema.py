@@ -329,9 +329,8 @@ def _build(kind: Any, values: dict[str, Any], *, prefix: str) -> Any:
     built = kind(**parts)
     for name, part in types.items():
         if name not in values and dataclasses.is_dataclass(part):
-            _build(
-                part, {}, f"{prefix}{name}."
-            )  # a whole group may be left out where it is no loss
+            # a whole group may be left out where nothing in it has to be said
+            _build(part, {}, prefix=f"{prefix}{name}.")
         if getattr(built, name) == MISSING:
             raise ValueError(f"{prefix}{name} is missing")
     return built
