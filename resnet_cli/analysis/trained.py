@@ -14,6 +14,7 @@ from resnet_cli.config.schema import (
     Config,
     RunConfig,
     Settings,
+    WrittenScheduleConfig,
     flatten,
     from_plain,
     to_plain,
@@ -39,8 +40,9 @@ def parse_config(tree: Any, *, path: Path) -> RunConfig:
             f"{path} was written by another version of resnet-train ({error})"
         ) from error
     values = {one.name: getattr(config, one.name) for one in dataclasses.fields(Settings)}
+    schedule = WrittenScheduleConfig(**vars(config.schedule))
     try:
-        validate(Config(**values))
+        validate(Config(**values | {"schedule": schedule}))
     except UserError as error:
         raise UserError(f"{path} holds a config that cannot have been trained: {error}") from error
     if (config.dataset.image_size or 0) > _MAX_IMAGE_SIZE:
