@@ -23,6 +23,7 @@ from resnet_cli.evaluation.weights import validate_export_path
 from resnet_cli.runtime.console import rows
 from resnet_cli.runtime.device import describe, precision_name
 from resnet_cli.runtime.errors import Failed, UserError, run_command
+from resnet_cli.runtime.files import expand
 
 _EXAMPLES = """examples:
   resnet-eval --ckpt runs/cifar10/resnet56-A/seed0
@@ -44,6 +45,9 @@ _EXAMPLES = """examples:
   resnet-eval --ckpt resnet50.pth model=resnet50 model.stride_in=3x3 dataset.normalization=imagenet
                                                                  another project's weights
 
+The data is looked for in $RESNET_DATA (for photographs in its imagenet/), or where dataset.root=
+says; where a checkpoint's own run had it is not opened. A .safetensors that --export wrote of a run
+of ours needs nothing else, like the run.
 A file of another project holds weights alone, so model=, and how its pixels were normalised, must
 be said; it is measured in fp32 unless precision= says otherwise. Ours know all that, and are
 measured in the precision of their config.
@@ -178,7 +182,7 @@ def _parse(arguments: list[str]) -> tuple[argparse.Namespace, list[Path], list[s
         word: "=" in word and "/" not in word.split("=")[0] and not Path(word).exists()
         for word in words
     }
-    paths = [Path(word).expanduser() for word in words if not is_override[word]]
+    paths = [expand(word) for word in words if not is_override[word]]
     overrides = compose.quote_paths(
         [word for word in words if is_override[word]] + options.overrides
     )

@@ -29,7 +29,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from PIL import Image
 from tqdm import tqdm
 
@@ -39,6 +39,7 @@ from resnet_cli.data.layouts.shards import CLASSES, SUMS, UNFINISHED
 from resnet_cli.data.samples import Samples
 from resnet_cli.runtime.errors import DataError, UserError, run_command
 from resnet_cli.runtime.files import write_whole
+from resnet_cli.runtime.locks import locked
 
 ORIGIN = "prepare.json"  # what the shards in a folder are made of, and how
 
@@ -264,7 +265,7 @@ def main(words: list[str] | None = None) -> int:
     except FileExistsError:
         raise UserError(f"{destination} is no folder") from None
     try:
-        with FileLock(destination / ".prepare.lock", timeout=0):
+        with locked(destination / ".prepare.lock", timeout=0):
             prepare(source, destination, packer=packer, per_shard=options.per_shard)
     except Timeout:
         raise UserError(f"another process is writing to {destination}") from None

@@ -30,6 +30,7 @@ from resnet_cli.runtime.compile import compile_for_testing
 from resnet_cli.runtime.console import Console
 from resnet_cli.runtime.device import choose_device, choose_dtype, keep_memory, make_exact
 from resnet_cli.runtime.errors import DataError, UserError
+from resnet_cli.runtime.files import expand
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class Bench:
         if not isinstance(test, PhotographTest):
             return str(index)
         return os.path.relpath(
-            test.samples.path(index), Path(self.subjects[0].config.dataset.root).expanduser()
+            test.samples.path(index), expand(self.subjects[0].config.dataset.root)
         )
 
     def measure_statistics(self, images: int | None) -> int:

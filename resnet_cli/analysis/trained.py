@@ -34,7 +34,7 @@ def parse_config(tree: Any, *, path: Path) -> RunConfig:
     """The config that the file at `path` carries. Raises UserError where it does not fit."""
     try:
         config = from_plain(tree)
-    except (ValueError, TypeError, RecursionError) as error:
+    except ValueError as error:
         raise UserError(
             f"{path} was written by another version of resnet-train ({error})"
         ) from error

@@ -33,6 +33,7 @@ from resnet_cli.config.schema import (
 from resnet_cli.config.validate import resolve, validate
 from resnet_cli.runtime.conf import CONF_DIR
 from resnet_cli.runtime.errors import UserError
+from resnet_cli.runtime.files import expand
 
 # groups whose choice names the run folder; other keys show in it where they differ
 _CHOICES = ("model", "dataset", "schedule", "experiment")
@@ -102,7 +103,7 @@ def _job(overrides: list[str]) -> Job:
     folder = _run_folder(config, unchanged, recipe=_recipe(chosen, config.dataset.name))
     return Job(
         config=config,
-        folder=Path(config.runs).expanduser() / folder,
+        folder=expand(config.runs) / folder,
         overrides=overrides,
         dry_run=written.dry_run,
     )
@@ -114,10 +115,9 @@ def _compose_choices(chosen: dict[str, str]) -> Config:
 
 
 def _recipe(chosen: dict[str, str], dataset: str) -> list[str]:
-    """The names of the experiment and the schedule, where they were chosen and say more than the
-    data set does.
+    """The names of the chosen experiment and schedule, where they change what is trained.
 
-    An experiment that only lists networks says no more: its runs are everybody's.
+    A schedule named like the data set does not, nor does an experiment that only lists networks.
     """
     recipe = [
         chosen[group]

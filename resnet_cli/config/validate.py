@@ -1,10 +1,10 @@
-"""From what the user wrote to what will be run: what types cannot say is checked, and every
-`auto`, scale and epoch becomes a number.
+"""From what the user wrote to what will be run.
+
+What types cannot say is checked; numbers of devices, scaled schedules and epochs are resolved.
 """
 
 import dataclasses
 import math
-from pathlib import Path
 from typing import Any
 
 from resnet_cli.config.schema import (
@@ -19,6 +19,7 @@ from resnet_cli.config.schema import (
 )
 from resnet_cli.data.choices import TRAINING_IMAGES, Augmentation, DatasetName
 from resnet_cli.runtime.errors import DataError, UserError
+from resnet_cli.runtime.files import expand
 from resnet_cli.runtime.ranks import rank_from_env
 from resnet_cli.training.schedule import Rule
 
@@ -177,7 +178,7 @@ def _training_images(config: Config) -> int:
         from resnet_cli.data.imagenet import open_folders
 
         try:
-            found = open_folders(Path(data.root).expanduser(), reindex=data.reindex)
+            found = open_folders(expand(data.root), reindex=data.reindex)
         except DataError as error:
             raise DataError(f"schedule.epochs={config.schedule.epochs:g}: {error}") from error
         there = len(found.train)

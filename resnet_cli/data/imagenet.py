@@ -6,23 +6,25 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 
 from resnet_cli.data.layouts import Layout, Scanned, recognize
 from resnet_cli.data.samples import Samples, changed_message, missing_message, stamp
 from resnet_cli.runtime.errors import DataError
-from resnet_cli.runtime.files import write_whole
+from resnet_cli.runtime.files import cache_folder, write_whole
+from resnet_cli.runtime.locks import locked
 from resnet_cli.runtime.parse import parse, parse_json
 
 _IMAGENET = (1_000, 1_281_167, 50_000)  # classes, training images, validation images
 INDEX_VERSION = 1  # an index of another version is rebuilt
 ARRAYS = [field.name for field in fields(Samples) if field.name != "containers"]
+
+_PATIENCE = 600.0  # seconds that another process may take to build the same index
 
 _Say = Callable[[str], None]
 _Stamps = list[list[Any]]  # path, bytes, mtime of each source
@@ -34,10 +36,16 @@ class _About:
 
     form: int
     layout: str
-    stamps: list[Any]
+    stamps: list[list[Any]]  # nanoseconds are beyond what `parse` takes for a count
     classes: list[str]
     notes: list[str]
     containers: dict[str, list[str]]
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for stamps that are none."""
+        for parts in self.stamps:
+            if [type(part) for part in parts] != [str, int, int]:
+                raise ValueError("the stamps of its sources do not fit")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,28 +132,21 @@ def _count_remarks(scanned: Scanned) -> list[str]:
 
 def index_path(root: Path) -> Path:
     """The file that the index of `root` is stored in."""
-    caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     digest = hashlib.sha256(os.fsencode(root)).hexdigest()[:16]
-    return Path(caches) / "resnet_cli" / f"index-{digest}.npz"
+    return cache_folder() / f"index-{digest}.npz"
 
 
 @contextmanager
 def _locked(cache: Path) -> Iterator[None]:
     """Makes processes that start together build one index instead of one each.
 
-    Does nothing if the cache cannot be locked.
+    Does nothing if the cache cannot be locked, or another process holds it for too long.
     """
-    lock = FileLock(f"{cache}.lock")
-    try:
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except (OSError, NotImplementedError):
+    with ExitStack() as stack:
+        with suppress(OSError):
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(cache.with_name(f"{cache.name}.lock"), timeout=_PATIENCE))
         yield
-        return
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _load_index(cache: Path, *, layout: Layout, stamps: _Stamps, say: _Say) -> Scanned | None:

@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -36,6 +35,7 @@ from resnet_cli.runtime.cuda_graph import CapturedGraph, choose_capture
 from resnet_cli.runtime.device import choose_dtype, cores, keep_memory, make_exact
 from resnet_cli.runtime.distributed import Context
 from resnet_cli.runtime.errors import DataError, UserError
+from resnet_cli.runtime.files import expand
 from resnet_cli.training.parts import TrainingParts
 from resnet_cli.training.schedule import Plateau, Rule, Schedule
 from resnet_cli.training.step import TrainStep, make_optimizer
@@ -56,7 +56,7 @@ class Parts:
 
 def load_dataset(config: DatasetConfig, console: Console) -> Dataset:
     """The data a config names. Raises DataError and UserError."""
-    root = Path(config.root).expanduser()
+    root = expand(config.root)
     if config.name is DatasetName.imagenet:
         assert config.image_size is not None
         return datasets.load_folders(
@@ -268,9 +268,7 @@ def make_loader(
 
 
 def make_image_test(split: Split, device: torch.device) -> ImageTest:
-    """A split in batches that suit the device: on a CPU a layer's maps should still fit its
-    caches.
-    """
+    """A split in batches that suit the device: on a CPU a layer's maps should fit the caches."""
     return ImageTest(split.to(device), batch_size=250 if device.type == "cpu" else 1000)
 
 

@@ -5,17 +5,19 @@ second process out.
 import dataclasses
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from resnet_cli.config.schema import RunConfig, differences, to_plain
 from resnet_cli.runtime.errors import UserError
 from resnet_cli.runtime.files import write_whole
+from resnet_cli.runtime.locks import locked, stand_in
 from resnet_cli.runtime.parse import read_text
 from resnet_cli.training.records import DataRecord, Result, read_data, read_result
 
@@ -76,8 +78,7 @@ class RunFolder:
         text = read_text(self.config_file, what="the config")
         try:
             changed = differences(yaml.safe_load(text), to_plain(config))
-        # unhashable keys and dates that are none raise what they like
-        except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:  # YAML's own
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UserError(
                 f"{self.config_file} does not fit: {reason}; move the folder away to start anew"
@@ -118,10 +119,10 @@ class RunFolder:
         return read_data(self.data_file) if self.data_file.is_file() else None
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, *, say: Callable[[str], None] | None = None) -> Iterator[None]:
         """Makes the folder and keeps a second process out of it while open.
 
-        Raises UserError naming the holder.
+        `say` is told where the file system has no locks. Raises UserError naming the holder.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -129,18 +130,35 @@ class RunFolder:
             raise UserError(
                 f"cannot make the run folder {self}: {error.strerror}; choose another runs="
             ) from error
-        holder = self.path / ".holder"
-        lock = FileLock(self.path / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            who = holder.read_text(errors="replace")[:100] if holder.exists() else "another process"
-            raise UserError(
-                f"{self} is being trained by {who}; wait for it, or choose another runs="
-            ) from error
-        try:
-            holder.write_text(f"process {os.getpid()}")
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(locked(self._lock, timeout=0, say=say))
+            except Timeout as error:
+                raise UserError(self._held()) from error
+            stack.callback(self._holder.unlink, missing_ok=True)
+            self._holder.write_text(f"{os.getpid()} on {platform.node()}", encoding="utf-8")
             yield
-        finally:
-            holder.unlink(missing_ok=True)
-            lock.release()
+
+    @property
+    def _lock(self) -> Path:
+        return self.path / ".lock"
+
+    @property
+    def _holder(self) -> Path:
+        """Tells a second process who holds the lock, which may not be read itself."""
+        return self.path / ".holder"
+
+    def _held(self) -> str:
+        """Who trains this run, and what helps."""
+        who = "another process"
+        with suppress(OSError):
+            who = f"process {self._holder.read_text(errors='replace')[:100]}"
+        left = stand_in(self._lock)
+        remedy = f"; if that is gone, delete {left}" if left.exists() else ""
+        return f"{self} is being trained by {who}; wait for it, or choose another runs={remedy}"
+
+    def clear_holder(self) -> None:
+        """Removes what a process that was killed has left of its lock."""
+        if self._holder.exists():
+            with suppress(OSError), locked(self._lock, timeout=0):
+                self._holder.unlink(missing_ok=True)

@@ -168,9 +168,7 @@ def make_result(config: RunConfig, parts: Parts, *, trainer: Trainer, command: s
 
 
 def commit() -> str | None:
-    """The checkout's commit, `+changes` where files differ from it; None for an installed
-    package.
-    """
+    """The checkout's commit, with `+changes` where files differ; None for an installed package."""
     root = Path(__file__).resolve().parent.parent.parent
     if not (root / ".git").exists():
         return None

@@ -6,6 +6,7 @@ from resnet_cli.config.schema import RunConfig, differences, from_plain, to_plai
 from resnet_cli.run.build import Parts
 from resnet_cli.run.folder import RunFolder
 from resnet_cli.runtime.errors import UserError
+from resnet_cli.runtime.files import expand
 from resnet_cli.training import checkpoint
 from resnet_cli.training.checkpoint import Checkpoint
 from resnet_cli.training.parts import TrainingParts
@@ -21,7 +22,7 @@ def resume_file(config: RunConfig, parts: Parts) -> Saved | None:
     """
     if config.resume in ("auto", "never"):
         return None
-    path = checkpoint.resolve(Path(config.resume).expanduser())
+    path = checkpoint.resolve(expand(config.resume))
     saved = checkpoint.load(path)
     _validate_fits(saved, config, parts.training, path=path)
     if saved.progress.iteration == config.schedule.iterations and _changed(saved, config, path):

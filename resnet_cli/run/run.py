@@ -17,6 +17,7 @@ from resnet_cli.runtime.console import Console
 from resnet_cli.runtime.device import choose_device
 from resnet_cli.runtime.distributed import Context
 from resnet_cli.runtime.errors import Stopped, UserError
+from resnet_cli.runtime.files import expand
 from resnet_cli.runtime.signals import StopRequest, stop_on_signal
 from resnet_cli.training.parts import Every, Record
 from resnet_cli.training.records import Result
@@ -105,9 +106,11 @@ def _finished_result(run: Run, *, context: Context, console: Console) -> Result 
         run.folder.validate_same_config(run.config)
     if found is not None:
         data = run.config.dataset
-        if data.name is DatasetName.imagenet and Path(data.root).expanduser().is_dir():
+        if data.name is DatasetName.imagenet and expand(data.root).is_dir():
             # dataset.root may be another folder of photographs by now
             run.folder.validate_same_data(result.data(load_dataset(data, console)))
+        if context.is_main:
+            run.folder.clear_holder()
         console.say(f"{run.folder} is finished: {result.headline(found)}")
     return found
 
@@ -118,7 +121,7 @@ def _claimed(run: Run, parts: Parts, *, context: Context, console: Console) -> I
     if not context.is_main:
         yield
         return
-    with run.folder.locked():
+    with run.folder.locked(say=console.warn):
         run.folder.open(run.config, data=result.data(parts.dataset))
         console.keep(run.folder.log)
         yield

@@ -1,8 +1,11 @@
-"""Writes files atomically: after a crash, a file is complete or absent."""
+"""Writes files atomically: after a crash, a file is complete or absent. And where files go."""
 
 import os
 import shutil
+import tempfile
 from pathlib import Path
+
+from resnet_cli.runtime.errors import UserError
 
 
 def write_whole(path: Path, content: bytes | str, *, keep: Path | None = None) -> None:
@@ -38,3 +41,23 @@ def _also_as(keep: Path, path: Path) -> None:
     finally:
         # a full disk; or both names were one file already, which rename(2) leaves as it is
         second.unlink(missing_ok=True)
+
+
+def expand(path: str | Path) -> Path:
+    """A path as a user typed it, with `~` resolved. Raises UserError where it leads nowhere."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UserError(
+            f"{path}: there is no such home folder here; write the whole path"
+        ) from error
+
+
+def cache_folder() -> Path:
+    """Where what can be made again is kept: for somebody without a home, a temporary folder."""
+    if given := os.environ.get("XDG_CACHE_HOME"):
+        return Path(given) / "resnet_cli"
+    try:
+        return Path.home() / ".cache" / "resnet_cli"
+    except RuntimeError:
+        return Path(tempfile.gettempdir()) / f"resnet_cli-{os.getuid()}"
