@@ -14,6 +14,7 @@ from resnet_cli.config.schema import (
     Config,
     RunConfig,
     Settings,
+    WrittenScheduleConfig,
     flatten,
     from_plain,
     to_plain,
@@ -39,6 +40,7 @@ def parse_config(tree: Any, *, path: Path) -> RunConfig:
             f"{path} was written by another version of resnet-train ({error})"
         ) from error
     values = {one.name: getattr(config, one.name) for one in dataclasses.fields(Settings)}
+    values["schedule"] = WrittenScheduleConfig(**vars(config.schedule))
     try:
         validate(Config(**values))
     except UserError as error:
