@@ -224,7 +224,8 @@ def test_an_empty_folder_among_others_is_told(command: Command, tmp_path: Path) 
         "resnet-report", tmp_path / "runs", tmp_path / "empty", "--out", tmp_path / "out"
     )
     assert made.code == 0
-    assert f"`{tmp_path / 'empty'}`: no run is below it" in made.out
+    told = f"`{tmp_path / 'empty'}`: no run is below it"
+    assert told in (tmp_path / "out/report.md").read_text()
 
 
 def test_nothing_to_report_is_one_line(command: Command, tmp_path: Path) -> None:

@@ -124,8 +124,12 @@ def test_nothing_runs_in_a_browser(command: Command, hostile: Path, tmp_path: Pa
     for name in ("report", "holed"):
         assert "Plain and residual networks" in dumped[name]
         assert "<title>Plain and residual networks, from our runs</title>" in dumped[name]
-    # the browser asks for an icon where a page names none
-    assert asked == ["/report.html", "/holed.html", "/unguarded.html", "/favicon.ico"]
+    # a browser may ask for an icon where a page names none, as the unguarded one
+    assert [path for path in asked if path != "/favicon.ico"] == [
+        "/report.html",
+        "/holed.html",
+        "/unguarded.html",
+    ]
 
 
 FILES = ["result.json", "data.json", "config.yaml", "metrics.jsonl", "note.md", "one.json"]
