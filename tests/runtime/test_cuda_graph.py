@@ -23,9 +23,10 @@ from resnet_cli.runtime.cuda_graph import WARMUP_CALLS, CapturedGraph, Recording
 from resnet_cli.runtime.device import make_exact
 from resnet_cli.runtime.errors import UserError
 from resnet_cli.training.step import TrainStep, make_optimizer
+from tests.helpers.networks import PAPER_SGD
+from tests.helpers.numbers import assert_same
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-PAPER: dict[str, Any] = {"lr": 0.1, "momentum": 0.9, "weight_decay": 1e-4, "nesterov": False}
 CPU = torch.device("cpu")
 
 
@@ -81,7 +82,7 @@ def make(
     )
     step = TrainStep(
         network,
-        make_optimizer(network, **PAPER),
+        make_optimizer(network, **PAPER_SGD),
         dtype=torch.float32,
         compiled=False,
         prepare=loader.prepare,
@@ -100,24 +101,22 @@ def curve(step: TrainStep, loader: ResidentLoader, *, steps: int = 50) -> Iterat
         before = now
 
 
-def assert_same(one: TrainStep, other: TrainStep) -> None:
-    for (name, mine), theirs in zip(
-        one.network.state_dict().items(), other.network.state_dict().values(), strict=True
-    ):
-        assert torch.equal(mine, theirs), name
-    for mine, theirs in zip(one.state(), other.state(), strict=True):
-        assert torch.equal(mine, theirs)
+def assert_same_state(one: TrainStep, other: TrainStep) -> None:
+    assert_same(one.network.state_dict(), other.network.state_dict())
+    assert_same(list(one.state()), list(other.state()))
 
 
+@pytest.mark.numerical
 def test_50_recorded_steps_are_50_plain_ones_bit_for_bit() -> None:
     """The rehearsals leave no trace; new batches, epochs and rates reach the recording."""
     warnings: list[str] = []
     plain, recorded = make(), make(capture=captured_by(pretend, warnings))
     assert list(curve(*recorded)) == list(curve(*plain))
-    assert_same(recorded[0], plain[0])
+    assert_same_state(recorded[0], plain[0])
     assert not warnings
 
 
+@pytest.mark.numerical
 def test_what_cannot_be_recorded_goes_on_as_it_is_and_says_so_once() -> None:
     warnings: list[str] = []
     plain, recorded = make(), make(capture=captured_by(refuse, warnings))
@@ -137,6 +136,7 @@ def test_no_memory_while_recording_is_not_taken_for_a_graph_that_cannot_be() -> 
         step(*loader.draw(0), lr=0.1)
 
 
+@pytest.mark.numerical
 def test_recorded_testing_takes_up_new_weights_and_a_last_batch_of_another_size() -> None:
     step, loader = make()
     folded = FoldedBN(step.network)
@@ -147,7 +147,7 @@ def test_recorded_testing_takes_up_new_weights_and_a_last_batch_of_another_size(
         for count in (8, 8, 5):
             images = torch.randn(count, 3, 32, 32)
             plain = copy.deepcopy(FoldedBN(step.network).network)
-            assert torch.equal(
+            assert_same(
                 scores_of(folded.network, images, dtype=torch.float32),
                 scores_of(plain, images, dtype=torch.float32),
             )
@@ -205,7 +205,7 @@ def test_a_cuda_graph_is_the_plain_step_bit_for_bit() -> None:
     cuda, warnings = torch.device("cuda"), list[str]()
     plain, recorded = make(cuda), make(cuda, captured_by(None, warnings))
     assert list(curve(*recorded)) == list(curve(*plain))
-    assert_same(recorded[0], plain[0])
+    assert_same_state(recorded[0], plain[0])
     assert not warnings
 
 
@@ -225,7 +225,7 @@ def test_two_graphs_played_at_the_same_time_do_not_disturb_each_other() -> None:
     for iteration in range(50):
         alone[0](*alone[1].draw(iteration), lr=0.05)
     for step, _ in pairs:
-        assert_same(step, alone[0])
+        assert_same_state(step, alone[0])
     assert not warnings
 
 
