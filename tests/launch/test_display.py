@@ -16,7 +16,7 @@ import pytest
 from resnet_cli.launch.display import Lines, LiveTable, names, newest, shown
 from resnet_cli.launch.jobs import Outcome, close, ended_by
 from resnet_cli.run.run import Run
-from tests.launch.conftest import planned
+from tests.launch.small_sweep import planned
 
 
 def log(run: Run, iteration: int, **values: float) -> None:
