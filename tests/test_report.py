@@ -15,7 +15,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.tensorboard import SummaryWriter
 
-from tests.conftest import Command, check_refused
+from tests.helpers.commands import Command, check_refused
+from tests.helpers.processes import PATIENCE
 from tests.paper.made_up import make_run
 
 
@@ -151,7 +152,10 @@ def test_a_browser_shows_the_page_and_asks_for_nothing_else(report: Path, tmp_pa
             "--virtual-time-budget=5000",
         ]
         done = subprocess.run(
-            ["chromium", *flags, "--dump-dom", page], capture_output=True, text=True, timeout=120
+            ["chromium", *flags, "--dump-dom", page],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
         )
         server.shutdown()
     assert "Plain and residual networks, from our runs" in done.stdout, done.stderr
@@ -237,16 +241,16 @@ def test_nothing_to_report_is_one_line(command: Command, tmp_path: Path) -> None
 
 @pytest.mark.slow
 def test_fifty_whole_runs_take_seconds(command: Command, tmp_path: Path) -> None:
-    """The bound is 20 s on a machine left alone."""
+    """The bound is 20 s of this process's own time: other processes do not count."""
     for depth in (20, 32, 44, 56, 110):
         for network in (f"plain{depth}", f"resnet{depth}-A"):
             for seed in range(5):
                 make_run(
                     tmp_path / "runs", network, seed=seed, errors=[80 * 0.99**n for n in range(640)]
                 )
-    began = time.monotonic()
+    began = time.process_time()
     assert command("resnet-report", tmp_path / "runs", "--out", tmp_path / "out").code == 0
-    assert time.monotonic() - began < 20
+    assert time.process_time() - began < 20
 
 
 @pytest.mark.parametrize("done", [True, False])

@@ -14,8 +14,9 @@ import torch
 from resnet_cli.analysis.responses import of_run
 from resnet_cli.analysis.subject import open_subject
 from resnet_cli.runtime.errors import DataError
-from tests.conftest import Command, check_refused, saved_values
 from tests.faults.kinds import stopped_run
+from tests.helpers.commands import Command, check_refused
+from tests.helpers.runs import saved_values
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from resnet_cli.paper.evaluations import find_evaluations
 from resnet_cli.paper.figures import Curve, Panel, Plot
 from resnet_cli.paper.prose import plain
 from resnet_cli.paper.runs import find
-from tests.conftest import Command
+from tests.helpers.commands import Command
 from tests.paper.hostile import HOSTILE
 from tests.paper.made_up import make_evaluation, make_run
 

@@ -12,7 +12,7 @@ from resnet_cli.paper.ours import remark_on
 from resnet_cli.paper.published import TABLE_3, TABLE_4, TABLE_6, PublishedTable
 from resnet_cli.paper.runs import find
 from resnet_cli.paper.tables import make_table
-from tests.conftest import Command
+from tests.helpers.commands import Command
 from tests.paper.made_up import make_evaluation, make_run
 
 FULL = 600_000

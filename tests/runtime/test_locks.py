@@ -12,7 +12,7 @@ import pytest
 from resnet_cli.data.imagenet import index_path
 from resnet_cli.run.folder import RunFolder
 from resnet_cli.runtime.errors import UserError
-from tests.conftest import TINY, Command, check_refused
+from tests.helpers.commands import TINY, Command, check_refused
 
 
 def _no_locks(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
