@@ -2,7 +2,6 @@
 disk never does.
 """
 
-import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -11,10 +10,7 @@ from typing import Any
 from resnet_cli.config import compose as compose_module
 from resnet_cli.config.schema import (
     BOOKKEEPING,
-    Config,
     RunConfig,
-    Settings,
-    WrittenScheduleConfig,
     flatten,
     from_plain,
     to_plain,
@@ -39,10 +35,8 @@ def parse_config(tree: Any, *, path: Path) -> RunConfig:
         raise UserError(
             f"{path} was written by another version of resnet-train ({error})"
         ) from error
-    values = {one.name: getattr(config, one.name) for one in dataclasses.fields(Settings)}
-    values["schedule"] = WrittenScheduleConfig(**vars(config.schedule))
     try:
-        validate(Config(**values))
+        validate(config)
     except UserError as error:
         raise UserError(f"{path} holds a config that cannot have been trained: {error}") from error
     if (config.dataset.image_size or 0) > _MAX_IMAGE_SIZE:

@@ -30,7 +30,7 @@ from resnet_cli.config.schema import (
     to_plain,
     trained,
 )
-from resnet_cli.config.validate import resolve, validate
+from resnet_cli.config.validate import resolve, validate_written
 from resnet_cli.runtime.conf import CONF_DIR
 from resnet_cli.runtime.errors import UserError
 from resnet_cli.runtime.files import expand
@@ -104,7 +104,7 @@ def _job(overrides: list[str]) -> Job:
     parsed = _parse(overrides)
     _validate_words(parsed)
     written = _to_config(_compose(overrides))
-    validate(written)
+    validate_written(written)
     config = resolve(written)
     chosen = {one.key_or_group: str(one.value()) for one in parsed if one.key_or_group in _CHOICES}
     unchanged = _compose_choices(chosen)

@@ -1,8 +1,12 @@
 """Worker processes that prepare the next batches ahead of time."""
 
 import atexit
+import math
 import multiprocessing
+import os
+import pickle
 import signal
+import sys
 import warnings
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -11,7 +15,11 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from resnet_cli.runtime.errors import DataError
+from resnet_cli.runtime.errors import DataError, Failed
+
+_SHARED_MEMORY = "/dev/shm"
+_AHEAD = 2  # items that each worker has ready
+_SHARE = 4  # times as much room as one process needs: others of the machine want some, too
 
 
 def prefetch(
@@ -19,39 +27,74 @@ def prefetch(
 ) -> Generator[Any]:
     """Yields `dataset[number]` for each number, in order, made ahead by `workers` processes.
 
-    `workers=0` makes them in this process. Raises a DataError that `dataset` raises.
+    `workers=0` makes them in this process. Raises a DataError that `dataset` raises, and Failed
+    where the machine has no room for the processes.
     """
     # more workers than cores are the user's choice
     warnings.filterwarnings("ignore", message="This DataLoader will create")
     loader = DataLoader(
-        _ReturnDataErrors(dataset),
+        _Sent(dataset, room_for=_SHARE * _AHEAD * workers),
         batch_size=None,
         sampler=numbers,
         num_workers=workers,
+        prefetch_factor=_AHEAD if workers else None,
         collate_fn=_identity,
         pin_memory=device.type == "cuda",
         worker_init_fn=_ignore_signals,
     )
-    for item in loader:
+    try:
+        if workers:  # PyTorch's half-made iterator would print a traceback
+            multiprocessing.Lock()
+        items = iter(loader)
+    except OSError as error:  # semaphores live in shared memory, and each worker has pipes
+        raise Failed(
+            f"cannot start dataset.workers={workers} loader processes: {error.strerror}; "
+            f"dataset.workers=0 uses none (is {_SHARED_MEMORY} there, and what does ulimit -n -u "
+            "say?)"
+        ) from error
+    for item in items:
         if isinstance(item, DataError):
             raise item
-        yield item
+        yield pickle.loads(item) if isinstance(item, bytes) else item
 
 
 @dataclass(frozen=True)
-class _ReturnDataErrors(Dataset[Any]):
-    """Returns a DataError instead of raising it in the worker.
+class _Sent(Dataset[Any]):
+    """The items as a worker sends them.
 
-    PyTorch would put its traceback into the message and keep the workers alive in a cycle.
+    Tensors go through shared memory, where `room_for` items like this one fit in: in a container it
+    may be tiny, and PyTorch's worker would then lose the item and leave the parent waiting for
+    ever. Otherwise an item goes as bytes, through the pipe.
+
+    A DataError is returned: PyTorch would put its traceback into the message and keep the workers
+    alive in a cycle.
     """
 
     dataset: Dataset[Any]
+    room_for: int  # 0: in this process
 
     def __getitem__(self, number: int) -> Any:
         try:
-            return self.dataset[number]
+            item = self.dataset[number]
         except DataError as error:
             return error.with_traceback(None)
+        fits = self.room_for * _tensor_bytes(item) <= _free_shared_memory()
+        return item if fits else pickle.dumps(item)
+
+
+def _tensor_bytes(item: Any) -> int:
+    if isinstance(item, torch.Tensor):
+        return item.nbytes
+    return sum(map(_tensor_bytes, item)) if isinstance(item, list | tuple) else 0
+
+
+def _free_shared_memory() -> float:
+    """Bytes; 0 without any. Elsewhere than on Linux it is no file system that could be full."""
+    try:
+        there = os.statvfs(_SHARED_MEMORY)
+    except OSError:
+        return 0 if sys.platform == "linux" else math.inf
+    return there.f_bavail * there.f_frsize
 
 
 def _identity(value: Any) -> Any:

@@ -256,7 +256,7 @@ def make_responses(folder: Path) -> Path:
 
 
 def read_responses(path: Path) -> None:
-    found = of_run(path.parent)
+    found = of_run(path.parent, network="resnet8-A", root="data")
     assert len(found.layers) == len(found.std)
 
 

@@ -50,7 +50,7 @@ def test_a_second_process_stays_out_without_flock(
     with second.locked():
         pass
     (tmp_path / ".lock.held").write_text("1\nanother-host\n")  # nobody here can tell if it lives
-    with pytest.raises(UserError, match="delete"), first.locked():
+    with pytest.raises(UserError, match="if that is gone, delete"), first.locked():
         pass
 
 
