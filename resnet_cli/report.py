@@ -111,8 +111,8 @@ def _read(roots: Sequence[Path]) -> tuple[list[Run], list[Evaluation], list[Pros
             notes.append(prose(Code(str(root)), ": no run is below it"))
     there = [title_of(name) for name in datasets_of(runs, [])]
     if len(there) > 1:
-        told = f"{' and '.join(there)} are different data: no figure and no row of a table "
-        notes.append(prose(f"{told}mixes them"))
+        told = f"{'; '.join(there)}: different data, which no figure and no row of a table mixes"
+        notes.append(prose(told))
     return runs, evaluations, notes + more
 
 

@@ -82,6 +82,14 @@ def jobs(overrides: list[str], *, multirun: bool) -> tuple[list[Job], Launcher |
         return list(found.values()), launched
 
 
+def run_config(overrides: list[str]) -> RunConfig:
+    """What one run of known words would be: `jobs` without the folder's name and the checks of a
+    person's typing, in a third of the time.
+    """
+    with _hydra_ready():
+        return resolve(_to_config(_compose(overrides)))
+
+
 def _combinations(overrides: list[str]) -> list[list[str]]:
     """The overrides of each run of a sweep. Raises UserError."""
     try:

@@ -29,8 +29,10 @@ def _block(block: Block) -> str:
             return "\n".join([lines[0], f"|{'---|' * len(header)}", *lines[1:]])
         case Items(lines):
             return "\n".join(f"- {_first(_words(line))}" for line in lines)
-        case Folded(_, blocks):
-            return "\n\n".join(map(_block, blocks))
+        case Folded(summary, blocks):  # nothing folds here: what it is called stands above it
+            has_heading = any(isinstance(one, Heading) for one in blocks[:1])
+            above = [] if has_heading else [Text(f"{summary}:")]
+            return "\n\n".join(map(_block, [*above, *blocks]))
 
 
 def _cell(words: Words) -> str:
