@@ -34,7 +34,7 @@ _COLOURS = {
 }
 _OTHERS = ("#56B4E9", "#999999", "#0072B2", "#009E73")
 _LONGEST = 120  # characters of a title
-_BAND_POINTS = 200
+_BAND_POINTS = 400
 _GAP = 1 / 22  # between two names, of the axes' height
 _CONTRAST = 4.5  # of text to the white behind it: WCAG 2.2, level AA
 _THIN: dict[str, Any] = {"linestyle": "--", "linewidth": 0.9}
@@ -88,7 +88,7 @@ def _figure(plot: Plot) -> Figure:
         grid[0].set_xlim(0, plot.x_end / plot.unit)
     for axes, panel in zip(grid, plot.panels, strict=True):
         _name_ends(axes, panel, plot, shades)
-    figure.legend(handles=_legend(plot), loc="outside lower center", ncols=4, frameon=False)
+    figure.legend(handles=_legend(plot), loc="outside lower center", ncols=5, frameon=False)
     figure.suptitle(_shown(plot.title), fontsize=11)
     return figure
 
@@ -142,7 +142,7 @@ def _draw_panel(axes: Axes, panel: Panel, plot: Plot, shades: dict[int, str]) ->
 def outlined(
     x: Sequence[float], low: Sequence[float], high: Sequence[float]
 ) -> tuple[Sequence[float], Sequence[float], Sequence[float]]:
-    """A band of some 200 points at most that holds all of the given one: more would make a large
+    """A band of some 400 points at most that holds all of the given one: more would make a large
     file, and be narrower than a line.
     """
     step = -(-len(x) // _BAND_POINTS)
