@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 export RESNET_DATA ?= data
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test test-slow coverage lint format cifar10 benchmark clean
+.PHONY: help install quickstart test test-portable test-slow coverage lint format cifar10 benchmark clean
 
 help: ## list the targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 install: $(VENV)/.installed ## make .venv and install the project into it, with its development tools
 
@@ -29,6 +29,10 @@ quickstart: install ## see the degradation problem and its cure: four networks o
 
 test: install lint ## lint, type-check, test
 	$(BIN)/python -m pytest
+
+test-portable: install ## the numerical tests as on other CPUs: 1 and 2 threads, AVX2, no vector units
+	set -e; for setting in OMP_NUM_THREADS=1 OMP_NUM_THREADS=2 ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=default; do \
+	  echo "$$setting"; env OMP_WAIT_POLICY=PASSIVE $$setting $(BIN)/python -m pytest -q -m 'numerical and not slow'; done
 
 test-slow: install ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow

@@ -45,6 +45,9 @@ _EXAMPLES = """examples:
   resnet-eval --ckpt resnet50.pth model=resnet50 model.stride_in=3x3 dataset.normalization=imagenet
                                                                  another project's weights
 
+The data is looked for in $RESNET_DATA (for photographs in its imagenet/), or where dataset.root=
+says; where a checkpoint's own run had it is not opened. A .safetensors that --export wrote of a run
+of ours needs nothing else, like the run.
 A file of another project holds weights alone, so model=, and how its pixels were normalised, must
 be said; it is measured in fp32 unless precision= says otherwise. Ours know all that, and are
 measured in the precision of their config.

@@ -187,12 +187,15 @@ class Recorder:
         words = [*options, "--json", str(figures), "--predictions", str(scores)]
         if len(runs) == 1:
             words += ["--export", str(weights)]
-        self.call("-m", "resnet_cli.evaluate", "--ckpt", *map(str, runs), "device=cpu", *words)
+        # drawn images are read from nowhere
+        keys = ["device=cpu", f"dataset.root={self.folder / 'photographs'}"]
+        self.call("-m", "resnet_cli.evaluate", "--ckpt", *map(str, runs), *keys, *words)
         errors = json.loads(figures.read_text())
         found = {name: errors[name] for name in ("top1_error", "top5_error", "count")}
         with np.load(scores) as file:
             found |= {name: digest(torch.from_numpy(file[name])) for name in ("scores", "labels")}
         exported = load_file(weights) if len(runs) == 1 else {}
+        exported.pop("pixel_mean", None)  # older versions exported the weights alone
         return found | {f"exported {name}": digest(tensor) for name, tensor in exported.items()}
 
     def call(self, *words: str, ends: tuple[int, ...] = (0,)) -> tuple[int, str]:

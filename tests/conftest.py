@@ -1,69 +1,31 @@
-"""What many tests share: the commands as a user calls them, tiny runs, and the real data where
-it is.
-"""
+"""What many tests share: the commands as a user calls them, and the real data where it is."""
 
 import os
 
-# before torch wakes: networks this small gain nothing from threads, and two processes would fight
-os.environ["OMP_NUM_THREADS"] = "1"
+# Before torch wakes: networks this small gain nothing from threads, and two processes would fight.
+# `make test-portable` sets others.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
+pytest.register_assert_rewrite("tests.helpers", "tests.launch.ranks", "tests.launch.small_sweep")
+
 from resnet_cli import evaluate, info, report, train
 from resnet_cli.runtime.errors import run_command
+from tests.helpers.commands import Command, Outcome
 
 COMMANDS = {"resnet-train": train.main_checked, "resnet-eval": evaluate.main_checked}
 COMMANDS |= {"resnet-info": info.main_checked, "resnet-report": report.main_checked}
 
-# Ten layers, a few hundred pictures: a run of seconds that goes through everything.
-TINY = [
-    "model=resnet20",
-    "model.depth=8",
-    "dataset=synthetic",
-    "dataset.train_images=300",
-    "dataset.test_images=150",
-]
-TINY += [
-    "batch_size=32",
-    "schedule.iterations=24",
-    "log_every=4",
-    "eval_every=12",
-    "checkpoint_every=8",
-    "device=cpu",
-]
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-def check_refused(outcome: Outcome, code: int, *parts: str) -> None:
-    """One clear line on stderr that holds `parts`, and the exit code."""
-    assert outcome.code == code, outcome
-    assert outcome.err.count("\n") == 1, outcome.err
-    for part in parts:
-        assert part in outcome.err
-
-
-def saved_values(path: Path) -> dict[str, Any]:
-    """What a checkpoint file holds, as PyTorch reads it."""
-    return dict(torch.load(path, weights_only=True))
-
-
-Command = Callable[..., Outcome]
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """A test draws the same numbers whatever ran before it."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture
@@ -81,17 +43,6 @@ def command(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
         return Outcome(code, *capfd.readouterr())
 
     return run
-
-
-def spawn(
-    *arguments: object, env: dict[str, str] | None = None, **options: Any
-) -> subprocess.Popen[str]:
-    """resnet-train in a process of its own, to be killed."""
-    words = [sys.executable, "-m", "resnet_cli.train", *map(str, arguments)]
-    environment = os.environ | {"PYTHONUNBUFFERED": "1"} | (env or {})
-    return subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, **options
-    )
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -9,7 +9,7 @@ import pytest
 from resnet_cli.config import compose
 from resnet_cli.config.keys import GROUPS
 from resnet_cli.runtime.conf import options
-from tests.conftest import Command
+from tests.helpers.commands import Command
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.conftest import Command
+from tests.helpers.commands import Command
 
 # Table 1's FLOPs (multiply-adds) in 1e9, with the paper's stride.
 TABLE_1 = {"resnet18": 1.8, "resnet34": 3.6, "resnet50": 3.8, "resnet101": 7.6, "resnet152": 11.3}

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import tarfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,8 +19,9 @@ from PIL import Image
 from resnet_cli.data.decode import decode
 from resnet_cli.data.imagenet import open_folders
 from resnet_cli.runtime.errors import DataError
-from tests.conftest import Outcome, check_refused
 from tests.data import trees
+from tests.helpers.commands import Outcome, check_refused
+from tests.helpers.processes import PATIENCE, wait_for
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "prepare_imagenet.py"
 
@@ -36,7 +36,7 @@ def prepare(*arguments: object) -> Outcome:
         [sys.executable, SCRIPT, *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
     return Outcome(done.returncode, done.stdout, done.stderr)
@@ -140,9 +140,8 @@ def test_killed_anywhere_it_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, SCRIPT, source, shards, "--per-shard", "3"], stderr=subprocess.DEVNULL
     )
-    while not (shards / "train-000001.tar.part").exists():
-        assert process.poll() is None
-        time.sleep(0.02)
+    wait_for(lambda: process.poll() is not None or (shards / "train-000001.tar.part").exists())
+    assert process.poll() is None
     with pytest.raises(DataError, match="contains only some of the shards"):
         open_folders(shards)
     check_refused(prepare(source, shards, "--per-shard", 3), 2, "another process is writing to")

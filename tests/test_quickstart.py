@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import spawn
+from tests.helpers.processes import spawn
 
 
 @pytest.mark.slow

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.processes import PATIENCE
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -59,7 +61,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(program: Path, *arguments: str, cwd: Path) -> str:
     return subprocess.run(
-        [program, *arguments], cwd=cwd, capture_output=True, text=True, check=True, timeout=120
+        [program, *arguments], cwd=cwd, capture_output=True, text=True, check=True, timeout=PATIENCE
     ).stdout
 
 

@@ -2,7 +2,6 @@
 disk never does.
 """
 
-import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -11,9 +10,7 @@ from typing import Any
 from resnet_cli.config import compose as compose_module
 from resnet_cli.config.schema import (
     BOOKKEEPING,
-    Config,
     RunConfig,
-    Settings,
     flatten,
     from_plain,
     to_plain,
@@ -34,13 +31,12 @@ def parse_config(tree: Any, *, path: Path) -> RunConfig:
     """The config that the file at `path` carries. Raises UserError where it does not fit."""
     try:
         config = from_plain(tree)
-    except (ValueError, TypeError, RecursionError) as error:
+    except ValueError as error:
         raise UserError(
             f"{path} was written by another version of resnet-train ({error})"
         ) from error
-    values = {one.name: getattr(config, one.name) for one in dataclasses.fields(Settings)}
     try:
-        validate(Config(**values))
+        validate(config)
     except UserError as error:
         raise UserError(f"{path} holds a config that cannot have been trained: {error}") from error
     if (config.dataset.image_size or 0) > _MAX_IMAGE_SIZE:

@@ -44,8 +44,7 @@ def _runs(said: dict[str, Any]) -> list[Planned]:
 
 
 def recipe(dataset: str, model: str) -> dict[str, Any]:
-    """What is trained by `resnet-train model=MODEL dataset=DATASET` and nothing else, under
-    dotted keys: `optimizer.lr`, `schedule.milestones`, ...
+    """What `resnet-train model=MODEL dataset=DATASET` trains, under dotted keys.
 
     Keys whose value depends on the machine hold what conf/ says: `auto`, `${...}`.
     """

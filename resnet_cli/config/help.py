@@ -1,6 +1,4 @@
-"""The parts of `resnet-train --help` that follow from conf/ and the schema, as wide as the
-terminal.
-"""
+"""The parts of `resnet-train --help` that follow from conf/ and the schema."""
 
 import dataclasses
 import textwrap
@@ -47,7 +45,7 @@ def keys_help(*, width: int) -> str:
     sections = []
     for prefix, about in groups.items():
         pairs = [
-            (_assignment(name, field, values), field.metadata["about"])
+            (_assignment(name, field, values=values), field.metadata["about"])
             for name, field in fields_of(Config)
             if name.rpartition(".")[0] == prefix.rstrip(".") and name not in _HIDDEN
         ]
@@ -56,7 +54,7 @@ def keys_help(*, width: int) -> str:
     return "\n\n".join(sections)
 
 
-def _assignment(name: str, field: dataclasses.Field[Any], values: dict[str, Any]) -> str:
+def _assignment(name: str, field: dataclasses.Field[Any], *, values: dict[str, Any]) -> str:
     """`seed=0`: a key with its value in the default run, where that is more than nothing."""
     value = values.get(name, field.default)
     if value is None or value in ("", MISSING) or "${" in str(value):

@@ -3,6 +3,7 @@
 import dataclasses
 import reprlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import UnionType
@@ -291,23 +292,24 @@ def from_plain(tree: Any) -> RunConfig:
     tree = {name: value for name, value in tree.items() if name not in _NOT_KEPT}
     if "checkpointing" in tree:  # on or off, until it became activation_checkpointing
         tree["activation_checkpointing"] = tree.pop("checkpointing") in ("on", True)
-    config = _convert(RunConfig, tree, "")
+    config = _convert(RunConfig, tree, name="")
     assert isinstance(config, RunConfig)
     return config
 
 
-def _convert(kind: Any, value: Any, name: str) -> Any:
+def _convert(kind: Any, value: Any, *, name: str) -> Any:
     """A plain value as the type of its field. Raises ValueError naming the key."""
     if dataclasses.is_dataclass(kind) and isinstance(value, dict):
-        return _build(kind, value, name)
+        return _build(kind, value, prefix=name)
     if isinstance(kind, UnionType):  # `Stem | None`
         if value is None:
             return None
         kind = get_args(kind)[0]
     if get_origin(kind) is list and isinstance(value, list):
-        return [_convert(get_args(kind)[0], one, name) for one in value]
-    if isinstance(kind, type) and issubclass(kind, StrEnum) and value in set(kind):
-        return kind(value)
+        return [_convert(get_args(kind)[0], one, name=name) for one in value]
+    if isinstance(kind, type) and issubclass(kind, StrEnum) and isinstance(value, str):
+        with suppress(ValueError):
+            return kind(value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if kind in (bool, int, float, str) and type(value) is kind:
@@ -315,17 +317,20 @@ def _convert(kind: Any, value: Any, name: str) -> Any:
     raise ValueError(f"{name}={reprlib.repr(value)} does not fit")
 
 
-def _build(kind: Any, values: dict[str, Any], prefix: str) -> Any:
+def _build(kind: Any, values: dict[str, Any], *, prefix: str) -> Any:
     """A dataclass from plain values; missing keys take their default."""
     types = {one.name: one.type for one in dataclasses.fields(kind)}
     if unknown := [name for name in values if name not in types]:
         raise ValueError(f"unknown key {prefix}{unknown[0]}")
     parts = {
-        name: _convert(types[name], value, f"{prefix}{name}{'.' * (type(value) is dict)}")
+        name: _convert(types[name], value, name=f"{prefix}{name}{'.' * (type(value) is dict)}")
         for name, value in values.items()
     }
     built = kind(**parts)
-    for name in types:
+    for name, part in types.items():
+        if name not in values and dataclasses.is_dataclass(part):
+            # a whole group may be left out where nothing in it has to be said
+            _build(part, {}, prefix=f"{prefix}{name}.")
         if getattr(built, name) == MISSING:
             raise ValueError(f"{prefix}{name} is missing")
     return built

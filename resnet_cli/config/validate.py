@@ -1,5 +1,6 @@
-"""From what the user wrote to what will be run: what types cannot say is checked, and every
-`auto`, scale and epoch becomes a number.
+"""From what the user wrote to what will be run.
+
+What types cannot say is checked; numbers of devices, scaled schedules and epochs are resolved.
 """
 
 import dataclasses
@@ -51,19 +52,9 @@ _NOT_NEGATIVE = (
 )
 
 
-def validate(config: Config) -> None:
-    """Checks what types cannot say. Raises UserError naming the key."""
-    try:
-        architecture(config, num_classes=10)
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    flat = flatten(to_plain(config))
-    for key in _COUNTS:
-        if flat[key] is not None and flat[key] < 1:
-            raise UserError(f"{key}={flat[key]}: must be at least 1")
-    for key in _NOT_NEGATIVE:
-        if flat[key] is not None and not 0 <= flat[key] < math.inf:
-            raise UserError(f"{key}={flat[key]}: must be a number that is not negative")
+def validate_written(config: Config) -> None:
+    """Checks what the user wrote, beyond its types. Raises UserError naming the key."""
+    validate(config)
     if not 0 < config.scale <= 1:
         raise UserError(
             f"scale={config.scale:g}: must be a fraction of the schedule, above 0 and at most 1"
@@ -76,6 +67,21 @@ def validate(config: Config) -> None:
             f"resume={config.resume}: the same command resumes by itself (resume=auto); otherwise "
             "say never, or a checkpoint file or run folder"
         )
+
+
+def validate(config: Settings) -> None:
+    """Checks what types cannot say, of a run in either stage. Raises UserError naming the key."""
+    try:
+        architecture(config, num_classes=10)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    flat = flatten(to_plain(config))
+    for key in _COUNTS:
+        if flat[key] is not None and flat[key] < 1:
+            raise UserError(f"{key}={flat[key]}: must be at least 1")
+    for key in _NOT_NEGATIVE:
+        if flat[key] is not None and not 0 <= flat[key] < math.inf:
+            raise UserError(f"{key}={flat[key]}: must be a number that is not negative")
     if not 0 < config.timeout < math.inf:
         raise UserError(f"timeout={config.timeout:g}: must be seconds, above 0")
     if config.seed >= 2**63:

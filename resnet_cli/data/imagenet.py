@@ -36,10 +36,16 @@ class _About:
 
     form: int
     layout: str
-    stamps: list[Any]
+    stamps: list[list[Any]]  # nanoseconds are beyond what `parse` takes for a count
     classes: list[str]
     notes: list[str]
     containers: dict[str, list[str]]
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for stamps that are none."""
+        for parts in self.stamps:
+            if [type(part) for part in parts] != [str, int, int]:
+                raise ValueError("the stamps of its sources do not fit")
 
 
 @dataclass(frozen=True, kw_only=True)

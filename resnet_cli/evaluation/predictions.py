@@ -38,13 +38,6 @@ class Predictions:
     about: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class _About:
-    """What `Predictions.about` may hold: figures and words, alone or in a list."""
-
-    values: dict[str, str | int | float | list[str | int] | None]
-
-
 def write(predictions: Predictions, path: Path) -> None:
     """Writes a NumPy .npz with `scores`, `labels`, `paths` and `about` (as JSON), whole or not
     at all.
@@ -85,7 +78,9 @@ def read(path: Path) -> Predictions:
             f"predictions {path} cannot be read: it is no whole .npz file of plain arrays"
         ) from error
     try:
-        about = parse(_About, {"values": parse_json(words)}).values
+        about = parse(dict[str, Any], parse_json(words), "about")
+        parse(str, about.get("network", ""), "network")
+        parse(list[str], about.get("checkpoints", []), "checkpoints")
     except ValueError as error:
         raise UserError(f"predictions {path}: what it is about does not fit: {error}") from error
     kinds = (scores.dtype, scores.ndim, labels.dtype, paths.dtype.kind)

@@ -1,5 +1,6 @@
-"""hydra/launcher=local: the runs of a sweep side by side on this machine, a worker process for
-each GPU or share of the CPU.
+"""hydra/launcher=local: the runs of a sweep side by side on this machine.
+
+Each GPU, or share of the CPU, is a slot with a worker process.
 """
 
 import dataclasses
@@ -88,9 +89,7 @@ def _cpu_slots(count: int) -> list[Slot]:
 
 
 def share_loaders(runs: Sequence[Run], slots: Sequence[Slot]) -> list[Run]:
-    """The runs with the cores that decode photographs shared out among those that train at once;
-    alone, each would take them all.
-    """
+    """The runs, with the cores that decode photographs shared among those that train at once."""
     share = max(1, cores() // sum(slot.runs for slot in slots))
     return [
         dataclasses.replace(
@@ -150,9 +149,7 @@ class Sweep:
         return [self._outcomes[number] for number in range(len(self._runs))]
 
     def _fill_slots(self) -> None:
-        """Gives each slot's worker as many runs as it has room for, and stops a worker that has
-        none left.
-        """
+        """Gives each slot as many runs as it has room for, and stops workers without any."""
         for slot in self._slots:
             worker = next((worker for worker in self._workers if worker.slot is slot), None)
             if worker is None and self._waiting:

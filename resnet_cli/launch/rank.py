@@ -52,9 +52,7 @@ def train(run: Run) -> None:
 
 
 def _explained(error: RuntimeError, *, timeout: float) -> UserError | None:
-    """Lost where PyTorch says that another rank is gone, Failed for errors of NCCL, None for the
-    rest.
-    """
+    """Lost where another rank is gone, Failed for an error of NCCL, None for anything else."""
     rank, text = os.environ["RANK"], str(error)
     if any(word in text for word in _GONE):
         silent = any(word in text for word in _SILENT)

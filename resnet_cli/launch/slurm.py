@@ -51,9 +51,7 @@ class _Task:
         return outcome.line, outcome.code
 
     def checkpoint(self, run: dict[str, Any]) -> Any:
-        """What submitit is to run when the job's turn comes again: the same run, which continues
-        from its checkpoint.
-        """
+        """What submitit runs when the job's turn comes again: the run, from its checkpoint."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self, run)
@@ -138,9 +136,7 @@ def _update(
 
 
 def _outcome_of(job: Any) -> Outcome:
-    """The outcome of a job; one that ended without a result (killed, out of time or memory) has
-    failed.
-    """
+    """The outcome of a job, which has failed if it left no result (killed, out of time, memory)."""
     try:
         line, code = job.results()[0]  # of several ranks the first one's
     except Exception as error:

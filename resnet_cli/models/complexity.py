@@ -29,8 +29,9 @@ def parameters(net: Architecture) -> int:
 
 
 def multiply_adds(net: Architecture, *, image_size: int) -> int:
-    """Multiply-adds of convolutions and fc for one image of `image_size` pixels a side (Table
-    1's count).
+    """Multiply-adds of convolutions and fc for one image (Table 1's count).
+
+    `image_size`: pixels a side.
     """
     convolutions = sum(
         one.weights * one.side**2 for one in _convolutions(net, image_size=image_size)
@@ -56,13 +57,13 @@ def _convolutions(net: Architecture, *, image_size: int) -> Iterator[_Convolutio
     for stage, (width, blocks) in enumerate(zip(net.widths, net.blocks, strict=True)):
         for block in range(blocks):
             halves = stage > 0 and block == 0
-            yield from _block(net, inputs, width, side=side, halves=halves)
+            yield from _block(net, inputs=inputs, width=width, side=side, halves=halves)
             inputs = EXPANSION[net.block] * width
             side = _halved(side) if halves else side
 
 
 def _block(
-    net: Architecture, inputs: int, width: int, *, side: int, halves: bool
+    net: Architecture, *, inputs: int, width: int, side: int, halves: bool
 ) -> Iterator[_Convolution]:
     """The convolutions of a building block, whose input's map is of `side` pixels."""
     outputs, after = EXPANSION[net.block] * width, _halved(side) if halves else side

@@ -27,9 +27,7 @@ WIDER = [name for name, net in NETWORKS.items() if (net.groups, net.width_per_gr
 
 
 def did_you_mean_network(name: str) -> str:
-    """`: did you mean 'resnet20' or 'resnet18'?`: of a depth that has no name, the nearest that
-    have.
-    """
+    """`: did you mean 'resnet20' or 'resnet18'?` for resnet21: the nearest depths first."""
     asked = re.fullmatch(r"(plain|resnet)-?(\d+)", name.lower())
     if asked is None:
         return did_you_mean(name, NETWORKS)

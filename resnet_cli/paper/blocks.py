@@ -44,4 +44,12 @@ class Items:
     lines: Sequence[Words]
 
 
-Block = Heading | Text | Picture | Grid | Items
+@dataclass(frozen=True)
+class Folded:
+    """What a reader opens on demand, where the format can."""
+
+    summary: str
+    blocks: Sequence["Block"]
+
+
+Block = Heading | Text | Picture | Grid | Items | Folded

@@ -13,8 +13,8 @@ from resnet_cli.paper.published import IMAGENET_VALIDATION
 from resnet_cli.paper.reading import read_json, text, whole
 
 # ILSVRC 2012, as the paper's section 4.1 counts it ("1.28 million", "50k").
-IMAGENET_CLASSES = 1000
-IMAGENET_IMAGES = {"train": 1_281_167, "val": IMAGENET_VALIDATION}
+_IMAGENET_CLASSES = 1000
+_IMAGENET_IMAGES = {"train": 1_281_167, "val": IMAGENET_VALIDATION}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,12 +60,12 @@ def _folder_of_classes(
     config: RunConfig, *, count: int | None, images: dict[str, int], fingerprint: str | None
 ) -> Data:
     """Photographs in folders: ImageNet where all its classes and images are there."""
-    if count == IMAGENET_CLASSES and images and images.items() <= IMAGENET_IMAGES.items():
+    if count == _IMAGENET_CLASSES and images and images.items() <= _IMAGENET_IMAGES.items():
         return Data(label="imagenet", key="imagenet", fingerprint=fingerprint)
     # where no list of classes was kept, one folder is taken for one data set
     which = fingerprint or f"in {config.dataset.root}"
     key = f"{count} classes {which}, {sorted(images.items())}"
-    if count is not None and count != IMAGENET_CLASSES:
+    if count is not None and count != _IMAGENET_CLASSES:
         return Data(label=f"imagenet-{count}", key=key, fingerprint=fingerprint)
     told = "images=unknown" if not images else " ".join(f"{k}={n:,}" for k, n in images.items())
     return Data(label="imagenet", key=key, fingerprint=fingerprint, deviations=(told,))

@@ -15,6 +15,7 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import NullFormatter
 
 from resnet_cli.paper.figures import Panel, Plot
 from resnet_cli.paper.prose import clean
@@ -33,6 +34,7 @@ _COLOURS = {
 }
 _OTHERS = ("#56B4E9", "#999999", "#0072B2", "#009E73")
 _LONGEST = 120  # characters of a title
+_BAND_POINTS = 200
 _GAP = 1 / 22  # between two names, of the axes' height
 _CONTRAST = 4.5  # of text to the white behind it: WCAG 2.2, level AA
 _THIN: dict[str, Any] = {"linestyle": "--", "linewidth": 0.9}
@@ -77,6 +79,9 @@ def _figure(plot: Plot) -> Figure:
         axes.set_ylabel(plot.y_label)
     if plot.log:
         grid[0].set_yscale("log")
+        for axes in grid:  # without formulas, which text.parse_math forbids
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter(NullFormatter())
     else:
         grid[0].set_ylim(*plot.y_limits)
     if plot.x_end:
@@ -115,7 +120,8 @@ def _draw_panel(axes: Axes, panel: Panel, plot: Plot, shades: dict[int, str]) ->
         x = [at / plot.unit for at in curve.x]
         axes.plot(x, curve.y, color=shades[curve.depth], marker=dot, **style)
         if curve.band:
-            axes.fill_between(x, *curve.band, color=shades[curve.depth], alpha=0.25, linewidth=0)
+            band = outlined(x, *curve.band)
+            axes.fill_between(*band, color=shades[curve.depth], alpha=0.25, linewidth=0)
     for mark in panel.marks:
         x_end = (plot.x_end or 0) / plot.unit
         shared: dict[str, Any] = {"color": shades[mark.depth], "markersize": 6, "zorder": 5}
@@ -131,6 +137,24 @@ def _draw_panel(axes: Axes, panel: Panel, plot: Plot, shades: dict[int, str]) ->
     axes.set_xlabel(plot.x_label, fontsize=9)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def outlined(
+    x: Sequence[float], low: Sequence[float], high: Sequence[float]
+) -> tuple[Sequence[float], Sequence[float], Sequence[float]]:
+    """A band of some 200 points at most that holds all of the given one: more would make a large
+    file, and be narrower than a line.
+    """
+    step = -(-len(x) // _BAND_POINTS)
+    if step <= 1:
+        return x, low, high
+    nodes = [*range(0, len(x) - 1, step), len(x) - 1]
+    around = [slice(max(0, node - step), node + step + 1) for node in nodes]
+    return (
+        [x[node] for node in nodes],
+        [min(low[part]) for part in around],
+        [max(high[part]) for part in around],
+    )
 
 
 def _name_ends(axes: Axes, panel: Panel, plot: Plot, shades: dict[int, str]) -> None:

@@ -14,7 +14,7 @@ from resnet_cli.paper.reading import UNREADABLE, number, read_json, text, whole
 from resnet_cli.paper.runs import Run, passed_over
 
 _MOST = 100  # checkpoints or scales of one evaluation
-RUN_FILES = ("result.json", "responses.json", "data.json")
+_RUN_FILES = ("result.json", "responses.json", "data.json")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ def find_evaluations(
     """
     found, notes = [], []
     files = {file for root in roots for file in (root.rglob("*.json") if root.is_dir() else [root])}
-    for path in sorted(file for file in files if file.name not in RUN_FILES):
+    for path in sorted(file for file in files if file.name not in _RUN_FILES):
         try:
             content = read_json(path, any_shape=True)  # others may write lists
             if "top1_error" in content:
@@ -161,9 +161,18 @@ def _doubt(trained: dict[str, Any], run: Run | None) -> str:
 
 
 def _run_around(checkpoint: Path, runs: Sequence[Run]) -> Run | None:
-    """The run whose folder a checkpoint lies in."""
+    """The run whose folder a checkpoint lies in, or lay in: RUN/checkpoints/last.pt."""
     above = checkpoint.resolve().parents
-    return next((run for run in runs if run.folder.resolve() in above), None)
+    tail = checkpoint.parts[:-2]
+    return next(
+        (
+            run
+            for run in runs
+            if run.folder.resolve() in above
+            or (len(tail) > 1 and run.folder.resolve().parts[-len(tail) :] == tail)
+        ),
+        None,
+    )
 
 
 def _label(dataset: str, classes: Any) -> str:

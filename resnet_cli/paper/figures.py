@@ -93,6 +93,11 @@ class Plot:
     stacked: bool = False  # panels one above the other
     log: bool = False  # the y axis
 
+    @property
+    def short_title(self) -> str:
+        """`Figure 6`; the data set's name where the figure is none of the paper's."""
+        return self.title.split(":")[0]
+
 
 def _side(experiment: str, kind: str) -> tuple[str, ...]:
     """The plain or the residual networks of an experiment."""
@@ -313,9 +318,7 @@ def degradation(runs: Sequence[Run]) -> Plot | None:
         captions.unfinished(drawn),
         captions.not_drawn([run for run in runs if run not in drawn and run.metrics]),
     ]
-    title = (
-        f"{title_of(first.dataset)}: plain and residual networks, {first.iterations:,} iterations"
-    )
+    title = f"{title_of(first.dataset)}: plain and residual networks"
     return Plot(
         name=f"degradation-{first.dataset}",
         dataset=first.dataset,

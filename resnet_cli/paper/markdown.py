@@ -5,7 +5,7 @@ for its own is escaped.
 import re
 from collections.abc import Sequence
 
-from resnet_cli.paper.blocks import Block, Grid, Heading, Items, Picture, Text, Words
+from resnet_cli.paper.blocks import Block, Folded, Grid, Heading, Items, Picture, Text, Words
 from resnet_cli.paper.prose import Code, Link, Short, Span, clean, prose
 
 _SPECIAL = re.compile(r"[\\`*\[\]<>|~$&]|(?<![^\W_])_|_(?![^\W_])")  # snake_case is no emphasis
@@ -29,6 +29,10 @@ def _block(block: Block) -> str:
             return "\n".join([lines[0], f"|{'---|' * len(header)}", *lines[1:]])
         case Items(lines):
             return "\n".join(f"- {_first(_words(line))}" for line in lines)
+        case Folded(summary, blocks):  # nothing folds here: what it is called stands above it
+            has_heading = any(isinstance(one, Heading) for one in blocks[:1])
+            above = [] if has_heading else [Text(f"{summary}:")]
+            return "\n\n".join(map(_block, [*above, *blocks]))
 
 
 def _cell(words: Words) -> str:

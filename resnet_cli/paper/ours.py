@@ -55,7 +55,7 @@ def gather(
         one
         for one in evaluations
         if (ENSEMBLE if len(one.checkpoints) > 1 else one.network) == published.network
-        and not why_left_out(one, paper)
+        and not _why_left_out(one, paper)
     ]
     return _of_evaluations(paper, measured)
 
@@ -101,7 +101,7 @@ def _running(run: Run) -> str:
     )
 
 
-def why_left_out(one: Evaluation, paper: PublishedTable) -> str:
+def _why_left_out(one: Evaluation, paper: PublishedTable) -> str:
     """Why an evaluation is in no line of a table; empty where it may be in one.
 
     A table of the paper takes whole runs of its recipe, tested on all the images and at all the
@@ -133,7 +133,7 @@ def remark_on(one: Evaluation) -> str:
     lines = {line.network for table in tables for line in table.lines}
     if len(one.checkpoints) == 1 and one.network not in lines:
         return "; ".join(filter(None, ["not in the paper", *one.doubts]))
-    return why_left_out(one, tables[0])
+    return _why_left_out(one, tables[0])
 
 
 def _files(one: Evaluation) -> Prose:

@@ -3,23 +3,34 @@
 import base64
 import hashlib
 import html
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from resnet_cli.paper.blocks import Block, Grid, Heading, Items, Picture, Text, Words
+from resnet_cli.paper.blocks import Block, Folded, Grid, Heading, Items, Picture, Text, Words
 from resnet_cli.paper.prose import Code, Link, Short, Span, clean, prose
 
 _STYLE = """
+:root { color-scheme: light dark; --ink: #222; --paper: #fff; --line: #ddd; --strong: #767676;
+        --code: #f3f3f3; --link: #0550ae; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #ddd; --paper: #161616; --line: #3a3a3a; --strong: #8a8a8a;
+          --code: #262626; --link: #8ab4f8; } }
+* { box-sizing: border-box; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto;
-       padding: 0 1rem; color: #222; background: #fff; }
-img { max-width: 100%; height: auto; }
+       padding: 0 1rem; color: var(--ink); background: var(--paper); overflow-wrap: anywhere; }
+a { color: var(--link); }
+img { display: block; max-width: 100%; height: auto; background: #fff; border-radius: .3rem; }
+nav ul { columns: 18rem; padding-left: 1.2rem; }
+nav .level3 { margin-left: 1.2rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
-th, td { border-bottom: 1px solid #ddd; padding: .3rem .7rem;
-         text-align: left; vertical-align: top; }
-th { border-bottom: 2px solid #888; }
-code { background: #f3f3f3; padding: .1rem .25rem; overflow-wrap: anywhere; }
-li { font-size: .9rem; }
+th, td { border-bottom: 1px solid var(--line); padding: .3rem .7rem; text-align: left;
+         vertical-align: top; overflow-wrap: normal; }
+th { border-bottom: 2px solid var(--strong); }
+code { background: var(--code); padding: .1rem .25rem; overflow-wrap: anywhere; }
+abbr { font-family: ui-monospace, monospace; text-decoration: underline dotted; cursor: help; }
+li { font-size: .95rem; }
+summary { cursor: pointer; margin: 1rem 0; }
 """
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -33,13 +44,48 @@ _PAGE = """<!doctype html>
 </body>
 </html>
 """
+_FIRST = 2  # a heading of this level ends what stands above the table of contents
 
 
 def to_html(blocks: Sequence[Block], *, folder: Path) -> str:
-    """One page; pictures are read from `folder` and put inside as data."""
+    """One page, its contents listed before the second heading of level 2; pictures are read from
+    `folder` and put inside as data.
+    """
+    anchors = _anchors(blocks)
     title = next((block.text for block in blocks if isinstance(block, Heading)), "report")
-    body = "\n".join(_element(block, folder) for block in blocks)
-    return _PAGE.format(title=_escape(title), policy=_policy(), style=_STYLE, body=body)
+    tops = [
+        number
+        for number, block in enumerate(blocks)
+        if isinstance(block, Heading) and block.level == _FIRST
+    ]
+    parts = [_element(block, folder, anchors) for block in blocks]
+    if len(tops) > 1:
+        parts.insert(tops[1], _contents(blocks, anchors))
+    return _PAGE.format(title=_escape(title), policy=_policy(), style=_STYLE, body="\n".join(parts))
+
+
+def _anchors(blocks: Sequence[Block]) -> dict[int, str]:
+    """A name for each heading, by its place in memory: headings may be worded alike."""
+    headings = [block for block in _flat(blocks) if isinstance(block, Heading)]
+    return {id(block): f"part{number}" for number, block in enumerate(headings)}
+
+
+def _flat(blocks: Sequence[Block]) -> Iterator[Block]:
+    for block in blocks:
+        yield block
+        if isinstance(block, Folded):
+            yield from _flat(block.blocks)
+
+
+def _contents(blocks: Sequence[Block], anchors: dict[int, str]) -> str:
+    """The table of contents."""
+    lines = [
+        f'<li class="level{block.level}">'
+        f'<a href="#{anchors[id(block)]}">{_words(block.text)}</a></li>'
+        for block in _flat(blocks)
+        if isinstance(block, Heading) and block.level in (2, 3)
+    ]
+    return "\n".join(['<nav aria-label="contents"><ul>', *lines, "</ul></nav>"])
 
 
 def _policy() -> str:
@@ -51,10 +97,13 @@ def _policy() -> str:
     )
 
 
-def _element(block: Block, folder: Path) -> str:
+def _element(block: Block, folder: Path, anchors: dict[int, str]) -> str:
     match block:
         case Heading(text, level):
-            return f"<h{level}>{_words(text)}</h{level}>"
+            return f'<h{level} id="{anchors[id(block)]}">{_words(text)}</h{level}>'
+        case Folded(summary, blocks):
+            inside = "\n".join(_element(one, folder, anchors) for one in blocks)
+            return f"<details><summary>{_words(summary)}</summary>\n{inside}\n</details>"
         case Text(words):
             return f"<p>{_words(words)}</p>"
         case Picture(name, alt):

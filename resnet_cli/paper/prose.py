@@ -15,7 +15,7 @@ _NOTE = re.compile(
     rf"`(?P<code>[^`]+)`|\[(?P<text>[^\[\]]*)\]\((?P<target>{_ADDRESS})\)|(?P<bare>{_ADDRESS})",
     re.IGNORECASE,
 )
-LONGEST = 4000  # characters of one part
+_LONGEST = 4000  # characters of one part
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,9 @@ def clean(text: str) -> str:
     """One line that any file and terminal can take: control characters, marks that turn the
     direction of writing, and halves of characters become escapes such as `\\x1b`.
     """
-    head = text[:LONGEST]
+    head = text[:_LONGEST]
     shown = head if head.isprintable() else _escaped(head)
-    return shown if len(text) <= LONGEST else f"{shown}..."
+    return shown if len(text) <= _LONGEST else f"{shown}..."
 
 
 def _escaped(text: str) -> str:

@@ -3,7 +3,7 @@
 Errors in percent; networks are called as `Architecture.name` calls them.
 """
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 # Iterations of the paper's whole schedule: section 4.2, and section 3.4 ("up to 60 x 10^4").
 FULL_ITERATIONS = {"cifar10": 64_000, "imagenet": 600_000}
@@ -25,13 +25,14 @@ class Published:
 
     method: str
     errors: tuple[float | None, ...]
+    _: KW_ONLY
     network: str | None = None  # ours of that name; None for other people's methods
     mean: float | None = None  # of several runs, of which `errors` has the best; first column only
     std: float | None = None
     note: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PublishedTable:
     number: int
     title: str
@@ -46,111 +47,111 @@ class PublishedTable:
 
 
 TABLE_2 = PublishedTable(
-    2,
-    "Top-1 error (%) on the ImageNet validation set, 10-crop: deeper is worse without "
+    number=2,
+    title="Top-1 error (%) on the ImageNet validation set, 10-crop: deeper is worse without "
     "shortcuts, better with them",
-    "imagenet",
-    ("top-1",),
-    (
-        Published("plain-18", (27.94,), "plain18"),
-        Published("ResNet-18 (A)", (27.88,), "resnet18-A"),
-        Published("plain-34", (28.54,), "plain34"),
-        Published("ResNet-34 (A)", (25.03,), "resnet34-A"),
+    dataset="imagenet",
+    columns=("top-1",),
+    lines=(
+        Published("plain-18", (27.94,), network="plain18"),
+        Published("ResNet-18 (A)", (27.88,), network="resnet18-A"),
+        Published("plain-34", (28.54,), network="plain34"),
+        Published("ResNet-34 (A)", (25.03,), network="resnet34-A"),
     ),
-    "ten",
+    views="ten",
     images=IMAGENET_VALIDATION,
 )
 
 TABLE_3 = PublishedTable(
-    3,
-    "Errors (%) on the ImageNet validation set, 10-crop",
-    "imagenet",
-    ("top-1", "top-5"),
-    (
+    number=3,
+    title="Errors (%) on the ImageNet validation set, 10-crop",
+    dataset="imagenet",
+    columns=("top-1", "top-5"),
+    lines=(
         Published("VGG-16", (28.07, 9.33)),
         Published("GoogLeNet", (None, 9.15)),
         Published("PReLU-net", (24.27, 7.38)),
-        Published("plain-34", (28.54, 10.02), "plain34"),
-        Published("ResNet-34 A", (25.03, 7.76), "resnet34-A"),
-        Published("ResNet-34 B", (24.52, 7.46), "resnet34-B"),
-        Published("ResNet-34 C", (24.19, 7.40), "resnet34-C"),
-        Published("ResNet-50", (22.85, 6.71), "resnet50-B"),
-        Published("ResNet-101", (21.75, 6.05), "resnet101-B"),
-        Published("ResNet-152", (21.43, 5.71), "resnet152-B"),
+        Published("plain-34", (28.54, 10.02), network="plain34"),
+        Published("ResNet-34 A", (25.03, 7.76), network="resnet34-A"),
+        Published("ResNet-34 B", (24.52, 7.46), network="resnet34-B"),
+        Published("ResNet-34 C", (24.19, 7.40), network="resnet34-C"),
+        Published("ResNet-50", (22.85, 6.71), network="resnet50-B"),
+        Published("ResNet-101", (21.75, 6.05), network="resnet101-B"),
+        Published("ResNet-152", (21.43, 5.71), network="resnet152-B"),
     ),
-    "ten",
+    views="ten",
     images=IMAGENET_VALIDATION,
 )
 
 TABLE_4 = PublishedTable(
-    4,
-    "Errors (%) of single models on the ImageNet validation set, fully convolutional at "
+    number=4,
+    title="Errors (%) of single models on the ImageNet validation set, fully convolutional at "
     "several scales",
-    "imagenet",
-    ("top-1", "top-5"),
-    (
+    dataset="imagenet",
+    columns=("top-1", "top-5"),
+    lines=(
         Published("VGG (ILSVRC'14)", (None, 8.43), note="on the test set"),
         Published("GoogLeNet (ILSVRC'14)", (None, 7.89)),
         Published("VGG (v5)", (24.4, 7.1)),
         Published("PReLU-net", (21.59, 5.71)),
         Published("BN-inception", (21.99, 5.81)),
-        Published("ResNet-34 B", (21.84, 5.71), "resnet34-B"),
-        Published("ResNet-34 C", (21.53, 5.60), "resnet34-C"),
-        Published("ResNet-50", (20.74, 5.25), "resnet50-B"),
-        Published("ResNet-101", (19.87, 4.60), "resnet101-B"),
-        Published("ResNet-152", (19.38, 4.49), "resnet152-B"),
+        Published("ResNet-34 B", (21.84, 5.71), network="resnet34-B"),
+        Published("ResNet-34 C", (21.53, 5.60), network="resnet34-C"),
+        Published("ResNet-50", (20.74, 5.25), network="resnet50-B"),
+        Published("ResNet-101", (19.87, 4.60), network="resnet101-B"),
+        Published("ResNet-152", (19.38, 4.49), network="resnet152-B"),
     ),
-    "dense",
+    views="dense",
     images=IMAGENET_VALIDATION,
     scales=SCALES,
 )
 
 TABLE_5 = PublishedTable(
-    5,
-    "Top-5 error (%) of ensembles on the ImageNet test set, as the test server reports it",
-    "imagenet",
-    ("top-5",),
-    (
+    number=5,
+    title="Top-5 error (%) of ensembles on the ImageNet test set, as the test server reports it",
+    dataset="imagenet",
+    columns=("top-5",),
+    lines=(
         Published("VGG (ILSVRC'14)", (7.32,)),
         Published("GoogLeNet (ILSVRC'14)", (6.66,)),
         Published("VGG (v5)", (6.8,)),
         Published("PReLU-net", (4.94,)),
         Published("BN-inception", (4.82,)),
-        Published("ResNet (ILSVRC'15)", (3.57,), ENSEMBLE, note="six models"),
+        Published("ResNet (ILSVRC'15)", (3.57,), network=ENSEMBLE, note="six models"),
     ),
-    "dense",
+    views="dense",
     ensemble=True,
     images=IMAGENET_VALIDATION,
     scales=SCALES,
 )
 
 TABLE_6 = PublishedTable(
-    6,
-    "Test error (%) on CIFAR-10",
-    "cifar10",
-    ("test",),
-    (
+    number=6,
+    title="Test error (%) on CIFAR-10",
+    dataset="cifar10",
+    columns=("test",),
+    lines=(
         Published("Maxout", (9.38,)),
         Published("NIN", (8.81,)),
         Published("DSN", (8.22,)),
         Published("FitNet, 19 layers, 2.5M parameters", (8.39,)),
         Published("Highway, 19 layers, 2.3M parameters", (7.54,), mean=7.72, std=0.16),
         Published("Highway, 32 layers, 1.25M parameters", (8.80,)),
-        Published("ResNet-20", (8.75,), "resnet20-A"),
-        Published("ResNet-32", (7.51,), "resnet32-A"),
-        Published("ResNet-44", (7.17,), "resnet44-A"),
-        Published("ResNet-56", (6.97,), "resnet56-A"),
+        Published("ResNet-20", (8.75,), network="resnet20-A"),
+        Published("ResNet-32", (7.51,), network="resnet32-A"),
+        Published("ResNet-44", (7.17,), network="resnet44-A"),
+        Published("ResNet-56", (6.97,), network="resnet56-A"),
         Published(
             "ResNet-110",
             (6.43,),
-            "resnet110-A",
+            network="resnet110-A",
             mean=6.61,
             std=CIFAR10_SEED_STD,
             note="of five runs",
         ),
-        Published("ResNet-1202", (7.93,), "resnet1202-A"),
+        Published("ResNet-1202", (7.93,), network="resnet1202-A"),
     ),
-    None,
+    views=None,
 )
 
 TABLES = (TABLE_2, TABLE_3, TABLE_4, TABLE_5, TABLE_6)

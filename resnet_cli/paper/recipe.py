@@ -34,8 +34,7 @@ def papers_recipe(depth: int, shortcut: Shortcut, dataset: DatasetName) -> dict[
     kinds = ("plain", "resnet") if shortcut is Shortcut.none else ("resnet",)
     model = next((name for kind in kinds if (name := f"{kind}{depth}") in named), None)
     overrides = [f"model={model or 'resnet20'}", f"dataset={dataset}", f"shortcut={shortcut}"]
-    (job,), _ = compose.jobs(overrides, multirun=False)
-    recipe = trained(to_plain(job.config))
+    recipe = trained(to_plain(compose.run_config(overrides)))
     return recipe if model else {k: v for k, v in recipe.items() if not k.startswith("model.")}
 
 

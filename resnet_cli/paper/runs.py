@@ -29,8 +29,8 @@ from resnet_cli.runtime.choices import Precision
 from resnet_cli.training.logbook import METRICS
 
 TRAINING = "train/error"
-RESULT = "result.json"
-NOTE = "note.md"  # what a person has to say of a run, for the report's notes
+_RESULT = "result.json"
+_NOTE = "note.md"  # what a person has to say of a run, for the report's notes
 _NO_RECIPE = ("seed", "precision", "compile")
 
 
@@ -110,17 +110,17 @@ def find(roots: Iterable[Path]) -> tuple[list[Run], list[Prose]]:
     notes: list[Prose] = []
     for folder in sorted({path.parent for root in roots for path in root.rglob(METRICS)}):
         try:
-            run, broken = read_run(folder)
+            run, broken = _read_run(folder)
         except UNREADABLE as error:
             notes.append(passed_over(folder, error))
             continue
         found.append(run)
-        if (folder / NOTE).exists():
+        if (folder / _NOTE).exists():
             try:
-                told = note(read_note(folder / NOTE))
+                told = note(read_note(folder / _NOTE))
                 notes.append(prose(f"{run.network}, seed {run.seed}: ", told))
             except UNREADABLE as error:
-                notes.append(passed_over(folder / NOTE, error))
+                notes.append(passed_over(folder / _NOTE, error))
         if broken:
             what = f": {broken} line(s) could not be read and were passed over"
             notes.append(prose(Code(str(folder / METRICS)), what))
@@ -185,10 +185,10 @@ def _place(run: Run) -> tuple[str, bool, int, str, int, str, str, int]:
     )
 
 
-def read_run(folder: Path) -> tuple[Run, int]:
+def _read_run(folder: Path) -> tuple[Run, int]:
     """One folder, and how many lines of its log could not be read. Raises one of UNREADABLE."""
     metrics, broken = read_log(folder / METRICS)
-    content = read_json(folder / RESULT) if (folder / RESULT).exists() else None
+    content = read_json(folder / _RESULT) if (folder / _RESULT).exists() else None
     tree = content["config"] if content is not None else read_config(folder / "config.yaml")
     config = from_plain(tree)  # what an older version did not have is as by default
     whole(config.model.depth, highest=100_000)
@@ -244,6 +244,7 @@ def spoken(network: str) -> str:
 def title_of(dataset: str) -> str:
     """A data set's name for a heading."""
     name, _, classes = dataset.partition("-")
+    name = {"cifar10": "CIFAR-10", "imagenet": "ImageNet"}.get(name, name)
     if not classes:
         return name
     count, _, which = classes.partition("-")

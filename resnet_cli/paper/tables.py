@@ -13,11 +13,11 @@ from resnet_cli.paper.prose import Prose, clean
 from resnet_cli.paper.published import FULL_ITERATIONS, Published, PublishedTable
 from resnet_cli.paper.runs import Run, fraction
 
-FIGURES = ("paper", "paper_mean", "paper_std", "n", "best", "mean", "std", "difference")
-CSV_HEADER = ("method", "network", "error", *FIGURES, "iterations", "paper_iterations", "remarks")
+_FIGURES = ("paper", "paper_mean", "paper_std", "n", "best", "mean", "std", "difference")
+_CSV_HEADER = ("method", "network", "error", *_FIGURES, "iterations", "paper_iterations", "remarks")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cell:
     """One error of one line: the paper's, its mean and std where it gives them, and ours, one
     for each seed. In percent.
@@ -45,7 +45,7 @@ class Cell:
 
     @property
     def figures(self) -> list[float | int | None]:
-        """What FIGURES names: the paper's, then n, best, mean and std of ours, and the
+        """What _FIGURES names: the paper's, then n, best, mean and std of ours, and the
         difference.
         """
         n = len(self.ours)
@@ -54,7 +54,7 @@ class Cell:
         return [self.paper, self.mean, self.std, n, best, mean, std, self.difference]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Line:
     published: Published
     ours: Ours | None
@@ -62,13 +62,14 @@ class Line:
     @property
     def cells(self) -> list[Cell]:
         """One for each column of the table. Only first columns come with a mean and std."""
-        spreads = [(self.published.mean, self.published.std)] + [(None, None)] * (
-            len(self.published.errors) - 1
-        )
+        errors = self.published.errors
+        spreads = [(self.published.mean, self.published.std)] + [(None, None)] * (len(errors) - 1)
         measured = self.ours.errors if self.ours else ((),) * len(spreads)
         return [
-            Cell(error, *several, ours)
-            for error, several, ours in zip(self.published.errors, spreads, measured, strict=True)
+            Cell(paper=error, mean=mean, std=std, ours=ours)
+            for error, (mean, std), ours in zip(
+                self.published.errors, spreads, measured, strict=True
+            )
         ]
 
     @property
@@ -84,7 +85,7 @@ class Line:
         return "; ".join(filter(None, [paper, self.ours.remark if self.ours else ""]))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Table:
     """One of the paper's tables with our numbers in it."""
 
@@ -156,7 +157,7 @@ class Table:
         """One line for each method and column; empty where there is nothing."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(CSV_HEADER)
+        writer.writerow(_CSV_HEADER)
         for line in self.lines:
             iterations = (
                 line.ours.iterations if line.ours else None,
@@ -190,10 +191,11 @@ def make_table(
     whole schedule, or, where there is no such run, for each length; else one that says `not run`.
     """
     full = FULL_ITERATIONS[paper.dataset]
-    lines = []
+    lines: list[Line] = []
     for published in paper.lines:
         ours = gather(paper, published, runs, evaluations)
         if any(one.errors[0] for one in ours if one.iterations == full):
             ours = [one for one in ours if one.iterations == full]
-        lines += [Line(published, one) for one in ours] if ours else [Line(published, None)]
-    return Table(paper, tuple(lines))
+        shown: list[Ours | None] = [*ours] or [None]
+        lines += [Line(published=published, ours=one) for one in shown]
+    return Table(paper=paper, lines=tuple(lines))

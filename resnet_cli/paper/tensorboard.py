@@ -9,8 +9,8 @@ from torch.utils.tensorboard import FileWriter
 
 from resnet_cli.paper.runs import Run
 
-FOLDER = "report"
-EVENTS = "events.out.tfevents*"
+_FOLDER = "report"
+_EVENTS = "events.out.tfevents*"
 
 
 def show_on_board(pictures: Mapping[Path, str], runs: Sequence[Run]) -> list[Path]:
@@ -27,11 +27,11 @@ def show_on_board(pictures: Mapping[Path, str], runs: Sequence[Run]) -> list[Pat
             for folder in run.folder.resolve().parents
             if folder.name == run.dataset.partition("-")[0]
         ]
-        if above and any(run.folder.glob(EVENTS)):
-            homes[above[0] / FOLDER] = above[0].name
+        if above and any(run.folder.glob(_EVENTS)):
+            homes[above[0] / _FOLDER] = above[0].name
     for home, dataset in homes.items():
         home.mkdir(exist_ok=True)
-        for old in home.glob(EVENTS):
+        for old in home.glob(_EVENTS):
             old.unlink()
         board = FileWriter(str(home))
         for path in (path for path, of in pictures.items() if of.partition("-")[0] == dataset):

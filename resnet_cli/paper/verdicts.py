@@ -104,7 +104,7 @@ def _compared(
     what = {TRAINING: "Training error", "val/error": "Validation error"}.get(figure, "Test error")
     difference = statistics.mean(values[0]) - statistics.mean(values[1])
     single = any(len(of) == 1 for of in values)
-    short = run.iterations != FULL_ITERATIONS.get(run.dataset, run.iterations)
+    short = run.iterations != FULL_ITERATIONS.get(run.dataset)
     size = "" if single and short else f" by {abs(difference):.1f} points"
     counts = _counts([len(of) for of in values])
     if abs(difference) <= _margin(values):

@@ -40,8 +40,6 @@ from resnet_cli.training.parts import TrainingParts
 from resnet_cli.training.schedule import Plateau, Rule, Schedule
 from resnet_cli.training.step import TrainStep, make_optimizer
 
-MANY_EPOCHS = 1000  # the paper's schedules have 164 (CIFAR-10) and 120 (ImageNet)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
@@ -87,8 +85,6 @@ def build(config: RunConfig, *, console: Console, context: Context, device: torc
     make_exact()
     keep_memory()
     dataset = _training_data(config, console)
-    if context.is_main:
-        _warn_of_many_epochs(config, console, images=len(dataset.train))
     normalizer = fit_normalizer(config.dataset.normalization, dataset.train).to(device)
     network = _make_network(config, len(dataset.classes), device=device, context=context)
     data = config.dataset
@@ -153,18 +149,6 @@ def _training_data(config: RunConfig, console: Console) -> Dataset:
     if config.batch_size > count:
         raise UserError(f"batch_size={config.batch_size}: there are only {count:,} training images")
     return dataset
-
-
-def _warn_of_many_epochs(config: RunConfig, console: Console, *, images: int) -> None:
-    """A schedule made for a large data set is absurd for a small one."""
-    iterations = config.schedule.iterations
-    epochs = iterations * config.batch_size / images
-    if epochs > MANY_EPOCHS:
-        console.warn(
-            f"{iterations:,} iterations are {epochs:,.0f} epochs of {images:,} training images; "
-            "schedule.epochs=90, for example, would be "
-            f"{max(1, round(90 * images / config.batch_size)):,} iterations"
-        )
 
 
 def _make_network(
@@ -268,9 +252,7 @@ def make_loader(
 
 
 def make_image_test(split: Split, device: torch.device) -> ImageTest:
-    """A split in batches that suit the device: on a CPU a layer's maps should still fit its
-    caches.
-    """
+    """A split in batches that suit the device: on a CPU a layer's maps should fit the caches."""
     return ImageTest(split.to(device), batch_size=250 if device.type == "cpu" else 1000)
 
 

@@ -33,6 +33,7 @@ def dry_run(config: RunConfig, folder: RunFolder, *, console: Console) -> None:
         torch.set_num_threads(max(1, cores() // config.devices))  # as each of several has
     parts = build(one, console=console, context=Context(), device=device)
     console.say(result.announce(config, parts, folder=folder, note=" (dry run)"))
+    result.warn_of_many_epochs(config, parts, console=console)
     step_seconds = _time_steps(parts)
     evaluations = config.schedule.iterations / config.eval_every
     seconds = config.schedule.iterations * step_seconds + evaluations * _time_evaluation(parts)

@@ -78,8 +78,7 @@ class RunFolder:
         text = read_text(self.config_file, what="the config")
         try:
             changed = differences(yaml.safe_load(text), to_plain(config))
-        # unhashable keys and dates that are none raise what they like
-        except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:  # YAML's own
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UserError(
                 f"{self.config_file} does not fit: {reason}; move the folder away to start anew"

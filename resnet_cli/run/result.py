@@ -17,11 +17,13 @@ from resnet_cli.data.images import Dataset
 from resnet_cli.models import complexity
 from resnet_cli.run.build import Parts
 from resnet_cli.run.folder import RunFolder
-from resnet_cli.runtime.console import bold, duration, rows
+from resnet_cli.runtime.console import Console, bold, duration, rows
 from resnet_cli.runtime.device import describe, peak_memory, precision_name
 from resnet_cli.training.records import Best, DataRecord, Final, Result
 from resnet_cli.training.schedule import Schedule
 from resnet_cli.training.trainer import Trainer
+
+_MANY_EPOCHS = 1000  # the paper's schedules have 164 (CIFAR-10) and 120 (ImageNet)
 
 
 def _plan(config: RunConfig, parts: Parts, *, folder: RunFolder) -> str:
@@ -70,6 +72,18 @@ def announce(config: RunConfig, parts: Parts, *, folder: RunFolder, note: str = 
     name = parts.training.network.architecture.name
     heading = bold(f"{name} on {config.dataset.name}, seed {config.seed}{note}")
     return f"{heading}\n{_plan(config, parts, folder=folder)}"
+
+
+def warn_of_many_epochs(config: RunConfig, parts: Parts, *, console: Console) -> None:
+    """Warns of a schedule that was made for far more images than there are."""
+    iterations, images = config.schedule.iterations, len(parts.dataset.train)
+    epochs = iterations * config.batch_size / images
+    if epochs > _MANY_EPOCHS:
+        shorter = max(1, round(90 * images / config.batch_size))
+        console.warn(
+            f"{iterations:,} iterations are {epochs:,.0f} epochs of {images:,} training images; "
+            f"schedule.epochs=90, for example, would be {shorter:,} iterations"
+        )
 
 
 def data(dataset: Dataset) -> DataRecord:
@@ -168,9 +182,7 @@ def make_result(config: RunConfig, parts: Parts, *, trainer: Trainer, command: s
 
 
 def commit() -> str | None:
-    """The checkout's commit, `+changes` where files differ from it; None for an installed
-    package.
-    """
+    """The checkout's commit, with `+changes` where files differ; None for an installed package."""
     root = Path(__file__).resolve().parent.parent.parent
     if not (root / ".git").exists():
         return None

@@ -81,6 +81,8 @@ def train_steps(run: Run, *, context: Context, console: Console, stop: StopReque
     with _claimed(run, parts, context=context, console=console):
         trainer = Trainer(parts.training, _record(run, parts), context=context, console=console)
         console.say(result.announce(run.config, parts, folder=run.folder))
+        if context.is_main:
+            result.warn_of_many_epochs(run.config, parts, console=console)
         with (
             _recorded(console),
             explain_out_of_memory(run.config, parts, context=context, console=console),

@@ -29,10 +29,11 @@ def options(group: str) -> list[str]:
 
 
 def read(name: str) -> dict[str, Any]:
-    """What a file of conf/ says, from the root of a config: `dataset/cifar10` under the key
-    `dataset`; `train`, and files for the whole (`# @package _global_`), as they stand.
+    """What the file `NAME.yaml` of conf/ says, from the root of a config.
 
-    Hydra's `defaults` are left out and `${...}` is not resolved.
+    `dataset/cifar10` comes under the key `dataset`; `train`, and files for the whole config
+    (`# @package _global_`), as they stand. Hydra's `defaults` are left out and `${...}` is not
+    resolved.
     """
     text = (CONF_DIR / f"{name}.yaml").read_text(encoding="utf-8")
     said: dict[str, Any] = yaml.safe_load(text)

@@ -14,6 +14,8 @@ FAILED, _BAD_USAGE, _BAD_DATA, _DIVERGED = 1, 2, 3, 4
 # between the processes of one run: another process is gone, or does not answer
 LOST, SILENT = 75, 76
 
+LONGEST = 1000  # characters of a message: a file may hold a name of any length
+
 # full, read-only, forbidden or failing disks, and folders that are gone: what helps
 DISK_ERRORS = {
     errno.ENOSPC: "make room on that disk",
@@ -54,7 +56,9 @@ class UserError(Exception):
     def __str__(self) -> str:
         """The message in one line, whatever a file or its name put into it."""
         text = super().__str__()
-        return text if text.isprintable() else "".join(map(_printable, text))
+        if not text.isprintable():
+            text = "".join(map(_printable, text))
+        return text if len(text) <= LONGEST else f"{text[: LONGEST - 205]} ... {text[-200:]}"
 
 
 def _printable(character: str) -> str:

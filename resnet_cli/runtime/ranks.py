@@ -1,7 +1,7 @@
-"""How a process learns that it is one of several: torchrun, `resnet-train devices=N` and srun
-say it in the environment.
+"""How a process learns that it is one of several.
 
-Without PyTorch, so that a command line is read quickly.
+torchrun, `resnet-train devices=N` and srun say so in the environment. PyTorch is not needed to read
+it, so that a command line is checked quickly.
 """
 
 import os

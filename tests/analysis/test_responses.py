@@ -11,26 +11,14 @@ from resnet_cli.analysis import responses
 from resnet_cli.data.images import Normalizer, Split
 from resnet_cli.models.architecture import Shortcut, cifar, imagenet
 from resnet_cli.models.resnet import ResNet, ZeroPadIdentity
-from tests.conftest import TINY, Command
+from tests.helpers.commands import TINY, Command
+from tests.helpers.networks import stir
 
 
-def stirred(network: ResNet) -> ResNet:
-    """With BN statistics and weights that are not the initial ones."""
-    torch.manual_seed(1)
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            for values in (module.running_var, module.weight):
-                assert values is not None
-                values.data.uniform_(0.5, 2)
-            for values in (module.running_mean, module.bias):
-                assert values is not None
-                values.data.normal_()
-    return network.eval()
-
-
+@pytest.mark.numerical
 @pytest.mark.parametrize("shortcut", [Shortcut.none, Shortcut.A])
 def test_the_stds_are_those_of_a_naive_forward_pass(shortcut: Shortcut) -> None:
-    network = stirred(ResNet(cifar(14, shortcut=shortcut)))
+    network = stir(ResNet(cifar(14, shortcut=shortcut)))
     images = torch.randint(256, (7, 3, 32, 32), dtype=torch.uint8)
     weights = network.state_dict()
     expected: list[float] = []

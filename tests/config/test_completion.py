@@ -9,7 +9,7 @@ import pytest
 
 from resnet_cli.config.completion import candidates
 from resnet_cli.runtime.conf import options
-from tests.conftest import Command, check_refused
+from tests.helpers.commands import Command, check_refused
 
 
 @pytest.mark.parametrize(

@@ -410,7 +410,7 @@ def test_what_does_not_fit_is_one_clear_line(override: str, told: str) -> None:
     [
         (["model=resnet34", "model.depth=35"], "Table 1 has 18, 34, 50, 101, 152 layers"),
         (["model=resnet50", "model.stride_in=2x2"], "model.stride_in=2x2: use one of 1x1, 3x3"),
-        (["model=resnet18", "model.groups=32"], "basic blocks (18 layers) have no such widths"),
+        (["model=resnet18", "model.groups=32"], "only bottlenecks (50, 101, 152 layers) have them"),
         (
             ["model=resnet18", "dataset.validation=100"],
             "the images of val/ are the validation images",

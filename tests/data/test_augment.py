@@ -1,5 +1,6 @@
 """Crop and flip against a naive per-image loop; offsets by histogram; the border is the mean."""
 
+import pytest
 import torch
 
 from resnet_cli.data.augment import crop_and_flip, draw_crops_and_flips
@@ -7,6 +8,9 @@ from resnet_cli.data.choices import Normalization
 from resnet_cli.data.images import Split, fit_normalizer
 from resnet_cli.data.resident import ResidentLoader
 from resnet_cli.data.sampling import batch_indices
+from tests.helpers.numbers import assert_same
+
+pytestmark = pytest.mark.numerical
 
 
 def naive(image: torch.Tensor, top: int, left: int, flip: bool) -> torch.Tensor:
@@ -29,7 +33,7 @@ def test_crop_and_flip_against_a_loop() -> None:
         naive(image, int(t), int(lft), bool(f))
         for image, t, lft, f in zip(images, top, left, flip, strict=True)
     ]
-    assert torch.equal(crop_and_flip(images, top=top, left=left, flip=flip), torch.stack(expected))
+    assert_same(crop_and_flip(images, top=top, left=left, flip=flip), torch.stack(expected))
 
 
 def test_the_loader_is_the_loop_over_its_batch() -> None:
@@ -39,13 +43,13 @@ def test_the_loader_is_the_loop_over_its_batch() -> None:
     for iteration in (0, 2, 7):  # the 2nd batch crosses an epoch's end
         images, labels = loader.batch(iteration)
         indices, epochs = batch_indices(iteration, batch_size=16, count=40, seed=5)
-        assert torch.equal(labels, indices)
+        assert_same(labels, indices)
         for image, index, epoch in zip(images, indices, epochs, strict=True):
             top, left, flip = (
                 int(draw) for draw in draw_crops_and_flips(index[None], epoch[None], seed=5)
             )
             plain = split.images[index].float() / 255 - normalizer.mean
-            assert torch.equal(image, naive(plain, top, left, bool(flip)))
+            assert_same(image, naive(plain, top, left, bool(flip)))
 
 
 def test_every_offset_and_both_sides_come_equally_often() -> None:

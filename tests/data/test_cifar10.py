@@ -14,7 +14,7 @@ import torchvision
 
 from resnet_cli.data import cifar10
 from resnet_cli.runtime.errors import DataError
-from tests.conftest import Command
+from tests.helpers.commands import Command
 
 
 def test_the_images_are_torchvisions(cifar10_root: Path) -> None:

@@ -43,6 +43,7 @@ def hashes(count: int, *, epoch: int = 0, seed: int = 0) -> torch.Tensor:
     return sample_hashes(torch.arange(count), torch.full((count,), epoch), seed=seed)
 
 
+@pytest.mark.numerical
 @pytest.mark.parametrize(
     ("width", "height"), [(500, 375), (375, 500), (256, 256), (90, 640), (1200, 200)]
 )
@@ -123,6 +124,7 @@ def test_the_inception_crop_of_a_strip_is_its_center() -> None:
     )
 
 
+@pytest.mark.numerical
 def test_the_inception_crop_is_resized_as_torchvision_does() -> None:
     picture = photograph(500, 375)
     for bits in draw_bits(hashes(5), Augmentation.inception):
@@ -153,20 +155,23 @@ def test_half_of_the_images_are_mirrored() -> None:
     assert mirrored.sum().item() == pytest.approx(2000, abs=4 * np.sqrt(1000))
 
 
+@pytest.mark.numerical
 def test_color_noise_is_alexnets_formula() -> None:
     noise = color_noise(hashes(50_000))[:, :, 0, 0].double()
     vectors, values = np.array(PCA_VECTORS), np.array(PCA_VALUES)
     # the covariance of a sum of components
     expected = vectors @ np.diag((PCA_STD * values) ** 2) @ vectors.T
-    assert np.allclose(np.cov(noise.T.numpy()), expected, rtol=0.03, atol=1e-7)
+    np.testing.assert_allclose(np.cov(noise.T.numpy()), expected, rtol=0.03, atol=1e-7)
     assert noise.mean(dim=0).abs().max() < 4 * 0.02 / np.sqrt(50_000)
     # principal components stand upright on each other
-    assert np.allclose(vectors.T @ vectors, np.eye(3), atol=2e-3)
+    np.testing.assert_allclose(vectors.T @ vectors, np.eye(3), atol=2e-3)
     (one,) = color_noise(hashes(1))[:, :, 0, 0].numpy()
     alpha = PCA_STD * np.array([normal(mix(hashes(1), stream)).item() for stream in (2, 3, 4)])
-    assert np.allclose(one, sum(alpha[i] * values[i] * vectors[:, i] for i in range(3)), rtol=1e-4)
+    by_hand = sum(alpha[i] * values[i] * vectors[:, i] for i in range(3))
+    np.testing.assert_allclose(one, by_hand, rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.numerical
 def test_normal_is_normal() -> None:
     sample = normal(hashes(20_000)).numpy()
     assert stats.kstest(sample, "norm").pvalue > 1e-3

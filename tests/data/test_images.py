@@ -8,8 +8,10 @@ from resnet_cli.data import datasets
 from resnet_cli.data.choices import DatasetName, Normalization
 from resnet_cli.data.images import Split, fit_normalizer
 from resnet_cli.runtime.errors import UserError
+from tests.helpers.numbers import assert_same
 
 
+@pytest.mark.numerical
 def test_the_mean_image_is_numpys() -> None:
     images = torch.randint(0, 256, (6001, 3, 4, 5), dtype=torch.uint8)
     normalizer = fit_normalizer(
@@ -25,6 +27,7 @@ def test_the_mean_image_is_numpys() -> None:
     )
 
 
+@pytest.mark.numerical
 def test_channel_means_are_those_people_publish() -> None:
     white = torch.full((1, 3, 32, 32), 255, dtype=torch.uint8)
     normalizer = fit_normalizer(
@@ -40,7 +43,7 @@ def test_validation_images_are_held_out_and_do_not_count_for_the_mean(tmp_path) 
     split = datasets.load(DatasetName.synthetic, root=tmp_path, validation=1000)
     assert (len(split.train), len(split.validation or ()), len(split.test)) == (9000, 1000, 2000)
     assert split.validation is not None
-    assert torch.equal(torch.cat([split.train.images, split.validation.images]), whole.train.images)
+    assert_same(torch.cat([split.train.images, split.validation.images]), whole.train.images)
     ours = fit_normalizer(Normalization.paper, split.train).mean
     np.testing.assert_allclose(
         ours.numpy(), whole.train.images[:9000].numpy().mean(axis=0) / 255, rtol=1e-6

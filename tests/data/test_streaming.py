@@ -13,11 +13,10 @@ import pytest
 import torch
 
 from resnet_cli.data.augment import color_noise
-from resnet_cli.data.choices import Augmentation, Normalization
+from resnet_cli.data.choices import Augmentation
 from resnet_cli.data.crops import crop_and_resize, crop_box, draw_bits
 from resnet_cli.data.decode import decode
 from resnet_cli.data.imagenet import open_folders
-from resnet_cli.data.images import fit_normalizer
 from resnet_cli.data.photographs import BadImages
 from resnet_cli.data.samples import Samples
 from resnet_cli.data.sampling import batch_indices, mix, sample_hashes
@@ -26,27 +25,10 @@ from resnet_cli.data.view_stream import ViewStream
 from resnet_cli.evaluation.protocol import Protocol
 from resnet_cli.evaluation.views import Views
 from resnet_cli.runtime.errors import DataError
+from tests.data.streams import break_one, loader
 from tests.data.trees import write_folders, write_shards
-
-
-def loader(
-    samples: Samples,
-    *,
-    workers: int = 0,
-    how: Augmentation = Augmentation.paper,
-    bad: BadImages | None = None,
-) -> StreamingLoader:
-    normalizer = fit_normalizer(Normalization.imagenet, samples)
-    return StreamingLoader(
-        samples=samples,
-        augmentation=how,
-        normalizer=normalizer,
-        batch_size=4,
-        seed=7,
-        image_size=32,
-        workers=workers,
-        bad=bad or BadImages(),
-    )
+from tests.helpers.numbers import assert_same
+from tests.helpers.processes import PATIENCE
 
 
 def epoch(batches: StreamingLoader) -> None:
@@ -74,6 +56,7 @@ def naive(samples: Samples, index: int, epoch: int, augmentation: Augmentation) 
     return (values - mean[:, None, None]) / std[:, None, None]
 
 
+@pytest.mark.numerical
 @pytest.mark.parametrize("augmentation", Augmentation)
 def test_a_batch_is_the_loop_over_its_photographs(
     samples: Samples, augmentation: Augmentation
@@ -99,7 +82,7 @@ def test_batches_do_not_depend_on_the_number_of_workers_nor_on_where_one_begins(
         helped = loader(samples, workers=workers)
         for iteration in (3, 4, 5, 0, 1, 2):
             for one, other in zip(helped.batch(iteration), expected[iteration], strict=True):
-                assert torch.equal(one, other)
+                assert_same(one, other)
 
 
 def test_shards_give_the_batches_of_the_folders(samples: Samples, tmp_path: Path) -> None:
@@ -107,13 +90,7 @@ def test_shards_give_the_batches_of_the_folders(samples: Samples, tmp_path: Path
     folders, tars = loader(samples), loader(shards, workers=2)
     for iteration in range(4):
         for one, other in zip(folders.batch(iteration), tars.batch(iteration), strict=True):
-            assert torch.equal(one, other)
-
-
-def break_one(samples: Samples, index: int) -> str:
-    path = Path(samples.path(index))
-    path.write_bytes(path.read_bytes()[:100])
-    return str(path)
+            assert_same(one, other)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -191,7 +168,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 from resnet_cli.data.imagenet import open_folders
-from tests.data.test_streaming import loader
+from tests.data.streams import loader
 batches = loader(open_folders(Path(sys.argv[1])).train, workers=2)
 batches.batch(0)
 sys.batches = batches  # beyond the reach of a garbage collection at exit
@@ -204,7 +181,7 @@ from contextlib import closing
 from pathlib import Path
 from resnet_cli.data.imagenet import open_folders
 from resnet_cli.runtime.errors import DataError
-from tests.data.test_streaming import break_one, loader
+from tests.data.streams import break_one, loader
 samples = open_folders(Path(sys.argv[1])).train
 for index in range(len(samples)):
     break_one(samples, index)
@@ -219,6 +196,6 @@ except DataError as error:
 def test_a_process_ends_though_its_workers_ignore_sigterm(tmp_path: Path, program: str) -> None:
     root = write_folders(tmp_path / "folders")
     done = subprocess.run(
-        [sys.executable, "-c", program, str(root)], timeout=60, capture_output=True, text=True
+        [sys.executable, "-c", program, str(root)], timeout=PATIENCE, capture_output=True, text=True
     )
     assert (done.returncode, done.stderr) == (0, "")

@@ -14,7 +14,8 @@ from resnet_cli.models.architecture import Shortcut, cifar
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.paper.evaluations import find_evaluations
 from resnet_cli.paper.runs import find
-from tests.conftest import TINY, Command, Outcome, check_refused, spawn
+from tests.helpers.commands import TINY, Command, check_refused, last_line
+from tests.helpers.processes import finish, spawn
 
 FOREIGN = [
     "model=resnet20",
@@ -34,7 +35,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     processes = [
         spawn(*TINY, "dataset.validation=50", f"seed={seed}", f"runs={runs}") for seed in (0, 1)
     ]
-    assert [process.wait(120) for process in processes] == [0, 0]
+    assert [finish(process)[0] for process in processes] == [0, 0]
     return runs
 
 
@@ -45,11 +46,6 @@ def folder(trained: Path, seed: int) -> Path:
 
 def result_images(root: Path) -> dict[str, int]:
     return dict(json.loads((folder(root, 0) / "data.json").read_text())["images"])
-
-
-def last_line(outcome: Outcome) -> dict[str, Any]:
-    assert outcome.code == 0, outcome.err
-    return dict(json.loads(outcome.out.splitlines()[-1]))
 
 
 def test_a_run_measures_as_it_did_while_training(

@@ -11,6 +11,7 @@ import torch
 
 from resnet_cli.evaluation.predictions import Predictions, average, errors, read, write
 from resnet_cli.runtime.errors import UserError
+from tests.helpers.numbers import assert_same
 
 PATHS = tuple(f"n0144{index % 3}/größe {index}.JPEG" for index in range(30))
 
@@ -36,10 +37,8 @@ def test_a_round_trip_is_bit_equal(tmp_path: Path) -> None:
     ours = made_up(0)
     write(ours, tmp_path / "no suffix needed")
     theirs = read(tmp_path / "no suffix needed")
-    assert (
-        torch.equal(ours.scores, theirs.scores)
-        and torch.equal(ours.labels, theirs.labels)
-        and ours.paths == theirs.paths
+    assert_same(
+        (ours.scores, ours.labels, ours.paths), (theirs.scores, theirs.labels, theirs.paths)
     )
     assert [path.name for path in tmp_path.iterdir()] == ["no suffix needed"]
 
@@ -57,13 +56,15 @@ def test_anyone_can_read_the_file(tmp_path: Path) -> None:
         assert file["scores"].shape == (30, 10) and file["paths"].tolist() == list(PATHS)
 
 
+@pytest.mark.numerical
 def test_an_ensemble_is_the_mean_of_the_scores(tmp_path: Path) -> None:
     three = [made_up(seed) for seed in range(3)]
     ours = average(written(tmp_path, *three))
     expected = torch.stack([one.scores for one in three]).double().mean(dim=0)
     torch.testing.assert_close(ours.scores.double(), expected, atol=1e-7, rtol=0)
     assert ours.scores.dtype == torch.float32
-    assert torch.equal(ours.labels, three[0].labels) and ours.paths == PATHS
+    assert_same(ours.labels, three[0].labels)
+    assert ours.paths == PATHS
     wrong = sum(
         int(scores.argmax()) != label
         for scores, label in zip(expected, three[0].labels.tolist(), strict=True)
@@ -72,9 +73,10 @@ def test_an_ensemble_is_the_mean_of_the_scores(tmp_path: Path) -> None:
 
 
 def test_one_file_is_itself(tmp_path: Path) -> None:
-    assert torch.equal(average(written(tmp_path, made_up(0))).scores, made_up(0).scores)
+    assert_same(average(written(tmp_path, made_up(0))).scores, made_up(0).scores)
 
 
+@pytest.mark.numerical
 def test_errors_are_a_count_over_single_images(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resnet_cli.evaluation.predictions.CHUNK", 7)
     ours = made_up(0)

@@ -14,8 +14,9 @@ import torch
 from resnet_cli.analysis.responses import of_run
 from resnet_cli.analysis.subject import open_subject
 from resnet_cli.runtime.errors import DataError
-from tests.conftest import Command, check_refused, saved_values
 from tests.faults.kinds import stopped_run
+from tests.helpers.commands import Command, check_refused
+from tests.helpers.runs import saved_values
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def test_a_strangers_checkpoint_asks_no_server_and_makes_no_folder(
     refused = command("resnet-eval", "--ckpt", strangers)
     check_refused(refused, 3, str(tmp_path / "mine"), f"was trained on '{tmp_path / 'made'}'")
     with pytest.raises(DataError, match=str(tmp_path / "mine")):
-        of_run(strangers)
+        of_run(strangers, network="resnet8-A", root=str(tmp_path / "mine"))
     assert asked[1] == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["theirs"]
 
@@ -82,7 +83,7 @@ def test_the_command_line_may_ask_a_server(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The server is one that counts: what the other test does not see, this one does."""
-    monkeypatch.setattr("resnet_cli.data.cifar10.ATTEMPTS", 1)
+    monkeypatch.setattr("resnet_cli.data.cifar10._ATTEMPTS", 1)
     words = ["dataset.download=true", f"dataset.mirror={asked[0]}"]
     check_refused(command("resnet-eval", "--ckpt", strangers, *words), 3, "downloading")
     assert asked[1] == ["/cifar-10-python.tar.gz"]

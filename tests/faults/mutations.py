@@ -96,7 +96,7 @@ def mutated_tensor(draw: Draw, tensor: Tensor) -> Tensor:
         lambda x: torch.cat([x.flatten(), x.flatten()]),
         lambda x: x.unsqueeze(0).clone(),
         lambda x: x.flatten()[:1].expand(10**12),
-        lambda x: x.flatten()[:1].expand(x.shape),
+        lambda x: x.flatten()[0].expand(x.shape),
         lambda x: x.long(),
         lambda x: x.bool(),
         lambda x: x.half(),

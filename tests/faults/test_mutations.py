@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from resnet_cli.runtime.errors import UserError
+from resnet_cli.runtime.errors import LONGEST, UserError
 from tests.faults.kinds import KINDS
 
 FEW = settings(
@@ -41,7 +41,7 @@ def hold(kind: str, folder: Path, how: settings) -> None:
             file.read(sound)
         except UserError as error:
             line = str(error)
-            assert str(folder) in line and len(line) < 1000, line
+            assert str(folder) in line and len(line) <= LONGEST, line
             assert line.isprintable(), line
 
     check()

@@ -10,6 +10,7 @@ from resnet_cli.data.images import Normalizer, Split
 from resnet_cli.evaluation.metrics import measure
 from resnet_cli.evaluation.protocol import ImageTest
 from resnet_cli.runtime.distributed import process_group
+from tests.helpers.processes import PATIENCE
 
 if __name__ == "__main__":
     torch.manual_seed(0)
@@ -19,7 +20,7 @@ if __name__ == "__main__":
         batch_size=5,
     )
     pixels = Normalizer(torch.zeros(3, 1, 1), torch.ones(3, 1, 1))
-    with process_group(torch.device("cpu"), timeout=60) as context:
+    with process_group(torch.device("cpu"), timeout=PATIENCE) as context:
         errors = measure([(network, pixels)], test, dtype=torch.float32, context=context)  # type: ignore[list-item]
         line = (
             f"{errors.top1_error=} {errors.top5_error=} {errors.count=} Errors(loss "

@@ -22,7 +22,7 @@ from resnet_cli.launch.display import (
 )
 from resnet_cli.launch.outcome import Outcome, outcome_of, print_outcomes
 from resnet_cli.run.run import Run
-from tests.launch.conftest import planned
+from tests.launch.small_sweep import planned
 
 
 def log(run: Run, iteration: int, **values: float) -> None:

@@ -3,6 +3,7 @@ and ends where nothing had happened.
 """
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,19 +13,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.launch.ranks import (
-    RUN,
-    alive,
-    check_same,
-    finish,
-    folder_of,
-    has_logged,
-    spawn,
-    start,
-    wait_for,
-)
+from tests.helpers.processes import PATIENCE, alive, finish, spawn, wait_for
+from tests.helpers.runs import folder_of
+from tests.launch.ranks import RUN, check_same, has_logged, start
 
 LONG = "schedule.iterations=100"
+GRACE = 30  # seconds that elastic leaves processes which do not end when they are told to
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +72,7 @@ def test_a_killed_parent_leaves_no_orphan(runs: Path, undisturbed: Path) -> None
     process, ranks = start(runs, LONG, until=40)
     process.kill()
     process.communicate()
-    assert wait_for(lambda: not any(alive(pid) for pid in ranks), seconds=10)
+    wait_for(lambda: not any(alive(pid) for pid in ranks))
     go_on(runs, undisturbed)
 
 
@@ -97,7 +91,8 @@ def test_a_signal_to_the_parent_saves_and_ends_all(
     began = time.monotonic()
     process.send_signal(signum)
     code, out, err = finish(process)
-    assert code == 128 + signum and time.monotonic() - began < 10
+    assert code == 128 + signum
+    assert time.monotonic() - began < GRACE
     assert not any(alive(pid) for pid in ranks)
     assert "stopped" in err and "the same command continues" in err and "Traceback" not in err + out
     go_on(runs, undisturbed)
@@ -122,15 +117,21 @@ def test_a_signal_to_one_rank_stops_all_at_one_step(
     go_on(runs, undisturbed)
 
 
+def is_pending(pid: int, signum: signal.Signals) -> bool:
+    """Whether a signal waits for a process, which has been stopped."""
+    (waiting,) = re.findall(r"ShdPnd:\s+(\w+)", Path(f"/proc/{pid}/status").read_text())
+    return bool(int(waiting, 16) >> (signum - 1) & 1)
+
+
 @pytest.mark.slow
 def test_a_rank_that_hangs_is_given_up(runs: Path, undisturbed: Path) -> None:
-    process, ranks = start(runs, LONG, "timeout=4", until=40)
+    process, ranks = start(runs, LONG, "timeout=20", until=40)
     os.kill(ranks[1], signal.SIGSTOP)
-    wait_for(lambda: not alive(ranks[0]), seconds=30)
-    time.sleep(1)  # so that elastic has seen it
-    os.kill(ranks[1], signal.SIGKILL)  # what elastic would do after half a minute
+    wait_for(lambda: not alive(ranks[0]))
+    wait_for(lambda: is_pending(ranks[1], signal.SIGTERM))  # elastic has seen it
+    os.kill(ranks[1], signal.SIGKILL)  # what elastic would do after GRACE
     code, _, err = finish(process)
-    assert code == 0 and "did not answer for timeout=4 s" in err and "restart 1 of 3" in err, err
+    assert code == 0 and "did not answer for timeout=20 s" in err and "restart 1 of 3" in err, err
     check_same(runs, undisturbed)
 
 
@@ -145,10 +146,8 @@ def test_a_broken_newest_checkpoint_falls_back_on_all_ranks(runs: Path, undistur
 
 
 def test_a_users_mistake_is_told_once_and_starts_nothing_anew(runs: Path) -> None:
-    began = time.monotonic()
     code, _, err = finish(spawn(*RUN, LONG, "devices=2", f"runs={runs}", "resume=/nowhere.pt"))
     assert code == 2 and err.count("/nowhere.pt") == 1 and "restart" not in err, err
-    assert time.monotonic() - began < 30
 
 
 @pytest.mark.slow
@@ -192,7 +191,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(runs: Path, undisturbed: Path
     small = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))"
     program = f"{small}; import sys; from resnet_cli.train import main; sys.exit(main())"
     words = [sys.executable, "-c", program, *RUN, LONG, "devices=2", f"runs={runs}"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert (
         done.returncode == 1
         and "what was saved before stands" in done.stderr

@@ -18,9 +18,13 @@ from resnet_cli.evaluation.protocol import ImageTest
 from resnet_cli.models.layers import BatchNorm
 from resnet_cli.runtime.device import cores
 from resnet_cli.runtime.distributed import Context
-from tests.conftest import Command, check_refused
 from tests.data.trees import write_folders
-from tests.launch.ranks import RUN, check_same, figures, finish, folder_of, spawn, weights
+from tests.helpers.commands import Command, check_refused
+from tests.helpers.numbers import assert_same
+from tests.helpers.processes import PATIENCE, finish, spawn
+from tests.helpers.runs import ended, folder_of, logged
+from tests.launch.ranks import RUN, check_same
+from tests.launch.trained import train
 
 TOO_MANY = cores() + 1
 PICTURES = Normalizer(torch.zeros(3, 1, 1), torch.ones(3, 1, 1))
@@ -35,9 +39,10 @@ def test_the_ranks_shares_are_one_processs_batch(world: int) -> None:
             for rank in range(world)
         ]
         for one, shares in zip(whole, zip(*parts, strict=True), strict=True):
-            assert torch.equal(one, torch.cat(shares))
+            assert_same(one, torch.cat(shares))
 
 
+@pytest.mark.numerical
 def test_the_ranks_images_are_one_processs_augmented_alike() -> None:
     split = Split(torch.randint(0, 256, (50, 3, 32, 32), dtype=torch.uint8), torch.arange(50) % 10)
     whole = ResidentLoader(split=split, normalizer=PICTURES, batch_size=12, seed=3).batch(4)
@@ -48,7 +53,7 @@ def test_the_ranks_images_are_one_processs_augmented_alike() -> None:
         for rank in range(3)
     ]
     for one, shares in zip(whole, zip(*parts, strict=True), strict=True):
-        assert torch.equal(one, torch.cat(shares))
+        assert_same(one, torch.cat(shares))
 
 
 @pytest.mark.parametrize("world", [1, 2, 3])
@@ -66,6 +71,7 @@ def test_every_image_is_tested_once(world: int) -> None:
     assert sorted(seen) == list(range(47))
 
 
+@pytest.mark.numerical
 def test_bn_in_groups_is_bn_on_each_of_several_devices() -> None:
     torch.manual_seed(0)
     x = torch.randn(12, 5, 3, 3)
@@ -74,43 +80,48 @@ def test_bn_in_groups_is_bn_on_each_of_several_devices() -> None:
     expected = torch.cat(
         [batch_norm(part, None, None, ours.weight, ours.bias, training=True) for part in x.split(4)]
     )
-    assert torch.equal(ours(x), expected)
+    assert_same(ours(x), expected)
     alone(x[:4])  # what the first device would have seen
-    assert torch.equal(ours.running_mean, alone.running_mean) and torch.equal(
-        ours.running_var, alone.running_var
-    )
-    assert torch.equal(ours.eval()(x), alone.eval()(x))
+    assert_same(ours.state_dict(), alone.state_dict())
+    assert_same(ours.eval()(x), alone.eval()(x))
+
+
+# Before roundings can grow: an activation near 0 that falls to the other side of a ReLU changes a
+# gradient by much more than a last bit.
+SHORT = ["schedule.iterations=4", "log_every=2", "eval_every=4"]
 
 
 @pytest.fixture(scope="module")
 def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = tmp_path_factory.mktemp("two") / "runs"
-    code, _, err = finish(spawn(*RUN, "schedule.iterations=50", "devices=2", f"runs={runs}"))
+    code, _, err = finish(spawn(*RUN, *SHORT, "devices=2", f"runs={runs}"))
     assert (code, err) == (0, "")
     return runs
 
 
-def test_two_ranks_are_one_process_that_normalises_each_half(
+def test_two_ranks_are_one_process_that_normalises_each_half(tmp_path: Path) -> None:
+    """Two sums of 16 gradients, then theirs, against one of 32: in float64 nearly the same."""
+    torchrun(2, "tests.launch.trained", tmp_path / "trained.pt")
+    ranks = torch.load(tmp_path / "trained.pt", weights_only=True)
+    halves, whole = (train(Context(), bn_batch=group) for group in (16, None))
+    torch.testing.assert_close(ranks["network"], halves["network"], rtol=1e-9, atol=1e-10)
+    # the loss of a batch is taken in float32
+    assert (ranks["loss"], ranks["wrong"]) == (pytest.approx(halves["loss"]), halves["wrong"])
+    with pytest.raises(AssertionError):  # other statistics are another training
+        torch.testing.assert_close(ranks["network"], whole["network"], rtol=1e-4, atol=1e-5)
+
+
+def test_two_devices_and_bn_batch_are_the_same_run(
     two_ranks: Path, runs: Path, command: Command
 ) -> None:
-    for groups in ("bn_batch=16", "bn_batch=null"):
-        assert (
-            command(
-                "resnet-train", *RUN, "schedule.iterations=50", groups, f"runs={runs / groups}"
-            ).code
-            == 0
-        )
-    halves, whole = runs / "bn_batch=16", runs / "bn_batch=null"
-    # it is the same run
-    assert folder_of(halves).relative_to(halves) == folder_of(two_ranks).relative_to(two_ranks)
-    ours, theirs, others = weights(two_ranks), weights(halves), weights(whole)
-    learned = [name for name in theirs if not name.startswith("momentum")]
-    for name in learned:  # sums of 32 gradients against sums of twice 16, fifty times over
-        torch.testing.assert_close(ours[name], theirs[name], rtol=1e-3, atol=5e-5, msg=name)
-    # other statistics are another training
-    assert (ours["conv1.weight"] - others["conv1.weight"]).abs().max() > 20 * 5e-5
-    for one, other in zip(figures(two_ranks), figures(halves), strict=True):
-        assert one == pytest.approx(other, rel=1e-5)  # the same images wrong, too
+    """Through the door, so in float32: a few steps at a low rate."""
+    assert command("resnet-train", *RUN, *SHORT, "bn_batch=16", f"runs={runs}").code == 0
+    assert folder_of(runs).relative_to(runs) == folder_of(two_ranks).relative_to(two_ranks)
+    (ranks, points), (halves, wanted) = ended(two_ranks), ended(runs)
+    torch.testing.assert_close(ranks["network"], halves["network"], rtol=1e-4, atol=1e-5)
+    assert len(points) == len(wanted)
+    for ours, theirs in zip(points, wanted, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4)  # the same images wrong, too
 
 
 def torchrun(ranks: int, *words: object) -> "subprocess.CompletedProcess[str]":
@@ -123,7 +134,11 @@ def torchrun(ranks: int, *words: object) -> "subprocess.CompletedProcess[str]":
         "--rdzv-endpoint=localhost:0",
     ]
     done = subprocess.run(
-        [*start, "-m", *map(str, words)], capture_output=True, text=True, timeout=200, check=False
+        [*start, "-m", *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done
@@ -155,10 +170,10 @@ def test_three_ranks_resume_bit_for_bit(runs: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_compiled_ranks_are_one_compiled_process(runs: Path, tmp_path: Path) -> None:
-    words = [*RUN, "schedule.iterations=20", "compile=on"]
-    assert finish(spawn(*words, "devices=2", f"runs={runs}"), seconds=200)[0] == 0
-    assert finish(spawn(*words, "bn_batch=16", f"runs={tmp_path / 'one'}"), seconds=200)[0] == 0
-    for one, other in zip(figures(runs), figures(tmp_path / "one"), strict=True):
+    words = [*RUN, *SHORT, "compile=on"]
+    assert finish(spawn(*words, "devices=2", f"runs={runs}"))[0] == 0
+    assert finish(spawn(*words, "bn_batch=16", f"runs={tmp_path / 'one'}"))[0] == 0
+    for one, other in zip(logged(runs), logged(tmp_path / "one"), strict=True):
         assert one == pytest.approx(other, rel=1e-4)
 
 
@@ -187,12 +202,12 @@ def test_photographs_come_to_ranks_and_to_runs_side_by_side(tmp_path: Path, runs
     for where in (["devices=2"], ["-m", "bn_batch=2", "hydra/launcher=local"]):
         code, _, err = finish(spawn(*words, *where, f"runs={runs / where[0]}"))
         assert code == 0, err
-    for one, other in zip(figures(runs / "devices=2"), figures(runs / "-m"), strict=True):
+    for one, other in zip(logged(runs / "devices=2"), logged(runs / "-m"), strict=True):
         assert one == pytest.approx(other, rel=1e-3)
 
 
 def test_torchrun_starts_the_same_run(two_ranks: Path, runs: Path) -> None:
-    done = torchrun(2, "resnet_cli.train", *RUN, "schedule.iterations=50", f"runs={runs}")
+    done = torchrun(2, "resnet_cli.train", *RUN, *SHORT, f"runs={runs}")
     assert done.stdout.count("last iteration") == 1  # only the first rank speaks
     check_same(runs, two_ranks)
 

@@ -5,7 +5,6 @@ happens in between.
 import os
 import re
 import signal
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,8 +23,9 @@ from resnet_cli.runtime.console import Console
 from resnet_cli.runtime.distributed import Context
 from resnet_cli.runtime.errors import UserError
 from resnet_cli.runtime.signals import StopRequest
-from tests.conftest import Command, spawn
-from tests.launch.conftest import WORDS, assert_equal, planned
+from tests.helpers.commands import Command
+from tests.helpers.processes import alive, finish, spawn, wait_for
+from tests.launch.small_sweep import WORDS, assert_equal, planned
 
 LOCAL = ["-m", *WORDS, "hydra/launcher=local", "jobs_per_device=2"]
 
@@ -34,10 +34,6 @@ def packed(runs: list[Run], each: int) -> Sweep:
     """All in one process, `each` at a time, as on a GPU."""
     slot = Slot(name="here", environment={"CUDA_VISIBLE_DEVICES": ""}, runs=each)
     return Sweep(runs, [slot], display=LineDisplay(runs))
-
-
-def gone(process: int) -> bool:
-    return not Path(f"/proc/{process}").exists()
 
 
 def test_interleaved_runs_are_what_they_are_alone(runs: Path, alone: list[Run]) -> None:
@@ -98,13 +94,11 @@ def test_killed_stopped_and_continued_it_ends_the_same(
 
     (faults / "plain8@1").write_text("os.kill(os.getppid(), signal.SIGKILL); time.sleep(1)")
     parent = spawn(*LOCAL, "jobs_per_device=1", f"runs={runs}")
-    out, _ = parent.communicate(timeout=60)
-    assert parent.returncode == -signal.SIGKILL
+    code, out, _ = finish(parent)
+    assert code == -signal.SIGKILL
     children = [int(number) for number in re.findall(r"process (\d+)\)", out)]
-    deadline = time.monotonic() + 20
-    while not all(map(gone, children)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert children and all(map(gone, children))
+    assert children
+    wait_for(lambda: not any(map(alive, children)))
 
     last = command("resnet-train", *LOCAL, "jobs_per_device=1", f"runs={runs}")
     assert last.code == 0, last.err

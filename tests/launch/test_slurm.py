@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from resnet_cli.run.run import Run
-from tests.conftest import Command, check_refused
-from tests.launch.conftest import WORDS, assert_equal, planned
+from tests.helpers.commands import Command, check_refused
+from tests.launch.small_sweep import WORDS, assert_equal, planned
 
 pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="needs hydra-submitit-launcher")
 

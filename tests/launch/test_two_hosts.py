@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.launch.ranks import RUN, check_same, finish, folder_of, has_logged, spawn, wait_for
+from tests.helpers.processes import finish, spawn, wait_for
+from tests.helpers.runs import folder_of
+from tests.launch.ranks import RUN, check_same, has_logged
 
 HOSTS = {"resnet-a": "10.77.7.1", "resnet-b": "10.77.7.2"}
 
@@ -86,7 +88,7 @@ def torchrun(host: str, number: int, *arguments: object) -> "subprocess.Popen[st
 def test_a_host_that_is_cut_off_ends_the_run_and_both_go_on_later(
     hosts: None, runs: Path, tmp_path: Path
 ) -> None:
-    arguments = [*RUN, "schedule.iterations=100", "timeout=6"]
+    arguments = [*RUN, "schedule.iterations=100", "timeout=20"]
     assert finish(spawn(*arguments, "devices=2", f"runs={tmp_path / 'undisturbed'}"))[0] == 0
 
     parts = [

@@ -11,6 +11,7 @@ from torch import nn
 from resnet_cli.models.architecture import Architecture, Shortcut, Stem, StrideIn, cifar, imagenet
 from resnet_cli.models.resnet import BasicBlock, Bottleneck, ResNet, ZeroPadIdentity
 from resnet_cli.models.zoo import NETWORKS, WIDER
+from tests.helpers.numbers import assert_same
 
 # Exact, section 4.2's 0.27M, 0.46M, 0.66M, 0.85M, 1.7M, 19.4M.
 PARAMETERS = {20: 269_722, 32: 464_154, 44: 658_586, 56: 853_018, 110: 1_727_962, 1202: 19_421_274}
@@ -56,6 +57,7 @@ def test_other_depths_are_refused(depth: int) -> None:
         cifar(depth, shortcut=Shortcut.A)
 
 
+@pytest.mark.numerical
 def test_option_a_is_every_second_pixel_and_zeros_behind() -> None:
     x = torch.randn(2, 3, 7, 6)
     expected = torch.zeros(2, 8, 4, 3)
@@ -64,16 +66,17 @@ def test_option_a_is_every_second_pixel_and_zeros_behind() -> None:
             for row in range(4):
                 for column in range(3):
                     expected[image, channel, row, column] = x[image, channel, 2 * row, 2 * column]
-    assert torch.equal(ZeroPadIdentity(3, 8, stride=2)(x), expected)
+    assert_same(ZeroPadIdentity(3, 8, stride=2)(x), expected)
 
 
+@pytest.mark.numerical
 def test_a_plain_block_is_a_residual_one_without_the_shortcut() -> None:
     plain = BasicBlock(cifar(20, shortcut=Shortcut.none), 16, width=16, stride=1).eval()
     residual = BasicBlock(cifar(20, shortcut=Shortcut.A), 16, width=16, stride=1).eval()
     residual.load_state_dict(plain.state_dict())
     x = torch.randn(2, 16, 8, 8)
-    assert torch.equal(plain(x), plain.residual(x).relu())
-    assert torch.equal(residual(x), (plain.residual(x) + x).relu())
+    assert_same(plain(x), plain.residual(x).relu())
+    assert_same(residual(x), (plain.residual(x) + x).relu())
 
 
 @pytest.mark.parametrize(
@@ -88,20 +91,6 @@ def test_option_b_is_torchvisions_network(name: str) -> None:
         )
     shapes = {key: value.shape for key, value in theirs.state_dict().items()}
     assert {key: value.shape for key, value in ours.state_dict().items()} == shapes
-
-
-@pytest.mark.parametrize(
-    "name", ["resnet18", "resnet34", "resnet50", "resnext50_32x4d", "wide_resnet50_2"]
-)
-def test_torchvisions_weights_give_torchvisions_logits(name: str) -> None:
-    theirs = getattr(torchvision.models, name)().eval()
-    ours = ResNet(
-        dataclasses.replace(NETWORKS[name], shortcut=Shortcut.B, stride_in=StrideIn.middle)
-    ).eval()
-    ours.load_state_dict(theirs.state_dict())
-    images = torch.randn(2, 3, 96, 128)
-    with torch.inference_mode():
-        torch.testing.assert_close(ours(images), theirs(images), rtol=1e-5, atol=1e-5)
 
 
 def test_the_papers_bottleneck_halves_the_map_in_its_first_1x1() -> None:
@@ -134,6 +123,7 @@ def test_only_bottlenecks_are_widened() -> None:
         imagenet(18, shortcut=Shortcut.B, groups=32, width_per_group=4)
 
 
+@pytest.mark.numerical
 def test_he_initialisation() -> None:
     torch.manual_seed(0)
     for name, weight in ResNet(cifar(56, shortcut=Shortcut.C)).named_parameters():

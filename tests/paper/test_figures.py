@@ -4,11 +4,12 @@ running or not run.
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
 from resnet_cli.paper import figure7
-from resnet_cli.paper.draw import draw, luminance, readable
+from resnet_cli.paper.draw import draw, luminance, outlined, readable
 from resnet_cli.paper.figures import (
     Frame,
     Plot,
@@ -189,6 +190,17 @@ def test_several_seeds_are_a_mean_and_a_band(tmp_path: Path) -> None:
     assert (curve.x, curve.y) == ([100, 200], [54.0, 10.0])
     assert curve.band == ([50.0, 9.0], [60.0, 12.0])
     assert "seeds 0, 1, 2" in plain(made.caption) and "lowest seed" in plain(made.caption)
+
+
+@pytest.mark.parametrize("count", [1, 2, 200, 201, 640, 6000])
+def test_a_thinned_band_holds_the_whole(count: int) -> None:
+    draws = np.random.default_rng(0)
+    x, low = np.arange(count), draws.normal(size=count)
+    high = low + draws.random(count)
+    at, below, above = outlined(x.tolist(), low.tolist(), high.tolist())
+    assert len(at) <= 202 and (at[0], at[-1]) == (0, count - 1)
+    assert (np.interp(x, at, below) <= low + 1e-12).all()
+    assert (np.interp(x, at, above) >= high - 1e-12).all()
 
 
 def test_finished_short_runs_are_drawn_before_a_whole_one_that_has_begun(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from resnet_cli.paper.evaluations import find_evaluations
 from resnet_cli.paper.figures import Curve, Panel, Plot
 from resnet_cli.paper.prose import plain
 from resnet_cli.paper.runs import find
-from tests.conftest import Command
+from tests.helpers.commands import Command
 from tests.paper.hostile import HOSTILE
 from tests.paper.made_up import make_evaluation, make_run
 
@@ -124,8 +124,12 @@ def test_nothing_runs_in_a_browser(command: Command, hostile: Path, tmp_path: Pa
     for name in ("report", "holed"):
         assert "Plain and residual networks" in dumped[name]
         assert "<title>Plain and residual networks, from our runs</title>" in dumped[name]
-    # the browser asks for an icon where a page names none
-    assert asked == ["/report.html", "/holed.html", "/unguarded.html", "/favicon.ico"]
+    # a browser may ask for an icon where a page names none, as the unguarded one
+    assert [path for path in asked if path != "/favicon.ico"] == [
+        "/report.html",
+        "/holed.html",
+        "/unguarded.html",
+    ]
 
 
 FILES = ["result.json", "data.json", "config.yaml", "metrics.jsonl", "note.md", "one.json"]
@@ -213,7 +217,7 @@ def test_a_folder_that_takes_no_figures_is_told(command: Command, tmp_path: Path
     (tmp_path / "runs/cifar10/report").write_text("in the way")
     made = command("resnet-report", tmp_path / "runs", "--out", tmp_path / "out")
     assert made.code == 0, made.err
-    assert "no figures for TensorBoard" in text_of(tmp_path / "out")
+    assert "No figures for TensorBoard" in text_of(tmp_path / "out")
 
 
 def test_figures_draw_any_name(tmp_path: Path) -> None:

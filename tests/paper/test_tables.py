@@ -195,9 +195,9 @@ def test_the_overview_has_a_row_a_network_plain_first(tmp_path: Path) -> None:
     runs, notes = find([tmp_path])
     assert notes == []
     assert runs_table(runs).rows == [
-        ["plain20", "200", "0", "6.00", "12.00", "about 9.5 (read off Fig. 6)"],
-        ["resnet20-A", "200", "0, 1, 2", "4.00 (4.25 ± 0.25)", "8.00 (8.50 ± 0.50)", "8.75"],
-        ["resnet56-A", "200 of 200, running", "0", "15.00", "30.00", "6.97"],
+        ["plain-20", "200", "0", "6.00", "12.00", "about 9.5 (read off Fig. 6)"],
+        ["ResNet-20", "200", "0, 1, 2", "4.00 (4.25 ± 0.25)", "8.00 (8.50 ± 0.50)", "8.75"],
+        ["ResNet-56", "200 of 200, not finished", "0", "15.00", "30.00", "6.97"],
     ]
 
 

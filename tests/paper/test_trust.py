@@ -12,7 +12,7 @@ from resnet_cli.paper.ours import remark_on
 from resnet_cli.paper.published import TABLE_3, TABLE_4, TABLE_6, PublishedTable
 from resnet_cli.paper.runs import find
 from resnet_cli.paper.tables import make_table
-from tests.conftest import Command
+from tests.helpers.commands import Command
 from tests.paper.made_up import make_evaluation, make_run
 
 FULL = 600_000
@@ -163,7 +163,7 @@ def test_a_figure_never_mixes_45k_and_50k_images(tmp_path: Path) -> None:
     assert made is not None
     assert {run.network for run in made.runs} == {"plain56"}
     names = [row[0] for row in runs_table(runs).rows]
-    assert names == ["plain20 (dataset.validation=5000)", "plain56"]
+    assert names == ["plain-20 (dataset.validation=5000)", "plain-56"]
 
 
 @pytest.mark.parametrize("setting", ["bn_batch=64"])
@@ -186,7 +186,7 @@ def test_fp16_is_not_the_papers_recipe_and_bf16_is_told(tmp_path: Path) -> None:
     assert line(TABLE_6, "ResNet-20", tmp_path)[0][0] == "not run"
     assert "bf16" in line(TABLE_6, "ResNet-56", tmp_path)[0][-1]
     runs, _ = find([tmp_path])
-    assert runs_table(runs).rows[0][0] == "resnet20-A (precision=fp16)"
+    assert runs_table(runs).rows[0][0] == "ResNet-20 (precision=fp16)"
 
 
 def test_two_precisions_are_not_seeds_of_one_recipe(tmp_path: Path) -> None:

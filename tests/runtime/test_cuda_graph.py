@@ -29,9 +29,10 @@ from resnet_cli.runtime.cuda_graph import (
 from resnet_cli.runtime.device import make_exact
 from resnet_cli.runtime.errors import UserError
 from resnet_cli.training.step import TrainStep, make_optimizer
+from tests.helpers.networks import PAPER_SGD
+from tests.helpers.numbers import assert_same
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-PAPER: dict[str, Any] = {"lr": 0.1, "momentum": 0.9, "weight_decay": 1e-4, "nesterov": False}
 CPU = torch.device("cpu")
 
 
@@ -86,7 +87,7 @@ def make(
     loader = ResidentLoader(split=split.to(device), normalizer=normalizer, batch_size=16, seed=5)
     step = TrainStep(
         network,
-        make_optimizer(network, **PAPER),
+        make_optimizer(network, **PAPER_SGD),
         dtype=torch.float32,
         compiled=False,
         prepare=loader.prepare,
@@ -105,24 +106,22 @@ def curve(step: TrainStep, loader: ResidentLoader, *, steps: int = 50) -> Iterat
         before = now
 
 
-def assert_same(one: TrainStep, other: TrainStep) -> None:
-    for (name, mine), theirs in zip(
-        one.network.state_dict().items(), other.network.state_dict().values(), strict=True
-    ):
-        assert torch.equal(mine, theirs), name
-    for mine, theirs in zip(one.state(), other.state(), strict=True):
-        assert torch.equal(mine, theirs)
+def assert_same_state(one: TrainStep, other: TrainStep) -> None:
+    assert_same(one.network.state_dict(), other.network.state_dict())
+    assert_same(list(one.state()), list(other.state()))
 
 
+@pytest.mark.numerical
 def test_50_captured_steps_are_50_plain_ones_bit_for_bit() -> None:
     """The rehearsals leave no trace; new batches, epochs and rates reach the capture."""
     warnings: list[str] = []
     plain, captured = make(), make(capture=captured_by(pretend, warnings))
     assert list(curve(*captured)) == list(curve(*plain))
-    assert_same(captured[0], plain[0])
+    assert_same_state(captured[0], plain[0])
     assert not warnings
 
 
+@pytest.mark.numerical
 def test_what_cannot_be_captured_goes_on_as_it_is_and_says_so_once() -> None:
     warnings: list[str] = []
     plain, captured = make(), make(capture=captured_by(refuse, warnings))
@@ -142,6 +141,7 @@ def test_no_memory_while_capture_is_not_taken_for_a_graph_that_cannot_be() -> No
         step(*loader.draw(0), lr=0.1)
 
 
+@pytest.mark.numerical
 def test_captured_testing_takes_up_new_weights_and_a_last_batch_of_another_size() -> None:
     step, loader = make()
     folded = FoldedBN(step.network)
@@ -152,7 +152,7 @@ def test_captured_testing_takes_up_new_weights_and_a_last_batch_of_another_size(
         for count in (8, 8, 5):
             images = torch.randn(count, 3, 32, 32)
             plain = copy.deepcopy(FoldedBN(step.network).network)
-            assert torch.equal(
+            assert_same(
                 scores_of(folded.network, images, dtype=torch.float32),
                 scores_of(plain, images, dtype=torch.float32),
             )
@@ -210,7 +210,7 @@ def test_a_cuda_graph_is_the_plain_step_bit_for_bit() -> None:
     cuda, warnings = torch.device("cuda"), list[str]()
     plain, captured = make(cuda), make(cuda, captured_by(None, warnings))
     assert list(curve(*captured)) == list(curve(*plain))
-    assert_same(captured[0], plain[0])
+    assert_same_state(captured[0], plain[0])
     assert not warnings
 
 
@@ -230,7 +230,7 @@ def test_two_graphs_played_at_the_same_time_do_not_disturb_each_other() -> None:
     for iteration in range(50):
         alone[0](*alone[1].draw(iteration), lr=0.05)
     for step, _ in pairs:
-        assert_same(step, alone[0])
+        assert_same_state(step, alone[0])
     assert not warnings
 
 

@@ -6,9 +6,13 @@ import sys
 
 import pytest
 
+from tests.helpers.processes import PATIENCE
+
 FAULTS = """
-import resource, sys, torch
+import ctypes, resource, sys, torch
 from resnet_cli.runtime.device import keep_memory
+PR_SET_THP_DISABLE = 41  # else a huge page would count as one
+ctypes.CDLL(None).prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0)
 if sys.argv[1] == "kept":
     keep_memory()
 def once():
@@ -32,7 +36,7 @@ def test_memory_that_is_kept_is_not_cleared_anew_at_every_step() -> None:
                 capture_output=True,
                 text=True,
                 check=True,
-                timeout=60,
+                timeout=PATIENCE,
             ).stdout
         )
         for how in ("kept", "returned")

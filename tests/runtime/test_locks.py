@@ -12,7 +12,7 @@ import pytest
 from resnet_cli.data.imagenet import index_path
 from resnet_cli.run.folder import RunFolder
 from resnet_cli.runtime.errors import UserError
-from tests.conftest import TINY, Command, check_refused
+from tests.helpers.commands import TINY, Command, check_refused
 
 
 def _no_locks(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
@@ -44,8 +44,8 @@ def test_a_second_process_stays_out_without_flock(
 ) -> None:
     _no_locks(monkeypatch, errno.ENOLCK)
     first, second = RunFolder(tmp_path), RunFolder(tmp_path)
-    holder = f"process {os.getpid()} on .*delete .*held"
-    with first.locked(), pytest.raises(UserError, match=holder), second.locked():
+    refused = pytest.raises(UserError, match=f"process {os.getpid()} on .*delete .*held")
+    with first.locked(), refused, second.locked():
         pass
     with second.locked():
         pass

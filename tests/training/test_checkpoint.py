@@ -19,6 +19,7 @@ from resnet_cli.models.architecture import Shortcut, cifar
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.runtime.errors import Failed, UserError
 from resnet_cli.training import checkpoint
+from tests.helpers.numbers import assert_same
 from tests.training.checkpoints import (
     DEEP,
     content,
@@ -168,8 +169,9 @@ def test_what_was_saved_is_what_is_loaded(tmp_path: Path) -> None:
         ours.classes,
     )
     assert theirs.network.keys() == ours.network.keys()
-    assert all(torch.equal(value, theirs.network[name]) for name, value in ours.network.items())
-    assert torch.equal(theirs.totals, ours.totals) and theirs.scaler is None
+    assert_same(ours.network, theirs.network)
+    assert_same(theirs.totals, ours.totals)
+    assert theirs.scaler is None
 
 
 Change = Callable[[dict[str, Any]], Any]
@@ -342,7 +344,7 @@ def test_momentum_is_copied_into_the_optimizers_own_buffers() -> None:
         id(buffer) for buffer in buffers
     ]
     for number, buffer in enumerate(buffers):
-        assert torch.equal(buffer, saved.momentum[number]["momentum_buffer"])
+        assert_same(buffer, saved.momentum[number]["momentum_buffer"])
     without = torch.optim.SGD(network.parameters(), 0.1)
     checkpoint.restore_momentum(saved, without)
     assert without.state_dict()["state"] == {}

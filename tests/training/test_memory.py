@@ -18,6 +18,8 @@ from resnet_cli.run.out_of_memory import need
 from resnet_cli.runtime.device import DTYPES, is_out_of_memory
 from resnet_cli.runtime.distributed import Context
 from resnet_cli.training.memory import advice, bytes_per_image
+from tests.helpers.numbers import assert_same
+from tests.helpers.processes import PATIENCE
 
 TRAIN = """
 import json, sys, torch
@@ -64,7 +66,7 @@ def test_the_estimate_is_what_a_training_process_takes(
         [sys.executable, "-c", TRAIN, name, str(count), precision, checkpointing],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     assert process.returncode == 0, process.stderr
     taken = json.loads(process.stdout)
@@ -103,7 +105,7 @@ def test_counting_leaves_the_network_as_it_was() -> None:
     network = ResNet(NETWORKS["resnet20"])
     before = {name: value.clone() for name, value in network.state_dict().items()}
     bytes_per_image(network, image_size=32, dtype=torch.float32)
-    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert_same(network.state_dict(), before)
     assert all(weight.grad is None for weight in network.parameters())
 
 
@@ -147,7 +149,10 @@ def test_a_batch_that_is_too_large_is_one_line_and_the_one_it_names_fits(tmp_pat
         ]
         words += [f"batch_size={batch}", f"runs={tmp_path}/{batch}"]
         return subprocess.run(
-            [sys.executable, "-c", LIMITED, *words], capture_output=True, text=True, timeout=200
+            [sys.executable, "-c", LIMITED, *words],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
         )
 
     refused = start(1024)

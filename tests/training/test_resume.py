@@ -1,13 +1,10 @@
 """Stopped anywhere and started again, a run ends bit for bit as one left alone."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -16,65 +13,18 @@ from torch._dynamo.utils import counters
 
 from resnet_cli.runtime.compile import missing_for_compiling
 from resnet_cli.training import checkpoint
-from resnet_cli.training.trainer import Trainer
-from tests.conftest import TINY, Command, Outcome, check_refused, saved_values, spawn
-
-
-def folder_of(runs: Path) -> Path:
-    (result,) = runs.rglob("config.yaml")
-    return result.parent
-
-
-def ended(runs: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The last checkpoint and the log, without what a clock wrote."""
-    folder = folder_of(runs)
-    saved = saved_values(folder / "checkpoints/last.pt")
-    del saved["progress"]["seconds"]
-    saved["progress"]["last"].pop("images_per_second")
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return saved, [
-        {name: value for name, value in line.items() if name != "images_per_second"}
-        for line in lines
-    ]
-
-
-def assert_same(one: Any, other: Any, where: str = "") -> None:
-    """Equal to the last bit, all the way down.
-
-    What names the run folder or command is not compared.
-    """
-    if isinstance(one, torch.Tensor):
-        assert torch.equal(one, other), where
-    elif isinstance(one, dict):
-        assert one.keys() == other.keys(), where
-        for key in one.keys() - {"config", "command"}:
-            assert_same(one[key], other[key], f"{where}/{key}")
-    elif isinstance(one, list | tuple):
-        assert len(one) == len(other), where
-        for place, (left, right) in enumerate(zip(one, other, strict=True)):
-            assert_same(left, right, f"{where}/{place}")
-    else:
-        assert one == other, where
-
-
-def kill_at(monkeypatch: pytest.MonkeyPatch, iteration: int, signum: int = signal.SIGINT) -> None:
-    """This process gets the signal while it does that iteration."""
-    original = Trainer.after_step
-
-    def after_step(self: Trainer, *, end: bool) -> None:
-        original(self, end=end)
-        if self.progress.iteration == iteration:
-            os.kill(os.getpid(), signum)
-
-    monkeypatch.setattr(Trainer, "after_step", after_step)
+from tests.helpers.commands import TINY, Command, Outcome, check_refused
+from tests.helpers.numbers import assert_same
+from tests.helpers.processes import finish, spawn, wait_for
+from tests.helpers.runs import ended, folder_of, kill_at, saved_values
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run left alone, of 24 iterations: milestones at 12 and 18, epochs of 9.4."""
     runs = tmp_path_factory.mktemp("undisturbed")
-    process = spawn(*TINY, f"runs={runs}")
-    assert process.wait(120) == 0, process.communicate()
+    code, _, err = finish(spawn(*TINY, f"runs={runs}"))
+    assert code == 0, err
     return runs
 
 
@@ -165,10 +115,9 @@ def test_sigkill_during_a_save(runs: Path, undisturbed: Path, tmp_path: Path) ->
         process = spawn(
             *TINY, f"runs={runs}", env={"PYTHONPATH": str(tmp_path), "KILL_AT_SAVE": str(save)}
         )
-        assert process.wait(120) == -signal.SIGKILL
+        assert finish(process)[0] == -signal.SIGKILL
         assert checkpoint.load(folder_of(runs) / "checkpoints/last.pt").progress.iteration == 8
-    process = spawn(*TINY, f"runs={runs}")
-    assert process.wait(120) == 0
+    assert finish(spawn(*TINY, f"runs={runs}"))[0] == 0
     assert_same(ended(runs), ended(undisturbed))
 
 
@@ -246,14 +195,13 @@ def test_a_full_disk_is_one_line_and_loses_nothing(
     process = subprocess.Popen(
         [sys.executable, "-c", start, *TINY, f"runs={runs}"], stderr=subprocess.PIPE, text=True
     )
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 1
+    code, _, err = finish(process)
+    assert code == 1, err
     assert "cannot save" in err
     assert "File too large; what was saved before stands" in err
     assert err.count("\n") == 1
     assert checkpoint.load(folder_of(runs) / "checkpoints/last.pt").progress.iteration == 9
-    process = spawn(*TINY, f"runs={runs}")
-    assert process.wait(120) == 0
+    assert finish(spawn(*TINY, f"runs={runs}"))[0] == 0
     assert_same(ended(runs), ended(undisturbed))
 
 
@@ -332,9 +280,7 @@ def test_tensorboard_has_no_point_twice(
         "schedule.iterations=20000",
         "log_every=2",
     )
-    deadline = time.monotonic() + 60
-    while not list(runs.rglob("metrics.jsonl")) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_for(lambda: list(runs.rglob("metrics.jsonl")))
     killed.kill()
     killed.communicate()
     (folder,) = (path.parent for path in runs.rglob("config.yaml"))
@@ -388,17 +334,19 @@ def test_a_sweep_compiles_once(
     assert counters["inductor"]["fxgraph_cache_hit"] > first.get("fxgraph_cache_hit", 0)
 
 
+@pytest.mark.numerical
 def test_checkpointing_can_be_turned_on_halfway(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Out of memory is mended so: the same run, the same numbers."""
-    whole = command("resnet-train", *TINY, f"runs={tmp_path / 'whole'}")
+    words = [*TINY, "precision=fp32"]
+    whole = command("resnet-train", *words, f"runs={tmp_path / 'whole'}")
     assert whole.code == 0, whole.err
     with monkeypatch.context() as patched:
         kill_at(patched, 11)
-        assert command("resnet-train", *TINY, f"runs={tmp_path / 'cut'}").code == 130
+        assert command("resnet-train", *words, f"runs={tmp_path / 'cut'}").code == 130
     again = command(
-        "resnet-train", *TINY, "activation_checkpointing=true", f"runs={tmp_path / 'cut'}"
+        "resnet-train", *words, "activation_checkpointing=true", f"runs={tmp_path / 'cut'}"
     )
     assert again.code == 0, again.err
     assert_same(ended(tmp_path / "cut"), ended(tmp_path / "whole"))
@@ -438,9 +386,7 @@ def test_two_at_once_on_one_folder(command: Command, runs: Path) -> None:
     longer = [*TINY, "schedule.iterations=100000"]
     holder = spawn(*longer, f"runs={runs}")
     try:
-        deadline = time.monotonic() + 60
-        while not list(runs.rglob("last.pt")) and time.monotonic() < deadline:
-            time.sleep(0.1)
+        wait_for(lambda: list(runs.rglob("last.pt")))
         check_refused(
             command("resnet-train", *longer, f"runs={runs}"),
             2,
@@ -448,5 +394,4 @@ def test_two_at_once_on_one_folder(command: Command, runs: Path) -> None:
         )
     finally:
         holder.terminate()
-        assert holder.wait(60) == 128 + signal.SIGTERM
-        holder.communicate()
+        assert finish(holder)[0] == 128 + signal.SIGTERM
