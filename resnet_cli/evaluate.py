@@ -237,7 +237,7 @@ def main_checked(arguments: list[str]) -> int:
         found = recognise(paths, overrides, options.images)
         _show_pictures(found)
         if options.json:
-            options.json.write_text(json.dumps(found, indent=2) + "\n")
+            options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
         return 0
     try:
         errors, about = (
@@ -252,7 +252,7 @@ def main_checked(arguments: list[str]) -> int:
         ) from error
     figures = dataclasses.asdict(errors)
     if options.json:
-        options.json.write_text(json.dumps(figures | about, indent=2) + "\n")
+        options.json.write_text(json.dumps(figures | about, indent=2) + "\n", encoding="utf-8")
     told = [
         (name, ", ".join(map(str, value)) if isinstance(value, list) else value)
         for name, value in about.items()

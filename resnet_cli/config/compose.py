@@ -106,6 +106,10 @@ def _job(overrides: list[str]) -> Job:
     written = _to_config(_compose(overrides))
     validate_written(written)
     config = resolve(written)
+    if not config.runs.isprintable():  # bytes that are not text, which TensorBoard cannot write
+        raise UserError(
+            f"runs={config.runs}: not readable as text here; set LC_ALL=C.UTF-8, or choose another"
+        )
     chosen = {one.key_or_group: str(one.value()) for one in parsed if one.key_or_group in _CHOICES}
     unchanged = _compose_choices(chosen)
     folder = _run_folder(config, unchanged, recipe=_recipe(chosen, config.dataset.name))

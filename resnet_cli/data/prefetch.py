@@ -7,6 +7,7 @@ import os
 import pickle
 import signal
 import sys
+import traceback
 import warnings
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset
+from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from resnet_cli.runtime.errors import DataError, Failed
 
@@ -43,10 +45,9 @@ def prefetch(
         worker_init_fn=_ignore_signals,
     )
     try:
-        if workers:  # PyTorch's half-made iterator would print a traceback
-            multiprocessing.Lock()
         items = iter(loader)
     except OSError as error:  # semaphores live in shared memory, and each worker has pipes
+        _end_half_made(error)
         raise Failed(
             f"cannot start dataset.workers={workers} loader processes: {error.strerror}; "
             f"dataset.workers=0 uses none (is {_SHARED_MEMORY} there, and what does ulimit -n -u "
@@ -95,6 +96,16 @@ def _free_shared_memory() -> float:
     except OSError:
         return 0 if sys.platform == "linux" else math.inf
     return there.f_bavail * there.f_frsize
+
+
+def _end_half_made(error: OSError) -> None:
+    """Ends what PyTorch's iterator had started; its own way out would print a traceback."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        iterator = frame.f_locals.get("self")
+        if isinstance(iterator, _BaseDataLoaderIter):
+            iterator._shutdown = True  # type: ignore[attr-defined]
+            for worker in getattr(iterator, "_workers", []):
+                worker.kill()
 
 
 def _identity(value: Any) -> Any:

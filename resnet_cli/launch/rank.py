@@ -59,7 +59,9 @@ def _explained(error: RuntimeError, *, timeout: float) -> UserError | None:
         what = f"did not answer for timeout={timeout:g} s" if silent else "is gone"
         return Lost(f"rank {rank}: another one {what} ({text.splitlines()[0]})", silent=silent)
     if isinstance(error, distributed.DistBackendError):
-        reason = text.rpartition("Last error:")[2].strip().splitlines()[0]  # it stands last
+        # the last error stands last, where it is not empty
+        told = [line for line in map(str.strip, text.split("Last error:")) if line]
+        reason = (told[-1] if told else type(error).__name__).splitlines()[0]
         return Failed(f"rank {rank}: {reason}")
     return None
 
@@ -86,7 +88,7 @@ def main(file: Path) -> int:
     The line that explains an error goes to the parent in a file: it gets the same from several
     ranks and prints it once.
     """
-    plan = json.loads(file.read_text())
+    plan = json.loads(file.read_text(encoding="utf-8"))
     _end_with(plan["parent"])
     run = run_from_plain(plan)
     if plan["restarted"] and run.config.resume == "never":

@@ -35,7 +35,7 @@ def read(name: str) -> dict[str, Any]:
     (`# @package _global_`), as they stand. Hydra's `defaults` are left out and `${...}` is not
     resolved.
     """
-    text = (CONF_DIR / f"{name}.yaml").read_text()
+    text = (CONF_DIR / f"{name}.yaml").read_text(encoding="utf-8")
     said: dict[str, Any] = yaml.safe_load(text)
     said.pop("defaults", None)
     group, _, _ = name.rpartition("/")

@@ -10,6 +10,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from resnet_cli.runtime.files import encode, naming
+
 LINE_EVERY = 20.0  # seconds between lines if stdout is not a terminal
 
 
@@ -67,8 +69,9 @@ class Console:
     def record(self, text: str) -> None:
         """Writes a text to the log file only."""
         if self.log is not None and text:
-            with self.log.open("a") as file:
-                file.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {text}\n")
+            line = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {text}\n"
+            with naming(self.log), self.log.open("ab") as file:
+                file.write(encode(line))
 
     def start(self, name: str, *, iteration: int, iterations: int) -> None:
         """Starts the progress bar of a run at `iteration` of `iterations`."""

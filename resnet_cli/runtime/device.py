@@ -35,11 +35,15 @@ def choose_device(choice: DeviceChoice, number: int = 0) -> torch.device:
         )
     if not cuda or choice is DeviceChoice.cpu:
         return torch.device("cpu")
+    return torch.device("cuda", gpu_number(number))
+
+
+def gpu_number(local_rank: int) -> int:
+    """Which of the GPUs it sees belongs to a process of this machine. Raises UserError."""
     count = torch.cuda.device_count()
-    if 1 < count <= number:
-        raise UserError(f"process {number + 1} of this machine has no GPU: there are {count}")
-    # srun may show each process only its own GPU
-    return torch.device("cuda", number if count > 1 else 0)
+    if 1 < count <= local_rank:
+        raise UserError(f"process {local_rank + 1} of this machine has no GPU: there are {count}")
+    return local_rank if count > 1 else 0  # srun may show each process only its own GPU
 
 
 def cores() -> int:

@@ -5,6 +5,8 @@ torchrun, `resnet-train devices=N` and srun set the environment.
 
 import os
 import platform
+import socket
+import time
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,7 +18,8 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from resnet_cli.runtime.errors import Stopped, UserError
+from resnet_cli.runtime.device import gpu_number
+from resnet_cli.runtime.errors import Failed, Stopped, UserError
 from resnet_cli.runtime.ranks import RankInfo, rank_from_env
 
 # Seconds that NCCL waits longer than gloo: its watchdog kills the process without a word, gloo
@@ -124,7 +127,8 @@ def process_group(device: torch.device, *, timeout: float) -> Iterator[Context]:
         yield Context()
         return
     if device.type == "cuda":
-        torch.cuda.set_device(info.local_rank)
+        torch.cuda.set_device(gpu_number(info.local_rank))
+    _await_main(info, timeout=timeout)
     _init_process_group(info, device, timeout=timeout + _NCCL_GRACE)
     control = distributed.new_group(backend="gloo", timeout=timedelta(seconds=timeout))
     assert isinstance(control, distributed.ProcessGroup)
@@ -169,3 +173,23 @@ def _init_process_group(info: RankInfo, device: torch.device, *, timeout: float)
                 f"port {info.port} of {info.address} is in use: set MASTER_PORT to a free one"
             ) from error
         raise
+
+
+def _await_main(info: RankInfo, *, timeout: float) -> None:
+    """Waits until the first rank listens: PyTorch would print frames of C++ where it never does.
+
+    Raises Failed after `timeout` seconds.
+    """
+    deadline = time.monotonic() + timeout
+    while info.rank:
+        try:
+            socket.create_connection((info.address, info.port), timeout=timeout).close()
+            return
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise Failed(
+                    f"rank {info.rank} of {info.world} found nobody at {info.address}:{info.port} "
+                    f"within timeout={timeout:g} s ({error.strerror or error}): did rank 0 start, "
+                    "and is MASTER_ADDR right?"
+                ) from error
+        time.sleep(min(0.5, timeout))

@@ -16,8 +16,36 @@ LOST, SILENT = 75, 76
 
 LONGEST = 1000  # characters of a message: a file may hold a name of any length
 
-# full, read-only or forbidden disks, which the user can fix, whichever file is affected first
-DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+# full, read-only, forbidden or failing disks, and folders that are gone: what helps
+DISK_ERRORS = {
+    errno.ENOSPC: "make room on that disk",
+    errno.EDQUOT: "make room within the quota",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+    errno.EROFS: "choose a place that can be written",
+    errno.EACCES: "it is not yours to read or write",
+    errno.EPERM: "it is not yours to read or write",
+    errno.EIO: "the disk or its connection fails: look at the system's log",
+    errno.ESTALE: "the file server has lost it: mount it anew",
+    errno.ENOENT: "was it deleted or moved?",
+    errno.ENOTDIR: "was it deleted or moved?",
+    errno.ENAMETOOLONG: "choose shorter names",
+}
+# what a process or the machine has too few of
+_SHORTAGES = {
+    errno.EMFILE: "raise the limit on open files (ulimit -n), or lower dataset.workers",
+    errno.ENFILE: "the whole machine has too many files open",
+    errno.EAGAIN: "raise the limit on processes (ulimit -u), or lower dataset.workers",
+    errno.ENOMEM: "the machine is short of memory",
+}
+_REMEDIES = DISK_ERRORS | _SHORTAGES
+# how PyTorch and Python word two of them
+_WORDED = {
+    "received 0 items of ancdata": errno.EMFILE,
+    "Too many open files": errno.EMFILE,
+    "can't start new thread": errno.EAGAIN,
+}
+# these are mistakes in a call, so our own
+_BUGS = {None, errno.EBADF, errno.EFAULT, errno.EINVAL}
 
 
 class UserError(Exception):
@@ -106,18 +134,37 @@ def explain(error: BaseException) -> tuple[str, int]:
         return "stopped", 128 + signal.SIGINT
     if isinstance(error, BrokenPipeError):
         return "stdout was closed by its reader", 128 + signal.SIGPIPE
-    if isinstance(error, OSError) and error.errno in DISK_ERRORS:
-        where = f" ({error.filename})" if error.filename else ""
-        return f"cannot read or write: {error.strerror}{where}", FAILED
+    if isinstance(error, OSError) and error.errno not in _BUGS:
+        return _explain_os_error(error), FAILED
+    for words, code in _WORDED.items():
+        if isinstance(error, RuntimeError) and words in str(error):
+            return _explain_os_error(OSError(code, os.strerror(code))), FAILED
     # PyTorch raises this at any point of the program
     if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
         reason = str(error).splitlines()[0].strip()
         return (
-            f"a loader process died ({reason}); was memory short? dataset.workers=0 uses "
-            "none; the same command continues",
+            f"a loader process died ({reason}); was memory short, or a container's --shm-size? "
+            "dataset.workers=0 uses none; the same command continues",
             FAILED,
         )
     raise error
+
+
+def _explain_os_error(error: OSError) -> str:
+    what = f"cannot read or write {error.filename}: " if error.filename else ""
+    remedy = f"; {_REMEDIES[error.errno]}" if error.errno in _REMEDIES else ""
+    text = f"{what}{error.strerror or error}{remedy}"
+    return text if text.isprintable() else "".join(map(_printable, text))
+
+
+def _open_streams() -> None:
+    """stdout and stderr that take any text, and nothing where they were closed (`>&-`)."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # as ASCII has no plus-minus
 
 
 def run_command(name: str, body: Callable[[], int]) -> int:
@@ -125,6 +172,7 @@ def run_command(name: str, body: Callable[[], int]) -> int:
 
     An error that a user can fix becomes `NAME: line` on stderr.
     """
+    _open_streams()
     try:
         code = body()
         sys.stdout.flush()

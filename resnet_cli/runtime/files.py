@@ -3,6 +3,8 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from resnet_cli.runtime.errors import UserError
@@ -16,15 +18,32 @@ def write_whole(path: Path, content: bytes | str, *, keep: Path | None = None) -
     """
     part = path.with_name(path.name + ".part")
     try:
-        with part.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
+        with naming(part), part.open("wb") as file:
+            file.write(encode(content) if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         if keep is not None and path.exists():
             _also_as(keep, path)
         os.replace(part, path)
     except OSError:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
+
+
+def encode(text: str) -> bytes:
+    """As UTF-8; bytes of a path that an ASCII locale could not read are what they were."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Makes an OSError say which file it is about: that of a write does not."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
         raise
 
 

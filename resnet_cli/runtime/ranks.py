@@ -32,7 +32,7 @@ def rank_from_env(environment: MutableMapping[str, str] = os.environ) -> RankInf
     environment does not add up.
     """
     # in a step, not in sbatch's own script
-    if "RANK" not in environment and int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
+    if "RANK" not in environment and _number(environment, "SLURM_STEP_NUM_TASKS", "1") > 1:
         environment.update(_from_slurm(environment))
     if "RANK" not in environment:
         return None
@@ -42,22 +42,37 @@ def rank_from_env(environment: MutableMapping[str, str] = os.environ) -> RankInf
             f"RANK is set, but {', '.join(missing)} is not: start the processes with torchrun or "
             "srun, or unset RANK"
         )
-    try:
-        rank, world, local_rank, port = (int(environment[name]) for name in names)
-    except ValueError as error:
-        raise UserError(f"{', '.join(names)} must be numbers: {error}") from error
+    rank, world, local_rank, port = (_number(environment, name) for name in names)
+    if not 0 <= rank < world:
+        raise UserError(f"RANK={rank}: must be below WORLD_SIZE={world}, and not negative")
+    if not 0 <= local_rank < world:
+        raise UserError(f"LOCAL_RANK={local_rank}: must be below WORLD_SIZE={world}")
+    if not 0 < port < 2**16:
+        raise UserError(f"MASTER_PORT={port}: must be a port, 1 to {2**16 - 1}")
     address = environment["MASTER_ADDR"]
     return RankInfo(rank=rank, world=world, local_rank=local_rank, address=address, port=port)
+
+
+def _number(environment: MutableMapping[str, str], name: str, default: str | None = None) -> int:
+    """A whole number of the environment. Raises UserError."""
+    text = environment.get(name, default)
+    if text is None:
+        raise UserError(f"{name} is not set: start the processes with srun, or with torchrun")
+    if not re.fullmatch(r"\s*-?[0-9]{1,18}\s*", text):
+        raise UserError(
+            f"{name}='{text}': must be a number; leave the environment to torchrun or srun"
+        )
+    return int(text)
 
 
 def _from_slurm(environment: MutableMapping[str, str]) -> dict[str, str]:
     """torchrun's variables from those of a SLURM step; the ranks meet on its first node."""
     nodes = environment.get("SLURM_STEP_NODELIST", "localhost")
-    job = int(environment.get("SLURM_JOB_ID", "0"))  # two jobs on one node must not meet each other
+    job = _number(environment, "SLURM_JOB_ID", "0")  # two jobs on one node must not meet each other
     return {
-        "RANK": environment["SLURM_PROCID"],
-        "WORLD_SIZE": environment["SLURM_STEP_NUM_TASKS"],
-        "LOCAL_RANK": environment["SLURM_LOCALID"],
+        "RANK": str(_number(environment, "SLURM_PROCID")),
+        "WORLD_SIZE": str(_number(environment, "SLURM_STEP_NUM_TASKS")),
+        "LOCAL_RANK": str(_number(environment, "SLURM_LOCALID")),
         "MASTER_ADDR": environment.get("MASTER_ADDR", _first_node(nodes)),
         "MASTER_PORT": environment.get("MASTER_PORT", str(_PORT + job % 10_000)),
     }

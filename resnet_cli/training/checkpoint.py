@@ -85,14 +85,14 @@ def save(path: Path, content: Mapping[str, Any], *, keep: Path | None = None) ->
     buffer = io.BytesIO()
     torch.save({"format": f"{_MARK} {_FORMAT}", **content}, buffer)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(exist_ok=True)  # a run folder that is gone stays gone
         write_whole(path, buffer.getvalue(), keep=keep)
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise
         raise Failed(
-            f"cannot save {path}: {error.strerror}; what was saved before stands; free some "
-            "space and run the same command again"
+            f"cannot save {path}: {error.strerror}; what was saved before stands, and the same "
+            f"command continues from it ({DISK_ERRORS[error.errno]})"
         ) from error
 
 

@@ -8,7 +8,7 @@ from typing import Any, TextIO
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams as summarize
 
-from resnet_cli.runtime.files import write_whole
+from resnet_cli.runtime.files import naming, write_whole
 from resnet_cli.runtime.parse import parse, parse_json
 
 _EVENTS = "events.out.tfevents*"
@@ -38,6 +38,7 @@ def _open_tensorboard(folder: Path, *, iteration: int, hparams: Mapping[str, Any
             old.unlink()
     first = not any(folder.glob(_EVENTS))
     writer = SummaryWriter(str(folder), purge_step=iteration + 1)
+    _silence(writer)
     if first:
         writer.add_custom_scalars(_LAYOUT)
         values = {
@@ -47,6 +48,15 @@ def _open_tensorboard(folder: Path, *, iteration: int, hparams: Mapping[str, Any
         for summary in summarize(values, dict.fromkeys(_ERRORS)):
             writer._get_file_writer().add_summary(summary)
     return writer
+
+
+def _silence(writer: SummaryWriter) -> None:
+    """Keeps the writing thread from printing a traceback on a full disk.
+
+    The next point raises the same error where we can explain it.
+    """
+    thread = writer._get_file_writer().event_writer._async_writer._worker
+    thread._invoke_excepthook = lambda _: None
 
 
 METRICS = "metrics.jsonl"
@@ -102,7 +112,7 @@ class Logbook:
         path = folder / METRICS
         lines = [line for line in read_metrics(path)[0] if line["iteration"] <= iteration]
         write_whole(path, "".join(json.dumps(line) + "\n" for line in lines))
-        self.file = path.open("a", buffering=1)
+        self.file = path.open("a", buffering=1, encoding="utf-8")
         self.family = family
         self.board = _open_tensorboard(folder, iteration=iteration, hparams=hparams)
 
@@ -111,7 +121,12 @@ class Logbook:
 
         TensorBoard also gets the errors by a name that tells plain from residual, for the layout.
         """
-        self.file.write(json.dumps({"iteration": iteration, **values}) + "\n")
+        with naming(Path(self.file.name)):
+            self.file.write(json.dumps({"iteration": iteration, **values}) + "\n")
+        with naming(Path(self.board.log_dir)):
+            self._draw(iteration, values)
+
+    def _draw(self, iteration: int, values: dict[str, float]) -> None:
         for name, value in values.items():
             self.board.add_scalar(name, value, iteration)
             if name in _ERRORS:

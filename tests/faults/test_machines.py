@@ -1,6 +1,8 @@
 """Machines as they are: what a user meets on containers, clusters and full disks."""
 
+import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -9,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import TINY, Outcome, check_refused
+from tests.conftest import TINY, Command, Outcome, check_refused
 from tests.data.trees import write_folders
 from tests.test_imagenet import SMALL
 
@@ -77,3 +79,90 @@ def test_a_tiny_shared_memory_costs_no_bit(photographs: list[str], tmp_path: Pat
 def test_no_shared_memory_is_told(photographs: list[str], tmp_path: Path) -> None:
     refused = mounted("ro", *photographs, f"runs={tmp_path}")
     check_refused(refused, 1, "dataset.workers=0", "/dev/shm")
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE, errno.EDQUOT])
+@pytest.mark.parametrize("when", [2, 5])
+def test_a_failing_disk_is_told_and_the_same_command_goes_on(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, when: int
+) -> None:
+    """The files of a start are written at 1 to 3, checkpoints after that."""
+    calls = 0
+    sync = os.fsync
+
+    def fail(number: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == when:
+            raise OSError(code, os.strerror(code))
+        sync(number)
+
+    words = [*TINY, "schedule.iterations=8", "eval_every=4", "checkpoint_every=2"]
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        check_refused(
+            command("resnet-train", *words, f"runs={tmp_path / 'a'}"), 1, str(tmp_path / "a")
+        )
+    assert command("resnet-train", *words, f"runs={tmp_path / 'a'}").code == 0
+    assert command("resnet-train", *words, f"runs={tmp_path / 'b'}").code == 0
+    assert figures(tmp_path / "a") == figures(tmp_path / "b")
+
+
+def test_a_folder_that_is_deleted_while_it_trains(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = 0
+    sync = os.fsync
+
+    def delete(number: int) -> None:
+        nonlocal calls
+        calls += 1
+        sync(number)
+        if calls == 4:
+            shutil.rmtree(tmp_path / "runs")
+
+    monkeypatch.setattr(os, "fsync", delete)
+    words = [*TINY, "schedule.iterations=8", "checkpoint_every=2", f"runs={tmp_path / 'runs'}"]
+    check_refused(command("resnet-train", *words), 1, str(tmp_path / "runs"), "deleted or moved")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_limit_on_the_size_of_files_prints_no_traceback(tmp_path: Path) -> None:
+    """TensorBoard writes in a thread of its own, and meets the limit first."""
+    words = [*TINY, "schedule.iterations=400", "log_every=1", "eval_every=400"]
+    words += ["checkpoint_every=400", f"runs={tmp_path}"]
+    check_refused(run_command(*words, before="ulimit -f 16"), 1, str(tmp_path), "ulimit -f")
+
+
+def test_few_descriptors_are_told(photographs: list[str], tmp_path: Path) -> None:
+    words = [*photographs, "dataset.workers=4", f"runs={tmp_path}"]
+    check_refused(run_command(*words, before="ulimit -n 20"), 1, "ulimit -n")
+
+
+def test_ascii_and_closed_streams(tmp_path: Path) -> None:
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    env = os.environ | ascii_only | {"PYTHONIOENCODING": "ascii:strict"}
+    refused = run_command(*SHORT, f"runs={tmp_path}/l\u00e4ufe", env=env)
+    check_refused(refused, 2, "LC_ALL=C.UTF-8")
+    runs = tmp_path / "runs"
+    trained = run_command(*SHORT, f"runs={runs}", env=env)
+    assert (trained.code, trained.err) == (0, "")
+    for words in (["resnet20"], ["--json", "plain56"]):
+        assert run_command(*words, command="info", env=env).code == 0
+    out = tmp_path / "out"
+    told = run_command(runs, "--out", out, command="report", env=env)
+    assert told.code == 0, told.err
+    (out / "report.html").read_text(encoding="utf-8")
+    (folder,) = (path.parent for path in runs.rglob("result.json"))
+    tested = run_command("--ckpt", folder, command="evaluate", env=env)
+    assert tested.code == 0, tested.err
+    closed = run_command("resnet20", command="info", before="exec >&-")
+    assert (closed.code, closed.err) == (0, "")
+    silent = run_command(*SHORT, f"runs={tmp_path / 'silent'}", before="exec >&- 2>&-")
+    assert silent.code == 0
+
+
+@pytest.mark.parametrize("value", ["", "0", "none"])
+def test_a_broken_number_of_threads_is_none(value: str) -> None:
+    told = run_command("resnet20", command="info", env=os.environ | {"OMP_NUM_THREADS": value})
+    assert (told.code, told.err) == (0, "")
