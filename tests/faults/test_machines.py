@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import TINY, Command, Outcome, check_refused
 from tests.data.trees import write_folders
+from tests.helpers.commands import TINY, Command, Outcome, check_refused
 from tests.test_imagenet import SMALL
 
 SHORT = [*TINY, "schedule.iterations=4", "eval_every=4", "checkpoint_every=4"]

@@ -12,7 +12,8 @@ from resnet_cli.runtime.choices import DeviceChoice
 from resnet_cli.runtime.device import choose_device
 from resnet_cli.runtime.errors import Lost, UserError
 from resnet_cli.runtime.ranks import RankInfo, rank_from_env
-from tests.conftest import TINY, Outcome, check_refused, spawn
+from tests.helpers.commands import TINY, Outcome, check_refused
+from tests.helpers.processes import spawn
 
 STEP = {"SLURM_STEP_NUM_TASKS": "8", "SLURM_PROCID": "5", "SLURM_LOCALID": "1", "SLURM_NODEID": "1"}
 STEP |= {"SLURM_STEP_NODELIST": "gpu[07-08]", "SLURM_JOB_ID": "1230042"}
