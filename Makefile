@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export RESNET_DATA ?= data
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test test-portable test-slow lint format cifar10 benchmark clean
+.PHONY: help install quickstart test test-portable test-slow coverage lint format cifar10 benchmark clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ test-portable: install ## the numerical tests as on other CPUs: 1 and 2 threads,
 test-slow: install ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
+coverage: install ## which lines the tests reach; TESTS=tests/data for some of them
+	$(BIN)/python -m pytest --cov --cov-report=term $(TESTS)
+
 lint: install ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -50,10 +53,8 @@ cifar10: install ## plain and residual networks of 20 and 56 layers on the real 
 	$(BIN)/resnet-train -m model=plain20,plain56,resnet20,resnet56 schedule.iterations=4000
 	$(BIN)/resnet-report runs/cifar10 --out report
 
-benchmark: install ## training speed beside the usual script, then photographs, then several processes and many runs
-	$(BIN)/python scripts/benchmark.py
-	$(BIN)/python scripts/benchmark.py --imagenet
-	$(BIN)/python scripts/benchmark.py --scale
+benchmark: install ## speed beside the usual script, photographs, several processes and many runs (at most MINUTES=60)
+	$(BIN)/python -m scripts.benchmark training imagenet index scale --minutes $(or $(MINUTES),60)
 
 clean: ## remove .venv and caches; runs/ and report/ stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist

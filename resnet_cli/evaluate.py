@@ -1,6 +1,4 @@
-"""resnet-eval: the errors of a checkpoint, ours or another project's, or of several as an
-ensemble.
-"""
+"""resnet-eval: the errors of a checkpoint, ours or another project's, or of an ensemble."""
 
 import argparse
 import dataclasses
@@ -11,19 +9,23 @@ from typing import Any
 
 import torch
 
+from resnet_cli import __version__
+from resnet_cli.analysis.identity import identity
 from resnet_cli.analysis.measure import choose_protocol, evaluate, open_all, recognise, set_up
-from resnet_cli.analysis.subject import Subject
+from resnet_cli.analysis.publish import export_subject
 from resnet_cli.config import compose
 from resnet_cli.evaluation import predictions
+from resnet_cli.evaluation.card import Measured
 from resnet_cli.evaluation.metrics import Errors
-from resnet_cli.evaluation.protocol import in_proportion
+from resnet_cli.evaluation.protocol import default_scales
 from resnet_cli.evaluation.views import Views
-from resnet_cli.evaluation.weights import export, validate_export_path
+from resnet_cli.evaluation.weights import validate_export_path
 from resnet_cli.runtime.console import rows
 from resnet_cli.runtime.device import describe, precision_name
 from resnet_cli.runtime.errors import Failed, UserError, run_command
+from resnet_cli.runtime.files import expand
 
-EXAMPLES = """examples:
+_EXAMPLES = """examples:
   resnet-eval --ckpt runs/cifar10/resnet56-A/seed0
       the last iterate of a run
   resnet-eval --ckpt runs/cifar10/resnet56-A/seed0/checkpoints/best.pt
@@ -43,6 +45,9 @@ EXAMPLES = """examples:
   resnet-eval --ckpt resnet50.pth model=resnet50 model.stride_in=3x3 dataset.normalization=imagenet
                                                                  another project's weights
 
+The data is looked for in $RESNET_DATA (for photographs in its imagenet/), or where dataset.root=
+says; where a checkpoint's own run had it is not opened. A .safetensors that --export wrote of a run
+of ours needs nothing else, like the run.
 A file of another project holds weights alone, so model=, and how its pixels were normalised, must
 be said; it is measured in fp32 unless precision= says otherwise. Ours know all that, and are
 measured in the precision of their config.
@@ -51,18 +56,16 @@ The last line is JSON: top1_error and top5_error in percent, and count.
 
 
 # Flags that only make sense where checkpoints are measured; --average and --images refuse them.
-MEASURING = ("split", "views", "scales", "bn", "bn_images", "export")
+_MEASURING = ("split", "views", "scales", "bn", "bn_images", "export")
 
 
-def measure(
-    options: argparse.Namespace, paths: list[Path], overrides: list[str]
+def _measure(
+    options: argparse.Namespace, *, paths: list[Path], overrides: list[str]
 ) -> tuple[Errors, dict[str, Any]]:
     """What --ckpt asks for: errors, and what they were measured with."""
     subjects = open_all(paths, overrides)  # before the data: a foreign network is told at once
     protocol = choose_protocol(options.views, options.scales, subjects[0])
     population = options.bn == "population"
-    if options.export and not population:
-        write_weights(subjects[0], options.export)
     bench = set_up(subjects)
     split = options.split or ("test" if bench.dataset.test is not None else "val")
     test = bench.test(split, protocol)
@@ -74,24 +77,30 @@ def measure(
     about |= {"classes": len(bench.dataset.classes), "split": split}
     about["views"] = str(protocol.views) if protocol else str(Views.single)
     if protocol and protocol.views is Views.dense:
-        about["scales"] = list(protocol.scales or in_proportion(protocol.image_size))
+        about["scales"] = list(protocol.scales or default_scales(protocol.image_size))
     about["bn"] = (
         f"over {bench.measure_statistics(options.bn_images):,} training images"
         if population
         else "running averages"
     )
-    if options.export and population:
-        write_weights(subjects[0], options.export)
     errors, kept = evaluate(bench, test, keep=options.predictions is not None)
     if bench.bad.found:
         about["skipped"] = bench.bad.found
     about |= {"precision": precision_name(bench.dtype), "device": describe(bench.device)}
+    about |= identity(subjects, bench.dataset)
+    if options.export:
+        told = {
+            one.name: about[one.name] for one in dataclasses.fields(Measured) if one.name in about
+        }
+        measured = Measured(**dataclasses.asdict(errors), **told)
+        export_subject(subjects[0], options.export, measured=measured)
+        print(f"exported to {options.export}", file=sys.stderr)
     if kept is not None:
         predictions.write(dataclasses.replace(kept, about=about), options.predictions)
     return errors, about
 
 
-def average(options: argparse.Namespace) -> tuple[Errors, dict[str, Any]]:
+def _average(options: argparse.Namespace) -> tuple[Errors, dict[str, Any]]:
     """What --average asks for: the ensemble of kept scores."""
     kept = predictions.average(options.average)
     if options.predictions:
@@ -101,18 +110,14 @@ def average(options: argparse.Namespace) -> tuple[Errors, dict[str, Any]]:
     }
 
 
-def write_weights(subject: Subject, path: Path) -> None:
-    export(subject.network, path)
-    print(f"exported to {path}", file=sys.stderr)
-
-
-def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[Path], list[str]]:
+def _parse(arguments: list[str]) -> tuple[argparse.Namespace, list[Path], list[str]]:
     """Options, checkpoints and overrides. Raises UserError for what does not go together."""
     parser = argparse.ArgumentParser(
         "resnet-eval",
-        description=f"{__doc__}\n\n{EXAMPLES}",
+        description=f"{__doc__}\n\n{_EXAMPLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(
         "--ckpt",
@@ -177,20 +182,20 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[Path], list[st
         word: "=" in word and "/" not in word.split("=")[0] and not Path(word).exists()
         for word in words
     }
-    paths = [Path(word).expanduser() for word in words if not is_override[word]]
+    paths = [expand(word) for word in words if not is_override[word]]
     overrides = compose.quote_paths(
         [word for word in words if is_override[word]] + options.overrides
     )
     if options.scales:  # it, too, swallows the overrides behind it
         overrides += compose.quote_paths([word for word in options.scales if "=" in word])
-        options.scales = [read_side(word) for word in options.scales if "=" not in word]
+        options.scales = [_read_side(word) for word in options.scales if "=" not in word]
     if options.ckpt and not paths:
         raise UserError("--ckpt: name a run folder or a checkpoint file")
     instead = "--average" if options.average else "--images" if options.images else ""
     refused = (
-        [*MEASURING, "images"]
+        [*_MEASURING, "images"]
         if options.average
-        else [*MEASURING, "predictions"]
+        else [*_MEASURING, "predictions"]
         if options.images
         else []
     )
@@ -214,28 +219,32 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[Path], list[st
     return options, paths, overrides
 
 
-def read_side(word: str) -> int:
+def _read_side(word: str) -> int:
     if not word.isdigit():
         raise UserError(f"--scales {word}: expected pixels, as in --scales 224 256 384")
     return int(word)
 
 
-def show_pictures(found: dict[str, list[tuple[str, float]]]) -> None:
+def _show_pictures(found: dict[str, list[tuple[str, float]]]) -> None:
     for path, likeliest in found.items():
         print(path)
         print("\n".join(f"  {100 * probability:5.1f} %  {name}" for name, probability in likeliest))
 
 
 def main_checked(arguments: list[str]) -> int:
-    options, paths, overrides = parse(arguments)
+    options, paths, overrides = _parse(arguments)
     if options.images:
         found = recognise(paths, overrides, options.images)
-        show_pictures(found)
+        _show_pictures(found)
         if options.json:
             options.json.write_text(json.dumps(found, indent=2) + "\n")
         return 0
     try:
-        errors, about = average(options) if options.average else measure(options, paths, overrides)
+        errors, about = (
+            _average(options)
+            if options.average
+            else _measure(options, paths=paths, overrides=overrides)
+        )
     except torch.OutOfMemoryError as error:
         raise Failed(
             f"out of memory: {str(error).splitlines()[0]}; try fewer or smaller --scales, or "
@@ -247,6 +256,7 @@ def main_checked(arguments: list[str]) -> int:
     told = [
         (name, ", ".join(map(str, value)) if isinstance(value, list) else value)
         for name, value in about.items()
+        if name not in ("trained", "data")  # for resnet-report, in the file
     ]
     told += [
         ("top-1 error", f"{errors.top1_error:.2f} %"),

@@ -1,4 +1,4 @@
-"""resnet-info: the named networks with what they cost and what the paper measured."""
+"""resnet-info: the named networks, what they cost, and what the paper measured."""
 
 import argparse
 import dataclasses
@@ -6,13 +6,14 @@ import json
 import sys
 from typing import Any
 
+from resnet_cli import __version__
 from resnet_cli.models import complexity
 from resnet_cli.models.architecture import Architecture, Block, Stem, StrideIn
-from resnet_cli.models.zoo import NETWORKS
+from resnet_cli.models.zoo import NETWORKS, did_you_mean_network
 from resnet_cli.paper import published
-from resnet_cli.runtime.errors import UserError, did_you_mean, run_command
+from resnet_cli.runtime.errors import UserError, run_command
 
-EXAMPLES = """examples:
+_EXAMPLES = """examples:
   resnet-info                          every network of the paper
   resnet-info resnet20 plain20         two of them
   resnet-info resnet50 --stride-in 3x3 as torchvision has it: 4.1e9 multiply-adds
@@ -20,10 +21,12 @@ EXAMPLES = """examples:
 """
 
 
-def describe(name: str, net: Architecture) -> dict[str, Any]:
+def _describe(name: str, net: Architecture) -> dict[str, Any]:
     """One row: plain values, errors in percent."""
     cifar = net.stem is Stem.cifar
-    ten_crop = published.IMAGENET_TEN_CROP_ERROR.get(net.name, (None, None))
+    # with the stride elsewhere it is another network
+    papers = net.block is Block.basic or net.stride_in is StrideIn.first
+    ten_crop = published.IMAGENET_TEN_CROP_ERROR.get(net.name if papers else "", (None, None))
     return {
         "name": name,
         "layers": net.depth,
@@ -38,7 +41,7 @@ def describe(name: str, net: Architecture) -> dict[str, Any]:
     }
 
 
-def table(rows: list[dict[str, Any]]) -> str:
+def _table(rows: list[dict[str, Any]]) -> str:
     """The rows for a person to read."""
     lines = [
         f"{'network':<16} {'layers':>6} {'shortcut':>8} {'input':>9} {'parameters':>11} "
@@ -71,7 +74,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 def main_checked(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         "resnet-info",
-        description=f"{__doc__}\n\n{EXAMPLES}",
+        description=f"{__doc__}\n\n{_EXAMPLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
@@ -83,18 +86,19 @@ def main_checked(arguments: list[str]) -> int:
         help="where bottlenecks halve the map (default: their own)",
     )
     parser.add_argument("--json", action="store_true", help="a JSON list instead of the table")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     options = parser.parse_args(arguments)
     for name in options.models:
         if name not in NETWORKS:
-            raise UserError(f"unknown network '{name}'{did_you_mean(name, NETWORKS)}")
+            raise UserError(f"unknown network '{name}'{did_you_mean_network(name)}")
     networks = {name: NETWORKS[name] for name in options.models or NETWORKS}
     if options.stride_in:
         networks = {
             name: dataclasses.replace(net, stride_in=StrideIn(options.stride_in))
             for name, net in networks.items()
         }
-    rows = [describe(name, net) for name, net in networks.items()]
-    print(json.dumps(rows, indent=2) if options.json else table(rows))
+    rows = [_describe(name, net) for name, net in networks.items()]
+    print(json.dumps(rows, indent=2) if options.json else _table(rows))
     return 0
 
 

@@ -1,23 +1,60 @@
-"""The benchmark's own arithmetic, and its contestants: every one starts, trains or tests, and
-tells of itself.
-"""
+"""The benchmark's arithmetic, its contestants, and that nothing ends it before its time."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from resnet_cli.models.architecture import Shortcut, cifar
 from resnet_cli.models.zoo import NETWORKS
 from resnet_cli.runtime.compile import missing_for_compiling
+from scripts.benchmark.__main__ import main
+from scripts.benchmark.limits import operations, traffic
+from scripts.benchmark.plan import Deadline, NotMeasured, Settings
+from scripts.benchmark.process import ROOT, Contestant, last_error
+from scripts.benchmark.report import race_table
+from scripts.benchmark.turns import Turns, race, race_processes, summarise, take_turns
 
-SCRIPTS = Path(__file__).parents[1] / "scripts"
-sys.path.insert(0, str(SCRIPTS))
+NEVER = Deadline(float("inf"))
 
-from limits import operations, traffic  # noqa: E402
-from turns import Contestant, summarise  # noqa: E402
+
+def run(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The benchmark as a user starts it."""
+    command = [sys.executable, "-m", "scripts.benchmark", *map(str, words)]
+    env = os.environ | environment
+    return subprocess.run(command, capture_output=True, text=True, timeout=280, cwd=ROOT, env=env)
+
+
+class Clock:
+    """Goes only as far as it is told."""
+
+    seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+    def turn(self, seconds: float) -> Callable[[], float]:
+        """That takes so long, at a rate of 1."""
+
+        def take() -> float:
+            self.seconds += seconds
+            return 1.0
+
+        return take
+
+
+def fail() -> float:
+    raise NotMeasured("killed by a test")
+
+
+def settings(deadline: Deadline, *, rounds: int = 1) -> Settings:
+    return Settings(device=torch.device("cpu"), rounds=rounds, seconds=0.01, deadline=deadline)
 
 
 def test_bytes_by_hand() -> None:
@@ -29,54 +66,116 @@ def test_bytes_by_hand() -> None:
     sizes += [(16 * 1024, 32 * 256), (32 * 256, 32 * 256), (32 * 256, 64 * 64), (64 * 64, 64 * 64)]
     blocks = 16 * 1024 + 32 * 256 + 64 * 64
     net = cifar(8, shortcut=Shortcut.A)
-    training = sum(11 * e + 3 * i for i, e in sizes) + 2 * blocks
-    assert traffic(net, image_size=32, testing=False, bytes_per_value=2) == 2 * training
-    assert traffic(net, image_size=32, testing=True, bytes_per_value=2) == 2 * (
-        sum(i + e for i, e in sizes) + blocks
-    )
+    training = 2 * (sum(11 * e + 3 * i for i, e in sizes) + 2 * blocks)
+    testing = 2 * (sum(i + e for i, e in sizes) + blocks)
+    assert traffic(net, image_size=32, testing=False, bytes_per_value=2) == training
+    assert traffic(net, image_size=32, testing=True, bytes_per_value=2) == testing
 
 
 def test_operations_are_table_1s_six_times_over() -> None:
     """Forward and two gradients, a multiplication and an addition each."""
-    assert operations(NETWORKS["resnet50"], image_size=224, testing=False) == pytest.approx(
-        6 * 3.8e9, rel=0.02
-    )
-    assert operations(NETWORKS["resnet50"], image_size=224, testing=True) == pytest.approx(
-        2 * 3.8e9, rel=0.02
-    )
+    net = NETWORKS["resnet50"]
+    for testing, times in ((False, 6), (True, 2)):
+        found = operations(net, image_size=224, testing=testing)
+        assert found == pytest.approx(times * 3.8e9, rel=0.02)
 
 
 def test_ratios_are_taken_round_by_round() -> None:
     """A slow round slows all; the median of ratios does not see it."""
-    report = summarise({"theirs": [10.0, 2.0, 10.0], "ours": [30.0, 6.0, 31.0]})
-    assert report["ours"]["ratio"] == pytest.approx(3.0)
-    assert report["ours"]["images_per_second"] == 30.0
+    rates = {"theirs": [10.0, 2.0, 10.0], "ours": [30.0, 6.0, 31.0]}
+    assert summarise(rates, "theirs")["ours"]["ratio"] == pytest.approx(3.0)
+    assert summarise(rates, "theirs")["ours"]["images_per_second"] == 30.0
+    assert summarise({"ours": [30.0]}, "theirs")["ours"]["ratio"] is None
 
 
-@pytest.mark.parametrize(("script", "testing"), [("usual.py", True), ("ours.py", False)])
-def test_a_contestant_takes_turns_and_tells_of_itself(script: str, testing: bool) -> None:
-    words = [
-        script,
-        "resnet20",
-        "4",
-        *(["fp32"] if script == "ours.py" else []),
-        *(["--testing"] if testing else []),
+def test_a_round_that_would_not_end_in_time_is_not_begun() -> None:
+    """Rounds of 20 s in a minute and a half: four, and ten seconds are left over."""
+    clock = Clock()
+    turns: Turns = {"theirs": clock.turn(15), "ours": clock.turn(5)}
+    rates, dropped = take_turns(turns, rounds=9, deadline=Deadline(1.5, clock))
+    assert rates == {"theirs": [1.0] * 4, "ours": [1.0] * 4}
+    assert dropped == {} and clock.seconds == 80
+    rates, dropped = take_turns(turns, rounds=9, deadline=Deadline(0, clock))
+    assert rates == {} and set(dropped.values()) == {"the time was up"}
+
+
+def test_who_fails_loses_its_own_row() -> None:
+    turns: Turns = {"theirs": fail, "ours": lambda: 3.0}
+    found = race(turns, settings(NEVER, rounds=2), baseline="theirs")
+    assert found["theirs"] == {"not_measured": "killed by a test"}
+    assert found["ours"] == {"images_per_second": 3.0, "rounds": [3.0, 3.0], "ratio": None}
+    table = race_table(found, rounds=2).splitlines()
+    assert table[2:] == [
+        "| theirs | not measured: killed by a test |  |  |",
+        "| ours | 3.0 | 3.0 - 3.0 |  |",
     ]
-    one = Contestant("it", words)
-    try:
-        assert one.rate(2) > 0
-        assert one.rate(1) > 0
-        facts = one.ask("")
-    finally:
-        one.close()
-    assert 0.1 < facts["peak_gib"] < 4
-    assert facts["launches"] > 20  # 19 convolutions and the fc at least
 
 
-def test_a_contestant_that_ends_is_named() -> None:
-    one = Contestant("ours, wrong", ["ours.py", "resnet20", "4", "fp8"])
-    with pytest.raises(RuntimeError, match="ours, wrong ended with exit code 2"):
-        one.rate(1)
+def test_the_last_error_is_the_line_that_names_an_exception() -> None:
+    text = "Traceback\n  x\ntorch.OutOfMemoryError: CUDA out of memory.\n\nSet THIS to see more\n"
+    assert last_error(text) == "torch.OutOfMemoryError: CUDA out of memory."
+    assert last_error("usage: ours\nours: error: no\n") == "ours: error: no"
+    assert last_error("") == "no message"
+
+
+def test_contestants_take_turns_and_tell_of_themselves() -> None:
+    """One that does not start and one that is killed meanwhile take nobody with them."""
+    commands = {
+        "theirs": ["usual", "resnet20", "4", "--testing"],
+        "ours": ["ours", "resnet20", "4", "fp32"],
+        "wrong": ["ours", "resnet20", "4", "fp8"],
+    }
+    found = race_processes(commands, settings(NEVER))
+    assert list(found) == list(commands)
+    for name in ("theirs", "ours"):
+        assert found[name]["images_per_second"] > 0
+        assert 0.1 < found[name]["peak_gib"] < 4
+        assert found[name]["launches"] > 20  # 19 convolutions and the fc at least
+    assert found["wrong"]["not_measured"].startswith("exit code 2: ")
+    assert found["wrong"]["not_measured"].endswith("invalid Precision value: 'fp8'")
+
+
+def test_one_that_is_killed_says_so() -> None:
+    with Contestant(["dense", "resnet152"], NEVER) as one:
+        one.process.send_signal(signal.SIGKILL)
+        with pytest.raises(NotMeasured, match="killed by SIGKILL, as Linux does when memory runs"):
+            one.ask()
+
+
+def test_the_index_where_there_is_no_git(tmp_path: Path) -> None:
+    files = ["--json", tmp_path / "index.json", "--markdown", tmp_path / "index.md"]
+    done = run("index", "--classes", 3, "--per-class", 7, *files, PATH=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "index.json").read_text())
+    assert report["commit"] == "unknown"
+    for step in ("build", "load"):
+        found = report["index"][step]
+        assert found["files"] == 3 * (7 + 50)
+        scaled = found["seconds"] * 1_331_167 / found["files"]
+        assert found["imagenet_seconds"] == pytest.approx(scaled)
+    assert (tmp_path / "index.md").read_text() == done.stdout
+
+
+def test_what_is_not_measured_in_time_is_listed(tmp_path: Path) -> None:
+    done = run("scale", "index", "--minutes", 1e-9, "--json", tmp_path / "found.json")
+    assert done.returncode == 1
+    told = done.stdout.splitlines()[-1]
+    assert told.startswith("Not measured, as the time was up: Index of a made-up tree")
+    report = json.loads((tmp_path / "found.json").read_text())
+    for key in ("index", "ranks", "start-up", "saving"):
+        assert report[key] == {"not_measured": "the time was up"}
+
+
+def test_bad_usage_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    for words, line in (
+        (["resnet21"], "no plan or network resnet21: there are training, imagenet, index, scale,"),
+        (["--minutes", "0"], "argument --minutes: invalid minutes value: '0'"),
+        (["--seconds", "inf"], "argument --seconds: invalid positive value: 'inf'"),
+        (["--rounds", "0"], "argument --rounds: invalid count value: '0'"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            main(words)
+        assert line in capfd.readouterr().err.splitlines()[-1]
 
 
 @pytest.mark.slow
@@ -85,17 +184,8 @@ def test_a_contestant_that_ends_is_named() -> None:
     reason="PyTorch's compiler needs g++ or clang++ and Python.h",
 )
 def test_the_whole_benchmark_of_one_network(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        str(SCRIPTS / "benchmark.py"),
-        "resnet20",
-        "--rounds",
-        "1",
-        "--seconds",
-        "0.5",
-    ]
-    files = ["--json", str(tmp_path / "speed.json"), "--markdown", str(tmp_path / "speed.md")]
-    done = subprocess.run([*command, *files], capture_output=True, text=True, timeout=280)
+    files = ["--json", tmp_path / "speed.json", "--markdown", tmp_path / "speed.md"]
+    done = run("resnet20", "--rounds", 1, "--seconds", 0.5, *files)
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "speed.json").read_text())
     for title in ("resnet20, training, batch 128, 32x32", "resnet20, testing, 32x32"):
@@ -103,7 +193,6 @@ def test_the_whole_benchmark_of_one_network(tmp_path: Path) -> None:
         assert next(iter(found)) == "usual script, fp32"
         assert all(0 < one["of_copy"] < 1 and 0 < one["of_matmul"] < 1 for one in found.values())
         assert title in (tmp_path / "speed.md").read_text()
-    fast = next(
-        name for name in report["resnet20, training, batch 128, 32x32"] if name.endswith("compiled")
-    )
-    assert report["resnet20, training, batch 128, 32x32"][fast]["ratio"] > 1.5
+    trained = report["resnet20, training, batch 128, 32x32"]
+    fast = next(name for name in trained if name.endswith("compiled"))
+    assert trained[fast]["ratio"] > 1.5

@@ -18,7 +18,7 @@ from PIL import Image
 from resnet_cli.models.architecture import Shortcut, imagenet
 from resnet_cli.models.resnet import ResNet
 from tests.data.trees import CLASSES, write_folders, write_kaggle, write_official, write_shards
-from tests.helpers.commands import Command, check_refused, last_line
+from tests.helpers.commands import Command, Outcome, check_refused, last_line
 from tests.helpers.numbers import assert_same
 from tests.helpers.processes import finish, spawn, wait_for
 from tests.helpers.runs import ended, kill_at
@@ -61,6 +61,20 @@ def trained(tmp_path_factory: pytest.TempPathFactory, photographs: Path) -> list
         code, _, err = finish(spawn(*words))
         assert code == 0, err
     return [path.parent for path in sorted(runs.rglob("config.yaml"))]
+
+
+@pytest.fixture
+def command(command: Command, photographs: Path) -> Command:
+    """As everywhere; resnet-eval is told where the photographs lie, where a test does not do so: a
+    checkpoint's own word is not taken for it.
+    """
+
+    def run(name: str, *words: object) -> Outcome:
+        told = {"--average", "dataset.root"} & {str(word).split("=")[0] for word in words}
+        root = [] if told or name != "resnet-eval" else [f"dataset.root={photographs}"]
+        return command(name, *words, *root)
+
+    return run
 
 
 def test_a_run_tells_what_it_found_and_logs_validation_errors(trained: list[Path]) -> None:

@@ -20,7 +20,7 @@ FLOORS = (
     {"models", "data"},
     {"runtime"},
 )
-KNOW_HYDRA = {"config/compose.py", "config/launcher.py", "train.py"}
+KNOW_HYDRA = {"config/compose.py", "config/launcher.py"}
 
 
 def imports(path: Path) -> set[str]:

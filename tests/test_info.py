@@ -30,6 +30,16 @@ def test_torchvisions_stride_costs_more(command: Command) -> None:
     assert round(row["multiply_adds"] / 1e9, 1) == 4.1 and row["stride_in"] == "3x3"
 
 
+def test_the_papers_errors_are_the_papers_networks_alone(command: Command) -> None:
+    """Its bottlenecks have the stride in the 1x1; ResNet-34 has none to move."""
+    moved = json.loads(
+        command("resnet-info", "--json", "resnet50", "resnet34", "--stride-in", "3x3").out
+    )
+    assert [row["paper_top1_error"] for row in moved] == [None, 25.03]
+    (own,) = json.loads(command("resnet-info", "--json", "resnet50", "--stride-in", "1x1").out)
+    assert own["paper_top1_error"] == 22.85
+
+
 def test_multiply_adds_of_resnet20_by_hand(command: Command) -> None:
     (row,) = json.loads(command("resnet-info", "--json", "resnet20").out)
     stem = 32 * 32 * 9 * 3 * 16
@@ -56,3 +66,5 @@ def test_an_unknown_network_is_one_line(command: Command) -> None:
         wrong.err
         == "resnet-info: unknown network 'resnet65': did you mean 'resnet56' or 'resnet50'?\n"
     )
+    assert "did you mean 'plain20' or 'plain18'?" in command("resnet-info", "plain21").err
+    assert "'wide_resnet50_2'" in command("resnet-info", "wide_resnet50").err

@@ -142,7 +142,7 @@ def test_killed_anywhere_it_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     )
     wait_for(lambda: process.poll() is not None or (shards / "train-000001.tar.part").exists())
     assert process.poll() is None
-    with pytest.raises(DataError, match="holds only a part of the shards"):
+    with pytest.raises(DataError, match="contains only some of the shards"):
         open_folders(shards)
     check_refused(prepare(source, shards, "--per-shard", 3), 2, "another process is writing to")
     process.send_signal(signal.SIGKILL)
@@ -169,9 +169,7 @@ def test_a_second_start_verifies_and_mends(tmp_path: Path) -> None:
     victim.write_bytes(victim.read_bytes().replace(b"JFIF", b"JUNK", 1))
     (shards / "classes.txt").unlink()
     again = prepare(source, shards, "--per-shard", 4)
-    assert (
-        again.code == 0 and f"{victim} is not as it was written: it is written again" in again.err
-    )
+    assert again.code == 0 and f"{victim} is not as it was written: writing it again" in again.err
     assert bytes_of(shards) == whole
 
 
@@ -209,7 +207,7 @@ def test_bad_usage_and_bad_images_are_one_line(tmp_path: Path) -> None:
     broken = prepare(source, shards, "--resize", 16)
     assert (
         broken.code == 3
-        and f"prepare_imagenet: {victim} is no readable image: " in broken.err.splitlines()[-1]
+        and f"prepare_imagenet: {victim} is not a readable image: " in broken.err.splitlines()[-1]
     )
     victim.write_bytes(trees.jpeg(5))  # mended: it goes on
     assert prepare(source, shards, "--resize", 16).code == 0

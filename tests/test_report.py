@@ -1,8 +1,10 @@
 """resnet-report as a person calls it: what it writes, and that no input makes it fall over."""
 
+import html
 import html.parser
 import http.server
 import json
+import re
 import shutil
 import subprocess
 import threading
@@ -22,7 +24,10 @@ from tests.paper.made_up import make_run
 def report(command: Command, tmp_path: Path) -> Path:
     """The report of two made-up runs, one of which has responses."""
     for name in ("plain20", "resnet20-A"):
-        folder = make_run(tmp_path / "runs", name, errors=(60.0, 9.0), iterations=64_000)
+        commit = "2598a5c6a0edd96b7949a1e00ed5a352ea7ae961"
+        folder = make_run(
+            tmp_path / "runs", name, errors=(60.0, 9.0), iterations=64_000, commit=commit
+        )
         responses = {
             "layers": ["conv1", "layer1.0.conv1"],
             "std": [1.0, 0.5],
@@ -37,17 +42,19 @@ def report(command: Command, tmp_path: Path) -> Path:
 
 def test_all_of_it_is_written(report: Path) -> None:
     names = {path.name for path in report.iterdir()}
+    # plain beside residual networks is what Figure 6 shows
     pictures = {
-        f"{name}.{kind}"
-        for name in ("degradation-cifar10", "figure1", "figure6", "figure7")
-        for kind in ("png", "svg")
+        f"{name}.{kind}" for name in ("figure1", "figure6", "figure7") for kind in ("png", "svg")
     }
     assert names == {"report.md", "report.html"} | pictures | {
         f"table{n}.{kind}" for n in range(2, 7) for kind in ("md", "csv")
     }
     text = (report / "report.md").read_text()
-    assert "`resnet-train model=plain20 seed=0` at abc" in text
-    assert "Nothing of ours yet, the published numbers alone: [Table 2](table2.md)" in text
+    assert "`resnet-train model=plain20 seed=0` at 2598a5c6a0" in text
+    assert "21.43" in text  # Table 3, of which nothing was run
+    order = ["What the runs say", "### Figure 1", "### Figure 6", "### Figure 7", "### Table 6"]
+    order += ["### Runs", "## Not run", "### Table 2", "### Table 5"]
+    assert sorted(order, key=text.index) == order
     for name in pictures:
         assert name.endswith("svg") or f"({name})" in text
     assert "21.43" in (report / "table3.md").read_text()
@@ -60,9 +67,12 @@ class Links(html.parser.HTMLParser):
         super().__init__()
         self.fetched: list[str] = []
         self.led_to: list[str] = []
+        self.headings: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         for name, value in attrs:
+            if name == "id":
+                self.headings.append(value or "")
             if name in ("src", "href", "srcset", "data"):
                 (self.led_to if tag == "a" else self.fetched).append(value or "")
 
@@ -70,10 +80,54 @@ class Links(html.parser.HTMLParser):
 def test_the_page_holds_all_it_shows(report: Path) -> None:
     links, text = Links(), (report / "report.html").read_text()
     links.feed(text)
-    assert len(links.fetched) == 5  # an empty icon and four pictures
+    assert len(links.fetched) == 4  # an empty icon and three pictures
     assert all(value.startswith("data:") for value in links.fetched)
-    assert all((report / value).is_file() for value in links.led_to)
+    # the table of contents leads to headings of the page, and to all of them
+    assert links.led_to == [f"#{name}" for name in links.headings if name != "part0"]
     assert "url(" not in text and "<script" not in text
+    assert '<abbr title="2598a5c6a0edd96b7949a1e00ed5a352ea7ae961">2598a5c6a0</abbr>' in text
+
+
+def test_figures_as_pdf_too(command: Command, tmp_path: Path) -> None:
+    make_run(tmp_path / "runs", "plain20", iterations=64_000)
+    made = command("resnet-report", tmp_path / "runs", "--out", tmp_path / "out", "--format", "pdf")
+    assert made.code == 0, made.err
+    assert (tmp_path / "out/figure1.pdf").read_bytes()[:5] == b"%PDF-"
+    assert (tmp_path / "out/figure1.svg").is_file()  # which the page holds
+    wrong = command("resnet-report", tmp_path / "runs", "--format", "bmp")
+    assert wrong.code == 2 and "invalid choice: 'bmp'" in wrong.err
+
+
+def test_a_terminal_shows_a_summary_that_a_person_reads(command: Command, tmp_path: Path) -> None:
+    for name, last in (("plain20", 9.8), ("plain56", 13.0)):
+        make_run(tmp_path / "runs", name, errors=(60.0, last), iterations=64_000)
+    out = command("resnet-report", tmp_path / "runs", "--out", tmp_path / "out").out
+    assert "above plain-20's by 1.6 points: degradation, as in the paper" in " ".join(out.split())
+    assert any(
+        line.split()[:5] == ["plain-56", "64,000", "0", "6.50", "13.00"]
+        for line in out.splitlines()
+    )
+    assert not any(mark in out for mark in ("##", "|", "`", "**"))
+    assert str(tmp_path / "out/report.html") in out.replace("\n", "")
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
+def test_nothing_is_wider_than_a_phone(report: Path, tmp_path: Path) -> None:
+    """In a frame as wide as a phone, measured by a script of the page around it."""
+    text = re.sub("<meta http-equiv[^>]*>", "", (report / "report.html").read_text())
+    width = "document.title = document.querySelector('iframe').contentDocument.documentElement"
+    page = tmp_path / "around.html"
+    page.write_text(
+        f'<!doctype html><iframe width="360" srcdoc="{html.escape(text)}" '
+        f"onload=\"{width}.scrollWidth + ' wide'\"></iframe>"
+    )
+    flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+    flags += [f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=5000"]
+    done = subprocess.run(
+        ["chromium", *flags, f"file://{page}"], capture_output=True, text=True, timeout=240
+    )
+    found = re.search("<title>([0-9]+) wide</title>", done.stdout)
+    assert found and 300 < int(found[1]) <= 360, done.stdout[-300:]
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
@@ -115,7 +169,7 @@ def test_the_figures_stand_on_tensorboard_once(command: Command, tmp_path: Path)
         assert command("resnet-report", tmp_path / "runs", "--out", tmp_path / "out").code == 0
     board = EventAccumulator(str(tmp_path / "runs/cifar10/report"))
     board.Reload()
-    assert board.Tags()["images"] == ["degradation-cifar10", "figure1", "figure6"]
+    assert board.Tags()["images"] == ["figure1", "figure6"]
     (picture,) = board.Images("figure6")
     assert picture.encoded_image_string == (tmp_path / "out/figure6.png").read_bytes()
 
@@ -123,7 +177,7 @@ def test_the_figures_stand_on_tensorboard_once(command: Command, tmp_path: Path)
 def test_running_broken_and_doubled_runs_are_told(command: Command, tmp_path: Path) -> None:
     root = tmp_path / "runs"
     make_run(root, "plain20")
-    half = make_run(root, "plain56", done=False, optimizer={"lr": 0.1})
+    half = make_run(root, "plain56", done=False)
     with (half / "metrics.jsonl").open("ab") as file:
         file.write(
             b'{"iteration": 250, "train/error": "much"}\n[1]\n\xff\xfe\n'
@@ -138,23 +192,23 @@ def test_running_broken_and_doubled_runs_are_told(command: Command, tmp_path: Pa
     made = command("resnet-report", root, "--out", tmp_path / "out")
     assert made.code == 0, made.err
     text = (tmp_path / "out/report.md").read_text()
-    assert f"{half / 'metrics.jsonl'}: 4 line(s) could not be read" in text
-    assert f"{bad} was passed over" in text
-    assert f"{worse} was passed over" in text
-    assert f"is the same recipe and seed as {twin}, and does not count again" in text
+    assert f"`{half / 'metrics.jsonl'}`: 4 line(s) could not be read" in text
+    assert f"`{bad}` was passed over" in text
+    assert f"`{worse}` was passed over" in text
+    assert f"is the same recipe and seed as `{twin}`, and does not count again" in text
     assert (
-        "cifar10 and synthetic are different data: no figure and no row of a table mixes them"
+        "CIFAR-10 and synthetic are different data: no figure and no row of a table mixes them"
         in text
     )
-    assert "plain56 at 200" in text
+    assert "plain-56 at 200" in text
 
 
 def test_one_seed_counts_once(command: Command, tmp_path: Path) -> None:
     make_run(tmp_path / "a", "plain20", errors=(60.0, 20.0))
     make_run(tmp_path / "b", "plain20", errors=(60.0, 30.0))
     out = command("resnet-report", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "out").out
-    assert "| plain20 | 200 | 0 | 10.00 | 20.00 |" in out
-    assert "does not count again" in out
+    assert "| plain-20 | 200 | 0 | 10.00 | 20.00 |" in (tmp_path / "out/report.md").read_text()
+    assert "does not count again" in " ".join(out.split())
 
 
 def test_a_persons_note_is_repeated(command: Command, tmp_path: Path) -> None:
@@ -174,7 +228,7 @@ def test_an_empty_folder_among_others_is_told(command: Command, tmp_path: Path) 
         "resnet-report", tmp_path / "runs", tmp_path / "empty", "--out", tmp_path / "out"
     )
     assert made.code == 0
-    assert f"{tmp_path / 'empty'}: no run is below it" in made.out
+    assert f"`{tmp_path / 'empty'}`: no run is below it" in made.out
 
 
 def test_nothing_to_report_is_one_line(command: Command, tmp_path: Path) -> None:
@@ -204,19 +258,16 @@ def test_a_folder_of_ones_own_is_not_imagenet(command: Command, tmp_path: Path, 
     or finished.
     """
     for name in ("plain18", "resnet18-A"):
-        folder = make_run(
+        make_run(
             tmp_path / "runs",
             name,
             dataset="imagenet",
             errors=(50.0, 40.0),
             done=done,
             iterations=600_000,
-            batch_size=256,
+            data={"classes": [str(n) for n in range(20)]},
+            result={"classes": 20},
         )
-        (folder / "data.json").write_text(json.dumps({"classes": [str(n) for n in range(20)]}))
-        if done:
-            result = json.loads((folder / "result.json").read_text())
-            (folder / "result.json").write_text(json.dumps(result | {"classes": 20}))
     measured = {"network": "plain18 + resnet18-A", "checkpoints": ["a/last.pt", "b/last.pt"]}
     measured |= {
         "dataset": "imagenet",
@@ -231,7 +282,7 @@ def test_a_folder_of_ones_own_is_not_imagenet(command: Command, tmp_path: Path, 
     made = command("resnet-report", tmp_path / "runs", "--out", tmp_path / "out")
     assert made.code == 0, made.err
     text = (tmp_path / "out" / "report.md").read_text()
-    assert "## 20 classes of one's own, not imagenet" in text
+    assert "## 20 classes of one's own, not ImageNet" in text
     assert "| plain18 + resnet18-A | ten, val, 1,000 images | 38.50 | 9.25 |" in text
     assert not (tmp_path / "out" / "figure4.png").exists()
     assert (tmp_path / "out" / "degradation-imagenet-20.png").exists()

@@ -17,6 +17,8 @@ import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from resnet_cli import __version__
+from resnet_cli.config.schema import Config, fields_of
 from resnet_cli.training import step as step_module
 from resnet_cli.training.checkpoint import load
 from tests.helpers.commands import TINY, Command, check_refused
@@ -55,7 +57,7 @@ def test_a_run_leaves_what_it_says(command: Command, runs: Path) -> None:
     }
     best = min((line["val/error"], line["iteration"]) for line in lines if "val/error" in line)
     assert result["best"] == {"iteration": best[1], "error": best[0], "chosen_on": "validation"}
-    assert load(folder / "checkpoints/best.pt")["progress"]["iteration"] == best[1]
+    assert load(folder / "checkpoints/best.pt").progress.iteration == best[1]
     assert result["command"].startswith("resnet-train model=resnet20 model.depth=8")
     assert result["versions"]["torch"] == torch.__version__
     assert result["config"] == yaml.safe_load((folder / "config.yaml").read_text())
@@ -96,7 +98,7 @@ def test_runs_repeat_bit_for_bit_and_seeds_differ(command: Command, tmp_path: Pa
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         assert command("resnet-train", *words, f"seed={seed}", f"runs={tmp_path / name}").code == 0
         (last,) = (tmp_path / name).rglob("last.pt")
-        weights.append(load(last)["network"]["conv1.weight"])
+        weights.append(load(last).network["conv1.weight"])
     assert_same(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
 
@@ -143,8 +145,8 @@ def test_a_loss_that_is_no_number_stops_before_the_weights(
     )
     (last,) = runs.rglob("last.pt")
     saved = load(last)
-    assert saved["progress"]["iteration"] == 8
-    assert all(value.isfinite().all() for value in saved["network"].values())
+    assert saved.progress.iteration == 8
+    assert all(value.isfinite().all() for value in saved.network.values())
     assert not list(runs.rglob("result.json"))
     (metrics,) = runs.rglob("metrics.jsonl")
     assert max(json.loads(line)["iteration"] for line in metrics.read_text().splitlines()) == 8
@@ -154,7 +156,7 @@ def test_a_rate_far_too_high_diverges_for_real(command: Command, runs: Path) -> 
     diverged = command("resnet-train", *TINY, "shortcut=none", "optimizer.lr=1e30", f"runs={runs}")
     check_refused(diverged, 4, "not finite", "try a smaller optimizer.lr")
     for path in runs.rglob("*.pt"):
-        assert all(value.isfinite().all() for value in load(path)["network"].values())
+        assert all(value.isfinite().all() for value in load(path).network.values())
 
 
 BAD = {
@@ -196,11 +198,11 @@ def test_a_sweep_trains_all_skips_the_finished_and_goes_on_past_a_broken_one(
     (broken / "config.yaml").write_text("{model: {depth: 14}}\n")
     first = command("resnet-train", *sweep)
     assert first.code == 2
-    assert "holds a run of another config" in first.err
+    assert "config.yaml does not fit: shortcut is missing" in first.err
     assert len(list(runs.rglob("result.json"))) == 3
     table = first.out[first.out.rindex("4 runs in") :]
     assert table.count("test error") == 3
-    assert table.count("another config") == 1
+    assert table.count("shortcut is missing") == 1
     (broken / "config.yaml").unlink()
     second = command("resnet-train", *sweep)
     assert second.code == 0
@@ -210,15 +212,30 @@ def test_a_sweep_trains_all_skips_the_finished_and_goes_on_past_a_broken_one(
     assert sorted(path.name for path in runs.iterdir()) == ["synthetic"]
 
 
-def test_flags_that_are_none_say_how_settings_are_written(command: Command) -> None:
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--model", "resnet56"], "as in model=resnet56"),
+        (["--epochs", "10"], "as in schedule.epochs=10"),
+        (["--batch-size=64"], "as in batch_size=64"),
+        (["--lr", "0.05"], "as in optimizer.lr=0.05"),
+        (["--pretrained"], "training starts from random weights"),
+        (["--amp"], "say precision=bf16"),
+        (["-x", "seed=1"], "as in model=resnet56 seed=1"),
+        (["--multrun"], "did you mean '--multirun'?"),
+    ],
+)
+def test_flags_that_are_none_say_how_settings_are_written(
+    command: Command, words: list[str], told: str
+) -> None:
     check_refused(
-        command("resnet-train", "--model", "resnet56"), 2, "unknown flag '--model'", "key=value"
+        command("resnet-train", *words), 2, f"unknown flag '{words[0].split('=')[0]}'", told
     )
 
 
 def test_help_has_examples_first_and_lists_the_choices(command: Command) -> None:
     shown = command("resnet-train", "--help").out
-    assert shown.index("examples:") < shown.index("choices") < shown.index("keys")
+    assert shown.index("examples:") < shown.index("choices") < shown.index("keys (")
     for word in (
         "plain56",
         "resnet1202",
@@ -228,6 +245,48 @@ def test_help_has_examples_first_and_lists_the_choices(command: Command) -> None
         "exit codes",
     ):
         assert word in shown
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_help_is_as_wide_as_the_terminal(
+    command: Command, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    """Each key has its sentence and its value, below what its group is about."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    shown = command("resnet-train", "--help").out
+    keys = shown[shown.index("keys (") : shown.index("flags:")].split("\n\n", 1)[1]
+    assert max(map(len, keys.splitlines())) <= min(columns, 120)
+    for name, field in fields_of(Config):
+        section = next(part for part in keys.split("\n\n") if f"  {name.split('.')[0]}" in part)
+        if name != "dataset.name":
+            about = " ".join(section.split())
+            assert f"{name}" in about and field.metadata["about"] in about
+    assert "optimizer.lr=0.1 " in keys and "schedule.milestones=[0.5,0.75] " in keys
+    assert keys.index("The network") < keys.index("model.depth=20") < keys.index("The images")
+
+
+@pytest.mark.parametrize("name", ["resnet-train", "resnet-eval", "resnet-info"])
+def test_version(command: Command, name: str) -> None:
+    assert command(name, "--version").out == f"{name} {__version__}\n"
+
+
+def test_info_into_head_ends_quietly() -> None:
+    words = f"{sys.executable} -m resnet_cli.train --info | head -1"
+    done = subprocess.run(words, shell=True, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == (done.stdout.splitlines()[0] + "\n", "")
+    assert done.stdout.startswith("Hydra")
+
+
+def test_an_absurd_length_is_warned_of(command: Command, runs: Path) -> None:
+    """20,000 batches of 32 are 2,133 epochs of 300 images; 90 epochs are 844."""
+    words = [word for word in TINY if not word.startswith("schedule.")]
+    long = command(
+        "resnet-train", *words, "schedule.iterations=20000", "dry_run=true", f"runs={runs}"
+    )
+    assert long.code == 0
+    assert "20,000 iterations are 2,133 epochs of 300 training images" in long.err
+    assert "schedule.epochs=90, for example, would be 844 iterations" in long.err
+    assert command("resnet-train", *TINY, "dry_run=true", f"runs={runs}").err == ""
 
 
 def test_hydras_own_flags_work(command: Command) -> None:

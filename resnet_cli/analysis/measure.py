@@ -16,13 +16,13 @@ from resnet_cli.analysis.subject import Subject, open_subject, validate_classes,
 from resnet_cli.data.choices import OnError
 from resnet_cli.data.images import Dataset, Split
 from resnet_cli.data.layouts.pictures import pictures
+from resnet_cli.data.photographs import BadImages
 from resnet_cli.data.samples import Samples
-from resnet_cli.data.streaming import BadImages
 from resnet_cli.evaluation.metrics import ErrorCount, Errors, names_of, top
-from resnet_cli.evaluation.precise_bn import population_statistics
+from resnet_cli.evaluation.precise_bn import update_bn_stats
 from resnet_cli.evaluation.predictions import Predictions
 from resnet_cli.evaluation.protocol import PhotographTest, Protocol, Scored, Test
-from resnet_cli.evaluation.protocol import Subject as Tested
+from resnet_cli.evaluation.protocol import TestedNetwork as Tested
 from resnet_cli.evaluation.views import Views
 from resnet_cli.models.complexity import multiply_adds
 from resnet_cli.run.build import choose_workers, fold, load_dataset, make_image_test, make_loader
@@ -30,6 +30,7 @@ from resnet_cli.runtime.compile import compile_for_testing
 from resnet_cli.runtime.console import Console
 from resnet_cli.runtime.device import choose_device, choose_dtype, keep_memory, make_exact
 from resnet_cli.runtime.errors import DataError, UserError
+from resnet_cli.runtime.files import expand
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,13 @@ class Bench:
 
     def photographs(self, samples: Samples, protocol: Protocol) -> PhotographTest:
         workers = choose_workers(self.subjects[0].config.dataset.workers, self.device)
-        return PhotographTest(samples, protocol, workers, self.device, self.bad)
+        return PhotographTest(
+            samples=samples,
+            protocol=protocol,
+            workers=workers,
+            device=self.device,
+            bad=self.bad,
+        )
 
     def name(self, test: Test, index: int) -> str:
         """What an image is called wherever the data lies: its path below the root, or its
@@ -89,7 +96,7 @@ class Bench:
         if not isinstance(test, PhotographTest):
             return str(index)
         return os.path.relpath(
-            test.samples.path(index), Path(self.subjects[0].config.dataset.root).expanduser()
+            test.samples.path(index), expand(self.subjects[0].config.dataset.root)
         )
 
     def measure_statistics(self, images: int | None) -> int:
@@ -107,16 +114,14 @@ class Bench:
             loader = make_loader(
                 one.config,
                 self.dataset.train,
-                pixels,
+                normalizer=pixels,
                 device=self.device,
                 bad=self.bad,
                 workers=workers,
             )
             batches = max(1, min(images or loader.count, loader.count) // loader.batch_size)
             bar = progress(range(batches), total=batches, unit="batch")
-            population_statistics(
-                network, (loader.batch(number)[0] for number in bar), dtype=self.dtype
-            )
+            update_bn_stats(network, (loader.batch(number)[0] for number in bar), dtype=self.dtype)
         return batches * loader.batch_size
 
 
@@ -134,11 +139,30 @@ def set_up(subjects: list[Subject]) -> Bench:
     keep_memory()
     device = choose_device(first.device)
     console = Console("resnet-eval")
-    dataset = load_dataset(first.dataset, console)
+    dataset = _load_dataset(subjects[0], console)
     for one in subjects:
         validate_classes(one, dataset)
-    bad = BadImages(first.dataset.on_error is OnError.skip, first.dataset.max_skipped, console.warn)
+    bad = BadImages(
+        skip=first.dataset.on_error is OnError.skip,
+        max_skipped=first.dataset.max_skipped,
+        warn=console.warn,
+    )
     return Bench(subjects, dataset, device, choose_dtype(first.precision, device), bad)
+
+
+def _load_dataset(subject: Subject, console: Console) -> Dataset:
+    """The data that the command line names. Raises UserError, and DataError which also tells where
+    the run had it.
+    """
+    try:
+        return load_dataset(subject.config.dataset, console)
+    except DataError as error:
+        before = subject.origin.config.dataset.root if subject.origin else ""
+        if before in ("", subject.config.dataset.root):
+            raise
+        raise DataError(
+            f"{error}; {subject.path} was trained on {before!r}: dataset.root= says where it is now"
+        ) from error
 
 
 def choose_protocol(
@@ -156,7 +180,11 @@ def choose_protocol(
                 "images by their single view"
             )
         return None
-    return Protocol(Views(views or Views.single), subject.image_size, tuple(scales or ()))
+    return Protocol(
+        views=Views(views or Views.single),
+        image_size=subject.image_size,
+        scales=tuple(scales or ()),
+    )
 
 
 def progress(batches: Any, *, total: int, unit: str) -> Any:
@@ -200,11 +228,17 @@ def recognise(
     for one in subjects:
         one.validate_has_mean_image()
     names, samples = names_of(first.class_names()), pictures(folder)
-    dataset = Dataset(first.config.dataset.name, names, first.image_size, samples, None)
+    dataset = Dataset(
+        name=first.config.dataset.name,
+        classes=names,
+        image_size=first.image_size,
+        train=samples,
+        test=None,
+    )
     device = choose_device(first.config.device)
-    bad = BadImages(skip=True, cap=len(samples), warn=Console("resnet-eval").warn)
+    bad = BadImages(skip=True, max_skipped=len(samples), warn=Console("resnet-eval").warn)
     bench = Bench(subjects, dataset, device, choose_dtype(first.config.precision, device), bad)
-    test = bench.photographs(samples, Protocol(Views.single, first.image_size))
+    test = bench.photographs(samples, Protocol(views=Views.single, image_size=first.image_size))
     found: dict[str, list[tuple[str, float]]] = {}
     for scores, _, indices in score(bench, test):
         found |= {

@@ -3,27 +3,29 @@ BN, before ReLU and addition.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from resnet_cli.config.schema import architecture, from_plain
+from resnet_cli.analysis.subject import open_subject
+from resnet_cli.data.choices import DatasetName
 from resnet_cli.data.images import Normalizer, Split
-from resnet_cli.evaluation.weights import load_weights
-from resnet_cli.models.resnet import ResNet
 from resnet_cli.run.build import load_dataset
 from resnet_cli.runtime.console import Console
 from resnet_cli.runtime.errors import UserError
 from resnet_cli.runtime.files import write_whole
+from resnet_cli.runtime.parse import read_record
 from resnet_cli.training import checkpoint
 
 FILE = "responses.json"
+LARGEST = 1 << 20  # bytes of that file; 1,202 layers are 50 thousand
 IMAGES = 1000  # of the test split; a layer's std over them is good to well under a percent
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Responses:
     """One network's layers from the first to the last, each with the std of its response."""
 
@@ -32,39 +34,48 @@ class Responses:
     images: int
     iteration: int
 
+    def __post_init__(self) -> None:
+        """Raises ValueError where layers and figures do not go together."""
+        if not self.layers or len(self.layers) != len(self.std):
+            raise ValueError("layers and std are not of one length")
+
 
 def can_measure(folder: Path) -> bool:
     """Whether a run folder has the responses, or the checkpoint to measure them from."""
     return (folder / FILE).is_file() or (folder / "checkpoints" / checkpoint.LAST).is_file()
 
 
-def of_run(folder: Path, *, root: str | None = None) -> Responses:
+def of_run(folder: Path, *, network: str, root: str) -> Responses:
     """The responses of a finished run's last checkpoint: kept beside it as responses.json, and
     measured where that is missing.
 
-    `root`: where the data lies, if not where the run found it. Raises UserError or DataError where
-    there is no checkpoint or no data.
+    `root`: where the data lies, if not in $RESNET_DATA or `data`; what the run itself names is not
+    opened. Raises UserError or DataError where there is no checkpoint or no data.
     """
     kept = folder / FILE
     if kept.is_file():
-        return Responses(**json.loads(kept.read_text()))
-    path = checkpoint.resolve(folder)
-    saved = checkpoint.load(path)
-    config = from_plain(saved["config"])
-    if root is not None:
-        config.dataset.root = root
-    data = load_dataset(config.dataset, Console())
-    if not isinstance(data.test, Split):
-        raise UserError(
-            f"{folder}: Fig. 7 is of CIFAR-10's networks, this run is on {config.dataset.name}"
+        return read_record(
+            Responses, kept, what="the record", remedy="delete it to have it measured again"
         )
-    network = ResNet(architecture(config, num_classes=len(saved["network"]["fc.bias"])))
-    load_weights(network, saved["network"], path=path, name=network.architecture.name)
-    std = measure(network, Normalizer(**saved["normalizer"]), data.test[:IMAGES])
+    subject = open_subject(folder, [])
+    assert subject.origin is not None and subject.normalizer is not None, "a checkpoint of ours"
+    if subject.config.dataset.name is DatasetName.imagenet:
+        raise UserError(f"{folder}: Fig. 7 is of CIFAR-10's networks, this run is on imagenet")
+    if subject.name != network:
+        raise UserError(f"{subject.path} is of {subject.name}, not of {network}")
+    config = subject.config.dataset
+    data = load_dataset(config if root is None else replace(config, root=root), Console())
+    assert isinstance(data.test, Split)
+    built = subject.network.to(memory_format=torch.contiguous_format)
+    std = measure(built, subject.normalizer, data.test[:IMAGES])
     found = Responses(
-        list(std), list(std.values()), min(IMAGES, len(data.test)), saved["progress"]["iteration"]
+        layers=list(std),
+        std=list(std.values()),
+        images=min(IMAGES, len(data.test)),
+        iteration=subject.origin.iteration,
     )
-    write_whole(kept, json.dumps(asdict(found)) + "\n")
+    with suppress(OSError):  # a folder that cannot be written to is measured every time
+        write_whole(kept, json.dumps(asdict(found)) + "\n")
     return found
 
 

@@ -1,51 +1,62 @@
-"""What resnet-eval measures: a checkpoint of ours, which knows its run, or another project's
-weights with what must be said of them.
+"""What resnet-eval measures: a checkpoint of ours or weights with a card, which know their run, or
+another project's weights with what must be said of them.
 """
 
-import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from resnet_cli.config import compose as compose_module
-from resnet_cli.config.schema import RunConfig, architecture, flatten, from_plain, to_plain
+from resnet_cli.analysis.trained import (
+    compose,
+    digest,
+    parse_config,
+    parse_published,
+    with_overrides,
+)
+from resnet_cli.config.schema import RunConfig, architecture, to_plain
 from resnet_cli.data import cifar10
 from resnet_cli.data.choices import DatasetName, Normalization
 from resnet_cli.data.images import Dataset, Normalizer, fit_normalizer
-from resnet_cli.evaluation.weights import load_weights, read, state_dict_of
+from resnet_cli.evaluation.card import Card, read_card, split_mean
+from resnet_cli.evaluation.weights import (
+    load_weights,
+    read,
+    state_dict_of,
+    validate_same_shapes,
+)
 from resnet_cli.models.architecture import Block
 from resnet_cli.models.resnet import ResNet
-from resnet_cli.runtime.choices import Precision, Switch
+from resnet_cli.runtime.choices import Precision
 from resnet_cli.runtime.errors import UserError
-from resnet_cli.training.checkpoint import is_ours, resolve
-
-# What may be said anew of one of our checkpoints: where the data lies and what computes, not what
-# was trained.
-FREE_DATA = (
-    "root",
-    "download",
-    "mirror",
-    "test_images",
-    "workers",
-    "reindex",
-    "on_error",
-    "max_skipped",
-)
-FREE = ("device", "precision", "compile", *(f"dataset.{key}" for key in FREE_DATA))
+from resnet_cli.training.checkpoint import is_ours, make_normalizer, parse_content, resolve
+from resnet_cli.training.records import read_result
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """The run that weights come from."""
+
+    config: RunConfig  # as it was trained; nothing is to be opened that it names
+    iteration: int
+    command: str
+    commit: str | None  # known of finished runs
+
+
+@dataclass(frozen=True, kw_only=True)
 class Subject:
-    """One checkpoint to measure; `normalizer` and `classes` are None where only the data can
-    tell.
+    """One network to measure; `normalizer` and `classes` are None where only the data can tell,
+    `origin` where nobody can.
     """
 
     path: Path
     config: RunConfig
     network: ResNet  # in eval mode, on the CPU
-    normalizer: Normalizer | None
-    classes: tuple[str, ...] | None
+    normalizer: Normalizer | None = None
+    classes: tuple[str, ...] | None = None
+    origin: Origin | None = None
 
     @property
     def name(self) -> str:
@@ -82,29 +93,97 @@ class Subject:
 
 
 def open_subject(path: Path, overrides: list[str]) -> Subject:
-    """Opens a checkpoint file or run folder. Raises UserError."""
+    """Opens a checkpoint file, a run folder or a file of weights. Raises UserError."""
     path = resolve(path)
     content = read(path)
     if is_ours(content):
-        try:
-            trained = from_plain(content["config"])
-            # that it was worth it for training says nothing of a test
-            trained.compile = Switch.auto
-        except ValueError as error:
-            raise UserError(
-                f"checkpoint {path} was written by another version of resnet-train ({error})"
-            ) from error
-        config = with_overrides(trained, overrides)
-        # older checkpoints do not name them
-        classes = tuple(content["classes"]) if "classes" in content else None
-        return Subject(
-            path,
-            config,
-            build(path, config, content["network"]),
-            Normalizer(**content["normalizer"]),
-            classes,
+        return _open_checkpoint(path, content, overrides)
+    if (card := read_card(path)) is not None:
+        return _open_weights(path, card, content, overrides)
+    return _open_foreign(path, state_dict_of(content, path), overrides)
+
+
+def _open_checkpoint(path: Path, content: dict[str, object], overrides: list[str]) -> Subject:
+    saved = parse_content(content, path=path)
+    trained = parse_config(saved.config, path=path)
+    result = path.parent.parent / "result.json"
+    return _known(
+        path,
+        trained,
+        saved.network,
+        overrides,
+        normalizer=make_normalizer(saved.normalizer.mean, saved.normalizer.std),
+        classes=saved.classes,
+        origin=Origin(
+            config=trained,
+            iteration=saved.progress.iteration,
+            command=saved.command,
+            commit=read_result(result).commit if result.is_file() else None,
+        ),
+    )
+
+
+def _open_weights(
+    path: Path, card: Card, tensors: dict[str, Tensor], overrides: list[str]
+) -> Subject:
+    trained = parse_published(card.config, path=path)
+    mean, std = split_mean(card, tensors, path=path)
+    try:
+        normalizer = make_normalizer(mean, std)
+    except ValueError as error:
+        raise UserError(f"the header of {path} does not fit: {error}") from error
+    subject = _known(
+        path,
+        trained,
+        state_dict_of(tensors, path),
+        overrides,
+        normalizer=normalizer,
+        classes=card.classes,
+        origin=Origin(
+            config=trained,
+            iteration=card.iteration,
+            command=card.command,
+            commit=card.commit,
+        ),
+    )
+    described = (card.network, card.architecture, card.seed, card.config_sha256)
+    net, seed = subject.network.architecture, trained.seed
+    if described != (net.name, to_plain(net), seed, digest(card.config)):
+        raise UserError(
+            f"the header of {path} contradicts itself: its network, seed or hash is not its "
+            "config's"
         )
-    state = state_dict_of(content, path)
+    return subject
+
+
+def _known(
+    path: Path,
+    trained: RunConfig,
+    state: Mapping[str, Tensor],
+    overrides: list[str],
+    *,
+    normalizer: Normalizer,
+    classes: list[str] | None,
+    origin: Origin,
+) -> Subject:
+    """A network that knows its run. Raises UserError where its parts are not of one another."""
+    network = build_network(path, trained, state)
+    knows, side = network.architecture.num_classes, trained.dataset.image_size or 32
+    if classes is not None and not 0 < len(classes) <= knows:
+        raise UserError(f"{path} names {len(classes):,} classes and tells {knows:,} apart")
+    if normalizer.mean.shape[-1] not in (1, side):
+        raise UserError(f"{path}: the mean of its pixels is not of {side}x{side} images")
+    return Subject(
+        path=path,
+        config=with_overrides(trained, overrides),
+        network=network,
+        normalizer=normalizer,
+        classes=None if classes is None else tuple(classes),
+        origin=origin,
+    )
+
+
+def _open_foreign(path: Path, state: dict[str, Tensor], overrides: list[str]) -> Subject:
     given = {override.split("=")[0] for override in overrides}
     if not {"model", "dataset.normalization"} <= given:
         raise UserError(
@@ -115,7 +194,7 @@ def open_subject(path: Path, overrides: list[str]) -> Subject:
     if "precision" not in given:
         overrides = [*overrides, f"precision={Precision.fp32}"]
     config = compose(overrides)
-    network = build(path, config, state)
+    network = build_network(path, config, state)
     net = network.architecture
     if (
         net.block is Block.bottleneck
@@ -128,60 +207,34 @@ def open_subject(path: Path, overrides: list[str]) -> Subject:
             " say model.stride_in=3x3 (torchvision and most others) or model.stride_in=1x1 "
             "(the paper's own models)"
         )
-    return Subject(path, config, network, None, None)
+    return Subject(path=path, config=config, network=network)
 
 
-def build(path: Path, config: RunConfig, state: dict[str, torch.Tensor]) -> ResNet:
+def build_network(path: Path, config: RunConfig, state: Mapping[str, Tensor]) -> ResNet:
     """The network of a checkpoint, which itself tells how many classes it knows.
 
-    Raises UserError where the weights are not its.
+    Raises UserError where the weights are not its, before memory is asked for.
     """
     fc = state.get("fc.weight")
-    network = ResNet(
-        architecture(config, num_classes=len(fc) if fc is not None and fc.dim() else 10)
-    )
-    load_weights(network, state, path=path, name=network.architecture.name)
+    net = architecture(config, num_classes=len(fc) if fc is not None and fc.dim() else 10)
+    if config.model.depth > len(state):  # a weight for each layer, at least
+        raise UserError(f"checkpoint {path} is not of {net.name}: it holds {len(state):,} tensors")
+    try:
+        with torch.device("meta"):
+            shapes = ResNet(net)
+    except (ValueError, TypeError, RuntimeError) as error:  # widths that PyTorch refuses
+        raise UserError(f"checkpoint {path} is of no network: {error}") from error
+    validate_same_shapes(shapes, state, path=path, name=net.name)
+    network = ResNet(net)
+    load_weights(network, state, path=path, name=net.name)
     return network.eval().to(memory_format=torch.channels_last)
-
-
-def compose(overrides: list[str]) -> RunConfig:
-    """A config from overrides, as resnet-train reads them."""
-    (job,), _ = compose_module.jobs(overrides, multirun=False)
-    return job.config
-
-
-def with_overrides(trained: RunConfig, overrides: list[str]) -> RunConfig:
-    """The config of a run, with what `overrides` may change. Raises UserError for the rest.
-
-    Where the data is no longer where it was, $RESNET_DATA is looked at.
-    """
-    asked = flatten(to_plain(compose([f"dataset={trained.dataset.name}", *overrides])))
-    tree = to_plain(trained)
-    keys = [override.split("=")[0].lstrip("+") for override in overrides]
-    if "RESNET_DATA" in os.environ and (
-        trained.dataset.name is DatasetName.cifar10
-        or not Path(trained.dataset.root).expanduser().is_dir()
-    ):
-        keys.append("dataset.root")
-    for key in keys:
-        if key not in FREE:
-            raise UserError(
-                f"{key} cannot be changed here: the checkpoint knows what was trained; "
-                f"{', '.join(FREE)} can"
-            )
-        *groups, name = key.split(".")
-        branch = tree
-        for group in groups:
-            branch = branch[group]
-        branch[name] = asked[key]
-    return from_plain(tree)
 
 
 def validate_ensemble(subjects: list[Subject]) -> None:
     """An ensemble looks at the same images and tells the same classes apart. Raises UserError."""
     first = subjects[0]
     for other in subjects[1:]:
-        if images_of(other) != images_of(first):
+        if _images_of(other) != _images_of(first):
             raise UserError(
                 f"{other.path} has other images than {first.path} "
                 f"({first.config.dataset.name}): they make no ensemble"
@@ -194,7 +247,7 @@ def validate_ensemble(subjects: list[Subject]) -> None:
             )
 
 
-def images_of(one: Subject) -> tuple[object, ...]:
+def _images_of(one: Subject) -> tuple[object, ...]:
     """What decides which images a run's splits hold."""
     data = one.config.dataset
     return data.name, data.validation, data.train_images, data.test_images, one.image_size

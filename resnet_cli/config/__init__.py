@@ -1,3 +1,4 @@
-"""What can be set: typed values (schema), composed from conf/ and the command line (compose),
-validated.
+"""What can be set: typed values (schema), composed with Hydra (compose), resolved (validate).
+
+keys, help and completion know the command line, experiments the files of conf/, without Hydra.
 """

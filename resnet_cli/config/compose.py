@@ -1,17 +1,16 @@
-"""Hydra's side of the house: find conf/, compose a command line into a `schema.Config`, say
-clearly what does not fit.
-"""
+"""The only module that composes with Hydra: from a command line to the runs it asks for."""
 
 import hashlib
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+import signal
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
+import hydra
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
@@ -21,39 +20,31 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from resnet_cli.config.launcher import GROUP, Launcher, is_launchers, launcher, validate_launcher
+from resnet_cli.config.keys import validate_choice, validate_key
+from resnet_cli.config.launcher import Launcher, is_launcher_key, read_launcher, validate_launcher
 from resnet_cli.config.schema import (
-    RENAMED,
     Config,
     RunConfig,
     Settings,
     architecture,
-    differences,
-    fields_of,
     to_plain,
     trained,
 )
-from resnet_cli.config.validate import resolve, validate
-from resnet_cli.runtime.errors import UserError, did_you_mean
+from resnet_cli.config.validate import resolve, validate_written
+from resnet_cli.runtime.conf import CONF_DIR
+from resnet_cli.runtime.errors import UserError
+from resnet_cli.runtime.files import expand
 
-PACKAGE = Path(__file__).resolve().parent.parent
-CONF_DIR = next(
-    (path for path in (PACKAGE / "conf", PACKAGE.parent / "conf") if path.is_dir()),
-    PACKAGE / "conf",
-)
-# what a run's folder is named for; the rest shows where it differs
-CHOICES = ("model", "dataset", "schedule", "experiment")
-LONGEST = 200  # characters of a folder's name
-GROUPS = ("model", "dataset", "optimizer", "schedule", "experiment", "tweak")
+# groups whose choice names the run folder; other keys show in it where they differ
+_CHOICES = ("model", "dataset", "schedule", "experiment")
+_LONGEST = 200  # characters of a folder's name
 
 ConfigStore.instance().store(name="schema", node=Config)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Job:
-    """One run of a command line: its config, its folder under `runs`, and the overrides that
-    make it.
-    """
+    """One run of a command line, its folder, and the overrides that make it."""
 
     config: RunConfig
     folder: Path
@@ -61,98 +52,93 @@ class Job:
     dry_run: bool = False
 
 
-def options(group: str) -> list[str]:
-    """The files of a config group, in the order people count: resnet20 before resnet110."""
-    names = [path.stem for path in (CONF_DIR / group).glob("*.yaml")]
-    return sorted(
-        names,
-        key=lambda name: [
-            int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)
-        ],
-    )
-
-
 def jobs(overrides: list[str], *, multirun: bool) -> tuple[list[Job], Launcher | None]:
     """Every run a command line asks for, and for a sweep, what launches it.
 
     Raises UserError before anything has started.
     """
-    with hydra_ready():
-        parsed = parse(overrides)
-        for override in parsed:
-            validate_key(override)
-            if not override.is_sweep_override():
-                validate_choice(override)
+    with _hydra_ready():
+        parsed = _parse(overrides)
+        _validate_words(parsed)
         validate_launcher(parsed)
-        root = compose(
+        root = _compose(
             [o for o, p in zip(overrides, parsed, strict=True) if not p.is_sweep_override()],
             with_hydra=True,
         )
-        sweep = multirun or str(root.hydra.mode) == "RunMode.MULTIRUN"
-        launched = launcher(root, is_sweep=sweep)
-        if not sweep:
-            for override in parsed:
-                if override.is_sweep_override():
-                    raise UserError(
-                        f"{override.input_line}: several values make a sweep; add -m to run "
-                        "them all"
-                    )
-            return [job(overrides)], None
+        is_sweep = multirun or str(root.hydra.mode) == "RunMode.MULTIRUN"
+        launched = read_launcher(root, is_sweep=is_sweep)
+        if not is_sweep:
+            if several := [one.input_line for one in parsed if one.is_sweep_override()]:
+                raise UserError(
+                    f"{several[0]}: several values make a sweep; add -m to run them all"
+                )
+            return [_job(overrides)], None
         params = [f"{key}={value}" for key, value in (root.hydra.sweeper.params or {}).items()]
-        of_runs = [o for o, p in zip(overrides, parsed, strict=True) if not is_launchers(p)]
-        try:
-            (batch,) = BasicSweeper.split_arguments(parse(params + of_runs), max_batch_size=None)
-        except HydraException as error:
-            raise UserError(
-                f"cannot sweep this: {error}; list the values, as in seed=0,1,2"
-            ) from error
+        of_runs = [o for o, p in zip(overrides, parsed, strict=True) if not is_launcher_key(p)]
         found: dict[Path, Job] = {}
-        for one in map(job, batch):
+        for words in _combinations(params + of_runs):
+            one = _job(words)
             found.setdefault(one.folder, one)  # seed=0,0 is one run
         return list(found.values()), launched
 
 
-def job(overrides: list[str]) -> Job:
+def _combinations(overrides: list[str]) -> list[list[str]]:
+    """The overrides of each run of a sweep. Raises UserError."""
+    try:
+        (batch,) = BasicSweeper.split_arguments(_parse(overrides), max_batch_size=None)
+    except HydraException as error:
+        raise UserError(f"cannot sweep this: {error}; list the values, as in seed=0,1,2") from error
+    return batch
+
+
+def _job(overrides: list[str]) -> Job:
     """One run. Raises UserError for whatever does not fit."""
-    parsed = parse(overrides)
-    for override in parsed:
-        validate_key(override)
-        validate_choice(override)
-    written = to_config(compose(overrides))
-    validate(written)
+    parsed = _parse(overrides)
+    _validate_words(parsed)
+    written = _to_config(_compose(overrides))
+    validate_written(written)
     config = resolve(written)
-    words = {
-        word: override
-        for word, override in zip(overrides, parsed, strict=True)
-        if override.key_or_group in CHOICES
-    }
-    unchanged = to_config(compose(list(words)))
-    chosen = {override.key_or_group: str(override.value()) for override in words.values()}
+    chosen = {one.key_or_group: str(one.value()) for one in parsed if one.key_or_group in _CHOICES}
+    unchanged = _compose_choices(chosen)
+    folder = _run_folder(config, unchanged, recipe=_recipe(chosen, config.dataset.name))
+    return Job(
+        config=config,
+        folder=expand(config.runs) / folder,
+        overrides=overrides,
+        dry_run=written.dry_run,
+    )
+
+
+def _compose_choices(chosen: dict[str, str]) -> Config:
+    """What groups alone compose."""
+    return _to_config(_compose([f"{group}={name}" for group, name in chosen.items()]))
+
+
+def _recipe(chosen: dict[str, str], dataset: str) -> list[str]:
+    """The names of the chosen experiment and schedule, where they change what is trained.
+
+    A schedule named like the data set does not, nor does an experiment that only lists networks.
+    """
     recipe = [
         chosen[group]
         for group in ("experiment", "schedule")
-        if chosen.get(group, config.dataset.name) != config.dataset.name
+        if chosen.get(group, dataset) != dataset
     ]
     if "experiment" in chosen:
-        without = to_config(
-            compose(
-                [word for word, override in words.items() if override.key_or_group != "experiment"]
-            )
-        )
-        if not differences(to_plain(without), to_plain(unchanged)):
-            # it only says which networks to train, and shares their runs with other experiments
+        others = {group: name for group, name in chosen.items() if group != "experiment"}
+        without, with_it = (trained(to_plain(_compose_choices(one))) for one in (others, chosen))
+        if without == with_it:
             recipe.remove(chosen["experiment"])
-    folder = Path(config.runs).expanduser() / run_name(config, unchanged, recipe=recipe)
-    return Job(config, folder, overrides, written.dry_run)
+    return recipe
 
 
 @contextmanager
-def hydra_ready() -> Iterator[None]:
-    with initialize_config_dir(str(CONF_DIR), version_base="1.3", job_name="resnet-train"):
+def _hydra_ready() -> Iterator[None]:
+    with hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3", job_name="resnet-train"):
         yield
 
 
-def parse(overrides: list[str]) -> list[Override]:
+def _parse(overrides: list[str]) -> list[Override]:
     try:
         return OverridesParser.create(
             config_loader=GlobalHydra.instance().config_loader()
@@ -164,8 +150,9 @@ def parse(overrides: list[str]) -> list[Override]:
 
 
 def quote_paths(overrides: list[str]) -> list[str]:
-    """Quotes the values that are paths, so that a run folder (`lr=0.05,batch_size=64`) or `My
-    Drive` can be typed as it is.
+    """Quotes values that are paths, so that they can be typed as they are.
+
+    Hydra would take `lr=0.05,batch_size=64`, a run folder, for a sweep and stop at `My Drive`.
     """
     paths = ("resume", "runs", "dataset.root")
     pairs = [override.partition("=") for override in overrides]
@@ -184,40 +171,24 @@ def command(name: str, overrides: list[str]) -> str:
     )
 
 
-def known_keys() -> list[str]:
-    """What may stand before the `=`: groups, then the keys of the schema."""
-    keys = [*GROUPS, GROUP, *(name for name, _ in fields_of(Config))]
-    keys.remove("dataset.name")  # follows from dataset=
-    return keys
+def _validate_words(overrides: Iterable[Override]) -> None:
+    """Refuses keys and choices there are not, also those that Hydra would let in with a `+`.
+
+    Raises UserError.
+    """
+    overrides = list(overrides)
+    for override in overrides:
+        validate_key(override.key_or_group)
+        if not override.is_sweep_override():
+            validate_choice(override.key_or_group, str(override.value()))
+    if {"schedule.epochs", "schedule.iterations"} <= {one.key_or_group for one in overrides}:
+        raise UserError("schedule.epochs and schedule.iterations both say how long: leave one out")
 
 
-def validate_key(override: Override) -> None:
-    """Refuses keys the schema does not have, also those that Hydra would let in with a `+`."""
-    key = override.key_or_group
-    if key in RENAMED:
-        raise UserError(f"{key} is now {RENAMED[key]}")
-    known = known_keys()
-    if key not in known and not key.startswith("hydra."):
-        if inside := [one for one in known if one.split(".")[-1] == key]:
-            raise UserError(f"unknown key '{key}': did you mean '{inside[0]}'?")
-        raise UserError(
-            f"unknown key '{key}'"
-            + did_you_mean(key, known, otherwise="resnet-train --help lists them")
-        )
-
-
-def validate_choice(override: Override) -> None:
-    """Refuses group choices without a file."""
-    group, choice = override.key_or_group, str(override.value())
-    if group not in GROUPS or choice in options(group):
-        return
-    raise UserError(f"unknown {group} '{choice}'{did_you_mean(choice, options(group))}")
-
-
-def compose(overrides: list[str], *, with_hydra: bool = False) -> DictConfig:
+def _compose(overrides: list[str], *, with_hydra: bool = False) -> DictConfig:
     """conf/train.yaml with `overrides`. Raises UserError in place of Hydra's many exceptions."""
     try:
-        return hydra_compose("train", overrides, return_hydra_config=with_hydra)
+        return hydra.compose("train", overrides, return_hydra_config=with_hydra)
     except MissingConfigException as error:
         raise UserError(str(error).splitlines()[0]) from error
     except (HydraException, OmegaConfBaseException) as error:
@@ -228,7 +199,7 @@ def compose(overrides: list[str], *, with_hydra: bool = False) -> DictConfig:
         raise UserError(prefix + reason) from error
 
 
-def to_config(composed: DictConfig) -> Config:
+def _to_config(composed: DictConfig) -> Config:
     """The composed tree as plain dataclasses."""
     try:
         config = OmegaConf.to_object(composed)
@@ -238,13 +209,25 @@ def to_config(composed: DictConfig) -> Config:
     return config
 
 
-def run_name(config: Settings, unchanged: Settings, *, recipe: Sequence[str] = ()) -> Path:
-    """`cifar10/resnet56-A/schedule.iterations=4000/seed0`: the same choices find the same folder
-    again, in whatever order they were typed.
+def answer_flags(arguments: list[str]) -> None:
+    """Lets Hydra answer its own flags: `--cfg job`, `--info`, `--hydra-help`."""
+    sys.argv[1:] = arguments
+    main = hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="train")
+    # `--info | head`: its logging would complain of every line that nobody reads any more
+    before = signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        main(lambda _: None)()
+        sys.stdout.flush()
+    finally:
+        signal.signal(signal.SIGPIPE, before)
 
-    The part in the middle names the `recipe` (experiment and schedule, where chosen), and every
-    value that is not as in `unchanged`: what these choices, model and dataset alone compose. It is
-    left out where nothing differs.
+
+def _run_folder(config: Settings, unchanged: Settings, *, recipe: Sequence[str] = ()) -> Path:
+    """`cifar10/resnet56-A/schedule.iterations=4000/seed0`: where a run is kept, below `runs`.
+
+    The same choices lead to the same folder, in whatever order they are typed. The part in the
+    middle names the `recipe` and every value that differs from `unchanged`, what the choices alone
+    compose; it is left out where nothing differs.
     """
     new, old = trained(to_plain(config)), trained(to_plain(unchanged))
     named = {"model.depth", "shortcut", "seed"}
@@ -252,8 +235,8 @@ def run_name(config: Settings, unchanged: Settings, *, recipe: Sequence[str] = (
         f"{key}={new[key]}" for key in sorted(new) if key not in named and new[key] != old.get(key)
     ]
     middle = re.sub(r"[^\w.,=+-]+", "_", ",".join([*recipe, *changed]))
-    if len(middle) > LONGEST:  # file systems stop at 255; config.yaml tells what it was
-        middle = f"{middle[: LONGEST - 9]}-{hashlib.sha256(middle.encode()).hexdigest()[:8]}"
+    if len(middle) > _LONGEST:  # file systems stop at 255; config.yaml tells what it was
+        middle = f"{middle[: _LONGEST - 9]}-{hashlib.sha256(middle.encode()).hexdigest()[:8]}"
     return Path(
         config.dataset.name, architecture(config, num_classes=10).name, middle, f"seed{config.seed}"
     )

@@ -1,8 +1,9 @@
-"""A run as plain values: what Hydra composes, checkpoints keep and the worker is handed."""
+"""A run as plain values: what Hydra composes, checkpoints keep and other processes are given."""
 
 import dataclasses
 import reprlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import UnionType
@@ -15,8 +16,7 @@ from resnet_cli.models.architecture import (
     Shortcut,
     Stem,
     StrideIn,
-    cifar,
-    imagenet,
+    make_architecture,
 )
 from resnet_cli.runtime.choices import DeviceChoice, Precision, Switch
 from resnet_cli.training.schedule import Rule
@@ -24,13 +24,14 @@ from resnet_cli.training.schedule import Rule
 MISSING: Any = "???"  # OmegaConf's word for "must be set"
 
 
-def key(default: Any, about: str, *, bookkeeping: bool = False) -> Any:
+def key(default: Any, about: str, *, bookkeeping: bool = False, words: Iterable[str] = ()) -> Any:
     """A key of the command line: its value by default, and `about` it in a sentence.
 
     `bookkeeping` says where and how a run happens, not what is trained: such a key may change from
-    one start of a run to the next, and runs that differ in it alone are the same run.
+    one start of a run to the next, and runs that differ in it alone are the same run. `words` are
+    values to offer where the type tells none.
     """
-    metadata = {"about": about, "bookkeeping": bookkeeping}
+    metadata = {"about": about, "bookkeeping": bookkeeping, "words": tuple(words)}
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -46,6 +47,7 @@ class ModelConfig:
     stride_in: str = key(
         StrideIn.first.value,
         "the convolution of a bottleneck that has the stride: 1x1 (the paper's) or 3x3",
+        words=StrideIn,
     )
     groups: int = key(1, "groups of a bottleneck's 3x3: ResNeXt's cardinality")
     width_per_group: int = key(64, "a bottleneck's width per group: ResNeXt's and Wide ResNet's")
@@ -120,8 +122,17 @@ class ScheduleConfig:
 
 
 @dataclass(kw_only=True)
+class WrittenScheduleConfig(ScheduleConfig):
+    """When the learning rate falls, and how long the run is: in iterations or in epochs."""
+
+    epochs: float | None = key(
+        None, "the length in epochs, in place of iterations", bookkeeping=True
+    )
+
+
+@dataclass(kw_only=True)
 class Settings:
-    """What a run is told, whichever way: the keys that need no resolving."""
+    """The keys that are the same for what the user wrote and for what will be run."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
@@ -157,7 +168,12 @@ class Settings:
         " a third more time, the same numbers",
         bookkeeping=True,
     )
-    resume: str = key("auto", "auto, never, or a checkpoint file or run folder", bookkeeping=True)
+    resume: str = key(
+        "auto",
+        "auto (from the run's own last checkpoint), never, or a checkpoint file or run folder",
+        bookkeeping=True,
+        words=("auto", "never"),
+    )
     runs: str = key("runs", "the folder that run folders are made in", bookkeeping=True)
     log_every: int = key(100, "iterations between log points", bookkeeping=True)
     eval_every: int = key(500, "iterations between evaluations", bookkeeping=True)
@@ -168,13 +184,17 @@ class Settings:
 class Config(Settings):
     """What the user wrote. Field names are the keys of the command line."""
 
+    schedule: WrittenScheduleConfig = field(default_factory=WrittenScheduleConfig)
     scale: float = key(
         1.0,
         "the whole schedule by this factor: 0.0625 of 64,000 iterations is a run of 4,000",
         bookkeeping=True,
     )
     devices: int | str = key(
-        1, "processes that share each batch: a number, or auto (all GPUs)", bookkeeping=True
+        1,
+        "processes that share each batch: a number, or auto (all GPUs)",
+        bookkeeping=True,
+        words=("auto",),
     )
     dry_run: bool = key(False, "show the plan, time a few steps, write nothing", bookkeeping=True)
     jobs_per_device: int | None = key(
@@ -189,7 +209,7 @@ class Config(Settings):
 class RunConfig(Settings):
     """What will be run: the schedule scaled, the batch shared out among a number of devices.
 
-    `validate.resolve` makes it of a `Config`; run folders and checkpoints hold it.
+    `validate.resolve` makes it from a `Config`; run folders and checkpoints hold it.
     """
 
     devices: int = key(1, "processes that share each batch", bookkeeping=True)
@@ -206,33 +226,16 @@ def fields_of(kind: Any, prefix: str = "") -> Iterator[tuple[str, dataclasses.Fi
 
 BOOKKEEPING = {name for name, one in fields_of(Config) if one.metadata["bookkeeping"]}
 
-# Keys that were renamed or are no longer kept with a run: what takes their place in words, if
-# anything does.
+# keys that were renamed, with what to type instead
 RENAMED = {"checkpointing": "activation_checkpointing=true"}
-NOT_KEPT = {"scale", "dry_run", "jobs_per_device"}
+# keys that older versions wrote into config.yaml, and that are resolved by now
+_NOT_KEPT = {"scale", "dry_run", "jobs_per_device"}
 
 
 def architecture(config: Settings, *, num_classes: int) -> Architecture:
     """The network of a run. Raises ValueError naming the key that does not fit."""
-    model = config.model
-    if model.stride_in not in set(StrideIn):
-        raise ValueError(f"model.stride_in={model.stride_in}: use one of {', '.join(StrideIn)}")
-    if model.family is Family.imagenet:
-        return imagenet(
-            model.depth,
-            shortcut=config.shortcut,
-            num_classes=num_classes,
-            stem=model.stem or Stem.imagenet,
-            stride_in=StrideIn(model.stride_in),
-            groups=model.groups,
-            width_per_group=model.width_per_group,
-        )
-    if model.stem is Stem.imagenet or (model.groups, model.width_per_group) != (1, 64):
-        raise ValueError(
-            "model.stem, model.groups and model.width_per_group belong to ImageNet's "
-            "networks, such as model=resnet18"
-        )
-    return cifar(model.depth, shortcut=config.shortcut, num_classes=num_classes)
+    asked = {one.name: getattr(config.model, one.name) for one in dataclasses.fields(ModelConfig)}
+    return make_architecture(**asked | {"shortcut": config.shortcut, "num_classes": num_classes})
 
 
 def to_plain(value: Any) -> Any:
@@ -259,9 +262,9 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def trained(tree: dict[str, Any]) -> dict[str, Any]:
-    """What of a run's plain config says what is trained, under dotted keys.
+    """The part of a plain config that says what is trained, under dotted keys.
 
-    A plateau is looked for at evaluations, so there they count.
+    With the plateau rule `eval_every` belongs to it, as evaluations decide when the rate falls.
     """
     flat = flatten(tree)
     decides = {"eval_every"} if flat.get("schedule.rule") == Rule.plateau else set()
@@ -269,10 +272,10 @@ def trained(tree: dict[str, Any]) -> dict[str, Any]:
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """`key: old -> new` for whatever tells two runs apart; bookkeeping does not. Keys that an older
-    version did not have are as by default.
+    """`key: old -> new` for whatever tells two runs apart; bookkeeping does not.
 
-    Raises ValueError where `old` is no run's.
+    Keys that an older version did not have take their default. Raises ValueError where `old` is not
+    the config of a run.
     """
     old, new = trained(to_plain(from_plain(old))), trained(new)
     names = [name for name in new | old if old.get(name) != new.get(name)]
@@ -280,32 +283,33 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 
 
 def from_plain(tree: Any) -> RunConfig:
-    """`to_plain` undone, for a config of this or of an older version.
+    """The inverse of `to_plain`, for a config of this or of an older version.
 
     Raises ValueError naming the key that does not fit.
     """
     if not isinstance(tree, dict):
         raise ValueError("a config is a mapping of keys to values")
-    tree = {name: value for name, value in tree.items() if name not in NOT_KEPT}
+    tree = {name: value for name, value in tree.items() if name not in _NOT_KEPT}
     if "checkpointing" in tree:  # on or off, until it became activation_checkpointing
         tree["activation_checkpointing"] = tree.pop("checkpointing") in ("on", True)
-    config = _convert(RunConfig, tree, "")
+    config = _convert(RunConfig, tree, name="")
     assert isinstance(config, RunConfig)
     return config
 
 
-def _convert(kind: Any, value: Any, name: str) -> Any:
-    """A plain value as the `kind` of its field says. Raises ValueError naming the key."""
+def _convert(kind: Any, value: Any, *, name: str) -> Any:
+    """A plain value as the type of its field. Raises ValueError naming the key."""
     if dataclasses.is_dataclass(kind) and isinstance(value, dict):
-        return _build(kind, value, name)
+        return _build(kind, value, prefix=name)
     if isinstance(kind, UnionType):  # `Stem | None`
         if value is None:
             return None
         kind = get_args(kind)[0]
     if get_origin(kind) is list and isinstance(value, list):
-        return [_convert(get_args(kind)[0], one, name) for one in value]
-    if isinstance(kind, type) and issubclass(kind, StrEnum) and value in set(kind):
-        return kind(value)
+        return [_convert(get_args(kind)[0], one, name=name) for one in value]
+    if isinstance(kind, type) and issubclass(kind, StrEnum) and isinstance(value, str):
+        with suppress(ValueError):
+            return kind(value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if kind in (bool, int, float, str) and type(value) is kind:
@@ -313,17 +317,20 @@ def _convert(kind: Any, value: Any, name: str) -> Any:
     raise ValueError(f"{name}={reprlib.repr(value)} does not fit")
 
 
-def _build(kind: Any, values: dict[str, Any], prefix: str) -> Any:
-    """A dataclass of plain values; what is missing is as by default."""
+def _build(kind: Any, values: dict[str, Any], *, prefix: str) -> Any:
+    """A dataclass from plain values; missing keys take their default."""
     types = {one.name: one.type for one in dataclasses.fields(kind)}
     if unknown := [name for name in values if name not in types]:
         raise ValueError(f"unknown key {prefix}{unknown[0]}")
     parts = {
-        name: _convert(types[name], value, f"{prefix}{name}{'.' * (type(value) is dict)}")
+        name: _convert(types[name], value, name=f"{prefix}{name}{'.' * (type(value) is dict)}")
         for name, value in values.items()
     }
     built = kind(**parts)
-    for name in types:
+    for name, part in types.items():
+        if name not in values and dataclasses.is_dataclass(part):
+            # a whole group may be left out where nothing in it has to be said
+            _build(part, {}, prefix=f"{prefix}{name}.")
         if getattr(built, name) == MISSING:
             raise ValueError(f"{prefix}{name} is missing")
     return built

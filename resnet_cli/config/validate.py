@@ -1,7 +1,11 @@
-"""What a config must fulfil beyond its types, whoever made it."""
+"""From what the user wrote to what will be run.
+
+What types cannot say is checked; numbers of devices, scaled schedules and epochs are resolved.
+"""
 
 import dataclasses
 import math
+from typing import Any
 
 from resnet_cli.config.schema import (
     Config,
@@ -13,79 +17,88 @@ from resnet_cli.config.schema import (
     flatten,
     to_plain,
 )
-from resnet_cli.data.choices import Augmentation, DatasetName
-from resnet_cli.runtime.device import choose_device, count_devices
-from resnet_cli.runtime.distributed import rank_from_env
-from resnet_cli.runtime.errors import UserError
+from resnet_cli.data.choices import TRAINING_IMAGES, Augmentation, DatasetName
+from resnet_cli.runtime.errors import DataError, UserError
+from resnet_cli.runtime.files import expand
+from resnet_cli.runtime.ranks import rank_from_env
 from resnet_cli.training.schedule import Rule
 
+_COUNTS = (
+    "batch_size",
+    "bn_batch",
+    "log_every",
+    "eval_every",
+    "checkpoint_every",
+    "schedule.iterations",
+    "schedule.patience",
+    "dataset.train_images",
+    "dataset.test_images",
+    "dataset.num_classes",
+    "model.num_classes",
+)
+_NOT_NEGATIVE = (
+    "optimizer.lr",
+    "optimizer.momentum",
+    "optimizer.weight_decay",
+    "schedule.gamma",
+    "schedule.warmup_lr",
+    "schedule.progress",
+    "schedule.drops",
+    "dataset.validation",
+    "dataset.workers",
+    "dataset.max_skipped",
+    "max_restarts",
+    "seed",
+)
 
-def validate(config: Config) -> None:
-    """What types cannot say. Raises UserError naming the key."""
+
+def validate_written(config: Config) -> None:
+    """Checks what the user wrote, beyond its types. Raises UserError naming the key."""
+    validate(config)
+    if not 0 < config.scale <= 1:
+        raise UserError(
+            f"scale={config.scale:g}: must be a fraction of the schedule, above 0 and at most 1"
+        )
+    epochs = config.schedule.epochs
+    if epochs is not None and not 0 < epochs < math.inf:
+        raise UserError(f"schedule.epochs={epochs:g}: must be a number above 0")
+    if config.resume.lower() in ("true", "false", "yes", "no", "1", "0"):
+        raise UserError(
+            f"resume={config.resume}: the same command resumes by itself (resume=auto); otherwise "
+            "say never, or a checkpoint file or run folder"
+        )
+
+
+def validate(config: Settings) -> None:
+    """Checks what types cannot say, of a run in either stage. Raises UserError naming the key."""
     try:
         architecture(config, num_classes=10)
     except ValueError as error:
         raise UserError(str(error)) from error
     flat = flatten(to_plain(config))
-    counts = [
-        "batch_size",
-        "log_every",
-        "eval_every",
-        "checkpoint_every",
-        "schedule.iterations",
-        "schedule.patience",
-    ]
-    counts += [
-        "dataset.train_images",
-        "dataset.test_images",
-        "dataset.num_classes",
-        "model.num_classes",
-        "bn_batch",
-    ]
-    for key in counts:
+    for key in _COUNTS:
         if flat[key] is not None and flat[key] < 1:
             raise UserError(f"{key}={flat[key]}: must be at least 1")
-    rates = [
-        "optimizer.lr",
-        "optimizer.momentum",
-        "optimizer.weight_decay",
-        "schedule.gamma",
-        "schedule.warmup_lr",
-        "schedule.progress",
-    ]
-    for key in (
-        *rates,
-        "schedule.drops",
-        "dataset.validation",
-        "dataset.workers",
-        "dataset.max_skipped",
-        "max_restarts",
-        "seed",
-    ):
+    for key in _NOT_NEGATIVE:
         if flat[key] is not None and not 0 <= flat[key] < math.inf:
             raise UserError(f"{key}={flat[key]}: must be a number that is not negative")
-    if not 0 < config.scale <= 1:
-        raise UserError(
-            f"scale={config.scale:g}: must be a fraction of the schedule, above 0 and at most 1"
-        )
     if not 0 < config.timeout < math.inf:
         raise UserError(f"timeout={config.timeout:g}: must be seconds, above 0")
     if config.seed >= 2**63:
         raise UserError(f"seed={config.seed}: must fit 63 bits")
     if config.activation_checkpointing and config.sync_bn:
         raise UserError(
-            "activation_checkpointing=true would count sync_bn's statistics twice: leave one "
-            "of them out, "
-            "or say bn_batch"
+            "activation_checkpointing=true would count sync_bn's statistics twice: leave one of "
+            "them out, or say bn_batch"
         )
     if config.optimizer.nesterov and not config.optimizer.momentum:
         raise UserError("optimizer.nesterov=true needs optimizer.momentum above 0")
-    validate_schedule(config.schedule)
-    validate_dataset(config.dataset)
+    _validate_schedule(config.schedule)
+    _validate_dataset(config.dataset)
 
 
-def validate_schedule(schedule: ScheduleConfig) -> None:
-    """Raises UserError for milestones that are none."""
+def _validate_schedule(schedule: ScheduleConfig) -> None:
+    """Milestones are rising fractions, and there are none with a plateau. Raises UserError."""
     milestones = schedule.milestones
     if sorted(set(milestones)) != milestones or not all(
         0 < fraction < 1 for fraction in milestones
@@ -101,8 +114,8 @@ def validate_schedule(schedule: ScheduleConfig) -> None:
         )
 
 
-def validate_dataset(data: DatasetConfig) -> None:
-    """Which keys belong to which data. Raises UserError."""
+def _validate_dataset(data: DatasetConfig) -> None:
+    """Checks that the keys belong to this kind of data. Raises UserError."""
     if data.name is DatasetName.imagenet:
         if data.validation:
             raise UserError(
@@ -124,23 +137,57 @@ def validate_dataset(data: DatasetConfig) -> None:
 
 
 def resolve(config: Config) -> RunConfig:
-    """What will be run: the schedule scaled, the batch shared out among a number of devices.
+    """Returns what will be run: the schedule scaled, the batch shared out among devices.
 
     Milestones are fractions and move along with the scale, and so do a plateau's evaluations.
     Raises UserError where the shares do not fit.
     """
-    schedule = dataclasses.replace(
-        config.schedule, iterations=max(1, round(config.scale * config.schedule.iterations))
+    iterations = max(1, round(config.scale * _count_iterations(config)))
+    schedule = ScheduleConfig(
+        **_values(config.schedule, ScheduleConfig) | {"iterations": iterations}
     )
     # patience counts evaluations
     factor = config.scale if schedule.rule is Rule.plateau else 1
-    devices = count_ranks(config)
-    kept = {one.name: getattr(config, one.name) for one in dataclasses.fields(Settings)} | {
+    devices = _count_ranks(config)
+    resolved = {
         "schedule": schedule,
         "eval_every": max(1, round(factor * config.eval_every)),
         "bn_batch": _bn_batch(config, devices=devices),
+        "devices": devices,
     }
-    return RunConfig(**kept, devices=devices)
+    return RunConfig(**_values(config, Settings) | resolved)
+
+
+def _values(config: Any, kind: type[Any]) -> dict[str, Any]:
+    """The fields of a config that it has from `kind`."""
+    return {one.name: getattr(config, one.name) for one in dataclasses.fields(kind)}
+
+
+def _count_iterations(config: Config) -> int:
+    """The length of the unscaled schedule; epochs are counted in training images.
+
+    Raises DataError where they are those of a folder, and it is not there.
+    """
+    if config.schedule.epochs is None:
+        return config.schedule.iterations
+    return max(1, round(config.schedule.epochs * _training_images(config) / config.batch_size))
+
+
+def _training_images(config: Config) -> int:
+    """How many images an epoch has. Raises DataError where a folder of them is not there."""
+    data = config.dataset
+    if data.name in TRAINING_IMAGES:
+        there = TRAINING_IMAGES[data.name] - data.validation
+    else:
+        # a folder is counted, and its index kept for the run
+        from resnet_cli.data.imagenet import open_folders
+
+        try:
+            found = open_folders(expand(data.root), reindex=data.reindex)
+        except DataError as error:
+            raise DataError(f"schedule.epochs={config.schedule.epochs:g}: {error}") from error
+        there = len(found.train)
+    return min(there, data.train_images or there)
 
 
 def _bn_batch(config: Config, *, devices: int) -> int | None:
@@ -166,7 +213,7 @@ def _bn_batch(config: Config, *, devices: int) -> int | None:
     return None if together == config.batch_size else together
 
 
-def count_ranks(config: Config) -> int:
+def _count_ranks(config: Config) -> int:
     """How many processes share a batch: as many as were started, or as `devices` asks for.
 
     Raises UserError.
@@ -181,30 +228,12 @@ def count_ranks(config: Config) -> int:
         return here.world
     asked = config.devices
     if asked == "auto":
+        # the one thing a command line asks PyTorch, whose import takes seconds
+        from resnet_cli.runtime.device import choose_device, count_devices
+
         device = choose_device(config.device)
         # on one CPU more processes gain nothing
         asked = count_devices(device) if device.type == "cuda" else 1
     if not isinstance(asked, int) or asked < 1:
         raise UserError(f"devices={asked}: must be a number above 0, or auto")
     return asked
-
-
-def validate_machine(config: RunConfig, *, dry_run: bool) -> None:
-    """What a run needs of the machine it is to run on. Raises UserError where it is not there."""
-    device, here = choose_device(config.device), rank_from_env()
-    there = count_devices(device)
-    if here is not None and here.world != config.devices:
-        raise UserError(
-            f"devices={config.devices}, but {here.world} processes were started for this run"
-        )
-    if here is not None and dry_run:
-        raise UserError("dry_run=true times one process: call resnet-train itself, with devices=N")
-    if here is None and config.devices > there:
-        raise UserError(
-            f"devices={config.devices}: there {'is' if there == 1 else 'are'} {there} here"
-        )
-    if config.sync_bn and config.devices > 1 and device.type == "cpu":
-        raise UserError(
-            "sync_bn=true needs GPUs: PyTorch's SyncBatchNorm refuses the CPU; devices=1 "
-            "normalises the whole batch, too"
-        )

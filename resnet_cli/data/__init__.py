@@ -1,1 +1,1 @@
-"""Images: what they are, in which order they come, and how a batch is augmented on the device."""
+"""Images: reading them, the order they are shown in, and the augmentation of a batch."""

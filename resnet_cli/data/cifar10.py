@@ -1,4 +1,4 @@
-"""CIFAR-10 (Krizhevsky 2009): the official python batches, every file's MD5 checked."""
+"""CIFAR-10 (Krizhevsky 2009): the official Python batches, the MD5 of every file checked."""
 
 import hashlib
 import os
@@ -18,8 +18,8 @@ from torchvision.datasets.utils import download_and_extract_archive
 from resnet_cli.data.images import Split
 from resnet_cli.runtime.errors import DataError
 
-ARCHIVE, ARCHIVE_MD5 = CIFAR10.filename, CIFAR10.tgz_md5
-FILES = [
+_ARCHIVE, _ARCHIVE_MD5 = CIFAR10.filename, CIFAR10.tgz_md5
+_FILES = [
     (name, md5)
     for name, md5 in (
         *CIFAR10.train_list,
@@ -28,37 +28,37 @@ FILES = [
     )
 ]
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-ATTEMPTS = 3
+_ATTEMPTS = 3
 
 
 def load(root: Path, *, download: bool, mirror: str) -> tuple[Split, Split]:
-    """Training (50,000) and test (10,000) images: uint8 [N, 3, 32, 32], labels 0..9.
+    """Loads the 50,000 training and 10,000 test images: uint8 [N, 3, 32, 32], labels 0..9.
 
-    `root` holds `cifar-10-batches-py/`. Raises DataError naming the first file that is missing or
-    not the official one.
+    `root` is the folder that holds `cifar-10-batches-py/`. Raises DataError naming the first file
+    that is missing or is not the official one.
     """
-    wrong = first_wrong_file(root)
+    wrong = _first_wrong_file(root)
     if wrong and download:
-        fetch(
+        download_archive(
             mirror,
             root,
-            archive=ARCHIVE,
-            md5=ARCHIVE_MD5,
-            is_there=lambda: first_wrong_file(root) is None,
+            archive=_ARCHIVE,
+            md5=_ARCHIVE_MD5,
+            is_complete=lambda: _first_wrong_file(root) is None,
         )
-        wrong = first_wrong_file(root)
+        wrong = _first_wrong_file(root)
     if wrong:
         raise DataError(
-            f"CIFAR-10: {wrong}; add dataset.download=true to fetch it (170 MB, {mirror}),"
-            f" or unpack {ARCHIVE} into {root}, or point dataset.root or RESNET_DATA at a "
+            f"CIFAR-10: {wrong}; add dataset.download=true to download it (170 MB, {mirror}),"
+            f" or unpack {_ARCHIVE} into {root}, or point dataset.root or RESNET_DATA at a "
             f"folder that holds {CIFAR10.base_folder}/"
         )
-    return read(root, train=True), read(root, train=False)
+    return _read(root, train=True), _read(root, train=False)
 
 
-def first_wrong_file(root: Path) -> str | None:
-    """What is wrong with the batches under `root`, in words, or None."""
-    for name, md5 in FILES:
+def _first_wrong_file(root: Path) -> str | None:
+    """Describes the first missing or altered file under `root`; None if all are in order."""
+    for name, md5 in _FILES:
         path = root / CIFAR10.base_folder / name
         if not path.is_file():
             return f"{path} is missing"
@@ -74,57 +74,57 @@ def first_wrong_file(root: Path) -> str | None:
     return None
 
 
-def read(root: Path, *, train: bool) -> Split:
-    """One split through torchvision's reader."""
+def _read(root: Path, *, train: bool) -> Split:
+    """Reads one split with torchvision's reader."""
     data = CIFAR10(root, train=train)
     return Split(torch.from_numpy(data.data).permute(0, 3, 1, 2), torch.tensor(data.targets))
 
 
-def fetch(
+def download_archive(
     mirror: str,
     root: Path,
     *,
     archive: str,
     md5: str,
-    is_there: Callable[[], bool],
+    is_complete: Callable[[], bool],
     pause: float = 2.0,
 ) -> None:
-    """Downloads `archive` from `mirror` into `root` and unpacks it, with a progress bar and up to
-    three attempts.
+    """Downloads `archive` from `mirror` into `root` and unpacks it, in up to three attempts.
 
-    A lock keeps two processes from fetching at once; the second looks again whether it `is_there`.
-    Raises DataError when the last attempt fails.
+    A lock keeps two processes from downloading at once; the second finds that the data
+    `is_complete`. `pause`: seconds before the second attempt. Raises DataError when the last
+    attempt fails.
     """
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(f"cannot make the data folder {root}: {error.strerror}") from error
+        raise DataError(f"cannot create the data folder {root}: {error.strerror}") from error
     url = f"{mirror.rstrip('/')}/{archive}"
-    with FileLock(root / f".{archive}.lock"), patience(30):
-        for attempt in range(1, ATTEMPTS + 1):
-            if is_there():
+    with FileLock(root / f".{archive}.lock"), _socket_timeout(30):
+        for attempt in range(1, _ATTEMPTS + 1):
+            if is_complete():
                 return
             try:
                 download_and_extract_archive(url, str(root), filename=archive, md5=md5)
                 return
-            # refused, cut off, no address
+            # connection refused or cut off, unknown host, truncated archive
             except (OSError, EOFError, ValueError, HTTPException, tarfile.TarError) as error:
                 reason = str(error)
-            except RuntimeError as error:  # another MD5
+            except RuntimeError as error:  # the MD5 differs
                 (root / archive).unlink(missing_ok=True)
                 reason = str(error)
-            if attempt < ATTEMPTS:
+            if attempt < _ATTEMPTS:
                 time.sleep(pause * attempt)
     raise DataError(
-        f"downloading {url} failed {ATTEMPTS} times ({reason});"
+        f"downloading {url} failed {_ATTEMPTS} times ({reason});"
         f" check the network, or choose another dataset.mirror, or put {archive} into "
         f"{root}{os.sep} by hand"
     )
 
 
 @contextmanager
-def patience(seconds: float) -> Iterator[None]:
-    """While open, a connection that is silent for so long is given up."""
+def _socket_timeout(seconds: float) -> Iterator[None]:
+    """While open, a connection that sends nothing for so long fails."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:

@@ -1,4 +1,4 @@
-"""Name -> data set, with its validation split held out."""
+"""Loads a data set by name and holds out its validation split."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +11,7 @@ from resnet_cli.data.images import Dataset, Split
 from resnet_cli.data.samples import Samples
 from resnet_cli.runtime.errors import UserError
 
-SYNTHETIC_SEEDS = {"train": 0, "test": 1}
+_SYNTHETIC_SEEDS = {"train": 0, "test": 1}
 
 
 def load(
@@ -24,41 +24,36 @@ def load(
     train_images: int | None = None,
     test_images: int | None = None,
 ) -> Dataset:
-    """A data set in memory.
+    """Loads CIFAR-10 or the synthetic images into memory.
 
-    The last `validation` training images are held out (45k/5k: the paper chose its schedule on such
-    a split); `train_images` and `test_images` keep only so many of the rest (of synthetic images,
-    only so many are drawn). Raises DataError where files are missing or broken, UserError where a
-    count does not fit.
+    The last `validation` training images are held out: the paper chose its schedule on a 45k/5k
+    split (section 4.2). `train_images` and `test_images` limit how many of the others are used, or
+    how many synthetic images are drawn. Raises DataError if files are missing or broken, UserError
+    if a count exceeds the images there are.
     """
     if name is DatasetName.cifar10:
         train, test = cifar10.load(root, download=download, mirror=mirror)
         classes: tuple[str, ...] = cifar10.CLASSES
     else:
-        asked = (train_images or synthetic.TRAIN_COUNT - validation) + validation
-        train = Split(
-            *synthetic.draw(min(asked, synthetic.TRAIN_COUNT), seed=SYNTHETIC_SEEDS["train"])
-        )
-        test = Split(
-            *synthetic.draw(
-                min(test_images or synthetic.TEST_COUNT, synthetic.TEST_COUNT),
-                seed=SYNTHETIC_SEEDS["test"],
-            )
-        )
+        wanted = (train_images or synthetic.TRAIN_COUNT - validation) + validation
+        train_count = min(wanted, synthetic.TRAIN_COUNT)
+        test_count = min(test_images or synthetic.TEST_COUNT, synthetic.TEST_COUNT)
+        train = Split(*synthetic.draw(train_count, seed=_SYNTHETIC_SEEDS["train"]))
+        test = Split(*synthetic.draw(test_count, seed=_SYNTHETIC_SEEDS["test"]))
         classes = synthetic.CLASSES
     if validation >= len(train):
         raise UserError(
             f"dataset.validation={validation}: there are {len(train):,} training images"
         )
     train, held_out = train[: len(train) - validation], train[len(train) - validation :]
-    validate_counts((train, train_images), (test, test_images))
+    _validate_counts((train, train_images), (test, test_images))
     return Dataset(
-        name,
-        classes,
-        32,
-        train[:train_images],
-        test[:test_images],
-        held_out if validation else None,
+        name=name,
+        classes=classes,
+        image_size=32,
+        train=train[:train_images],
+        test=test[:test_images],
+        validation=held_out if validation else None,
     )
 
 
@@ -72,37 +67,38 @@ def load_folders(
     reindex: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Dataset:
-    """ImageNet or another folder of classes, as files; `train_images` and `test_images` are spread
-    evenly over the classes.
+    """Opens ImageNet or another folder of classes, whose images stay files.
 
-    Raises DataError where files are missing or broken, UserError where a count does not fit.
+    `train_images` and `test_images` limit how many are used, spread evenly over the classes. Raises
+    DataError if files are missing or broken, UserError if a count does not fit.
     """
     found = imagenet.open_folders(root, reindex=reindex, say=say)
     if num_classes not in (None, len(found.classes)):
         raise UserError(
             f"dataset.num_classes={num_classes}: {root} has {len(found.classes)} classes"
         )
-    validate_counts((found.train, train_images), (found.val, test_images))
-    train, val = spread(found.train, train_images), spread(found.val, test_images)
+    _validate_counts((found.train, train_images), (found.val, test_images))
+    train, val = _take_evenly(found.train, train_images), _take_evenly(found.val, test_images)
     return Dataset(
-        DatasetName.imagenet,
-        found.classes,
-        image_size,
-        train,
-        None,
-        val,
-        (found.layout, *found.remarks),
+        name=DatasetName.imagenet,
+        classes=found.classes,
+        image_size=image_size,
+        train=train,
+        test=None,
+        validation=val,
+        remarks=(found.layout, *found.remarks),
     )
 
 
-def spread(samples: Samples, count: int | None) -> Samples:
-    """`count` of the samples, evenly spaced: they lie class by class."""
+def _take_evenly(samples: Samples, count: int | None) -> Samples:
+    """`count` of the samples, evenly spaced: they are ordered by class."""
     return samples if count is None else samples.take(np.arange(count) * len(samples) // count)
 
 
-def validate_counts(
+def _validate_counts(
     train: tuple[Split | Samples, int | None], test: tuple[Split | Samples, int | None]
 ) -> None:
+    """Raises UserError if more images are asked for than there are."""
     for key, (split, count) in (("train_images", train), ("test_images", test)):
         if count is not None and count > len(split):
             raise UserError(f"dataset.{key}={count}: there are only {len(split):,}")

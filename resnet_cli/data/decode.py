@@ -1,4 +1,4 @@
-"""Bytes -> picture: the one place where images are decoded."""
+"""Decodes image files; nothing else does."""
 
 import io
 import struct
@@ -10,8 +10,8 @@ from PIL.Image import Transpose
 
 from resnet_cli.runtime.errors import DataError
 
-ORIENTATION = 0x0112  # EXIF's tag
-UPRIGHT = {
+_ORIENTATION = 0x0112  # the EXIF tag
+_TO_UPRIGHT = {
     2: Transpose.FLIP_LEFT_RIGHT,
     3: Transpose.ROTATE_180,
     4: Transpose.FLIP_TOP_BOTTOM,
@@ -21,23 +21,23 @@ UPRIGHT = {
     8: Transpose.ROTATE_90,
 }
 
-# Some of ImageNet's photographs have a broken EXIF block; the picture in them is whole.
+# Some of ImageNet's photographs have a broken EXIF block around an intact picture.
 warnings.filterwarnings("ignore", message=r"(?i)corrupt exif", module=r"PIL\.")
 
 
 def decode(content: bytes, *, where: str) -> Image.Image:
-    """An image file as RGB, 8 bits a channel, turned upright as its EXIF block says; transparent
-    parts lie on white.
+    """Decodes an image file to RGB with 8 bits a channel, upright as its EXIF block says.
 
-    Raises DataError naming `where` if the bytes are cut off, corrupt or no image.
+    Transparent parts are laid on white. Raises DataError naming `where` if the bytes are truncated,
+    corrupt or not an image.
     """
     try:
         image = Image.open(io.BytesIO(content))
         image.load()
-        picture = to_rgb(image)
+        picture = _to_rgb(image)
     except MemoryError:
         raise
-    # whatever a format's reader stumbles on: OSError, SyntaxError, struct.error, IndexError...
+    # readers fail in many ways: OSError, SyntaxError, struct.error, IndexError...
     except Exception as error:
         reason = (
             "it is empty"
@@ -46,16 +46,16 @@ def decode(content: bytes, *, where: str) -> Image.Image:
             if isinstance(error, UnidentifiedImageError)
             else error
         )
-        raise DataError(f"{where} is no readable image: {reason}") from error
-    turn = UPRIGHT.get(orientation(image))
-    return picture if turn is None else picture.transpose(turn)
+        raise DataError(f"{where} is not a readable image: {reason}") from error
+    transpose = _TO_UPRIGHT.get(_orientation(image))
+    return picture if transpose is None else picture.transpose(transpose)
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Any mode -> RGB."""
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Converts an image of any mode to RGB."""
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
-    # 16 bits, which Pillow would clip to 8; the upper 8 are what it keeps of 16-bit colour
+    # 16-bit grayscale, which Pillow would clip to 8 bits; of 16-bit color it keeps the upper 8
     if image.mode.startswith("I"):
         return Image.fromarray((np.asarray(image).clip(0, 0xFFFF) >> 8).astype(np.uint8)).convert(
             "RGB"
@@ -66,10 +66,10 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def orientation(image: Image.Image) -> int:
-    """EXIF's orientation, 1..8; 1 (upright) where it is not told or cannot be read."""
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1..8; 1 (upright) if it is absent or cannot be read."""
     try:
-        return int(image.getexif().get(ORIENTATION, 1))
-    # the block is malformed; the picture need not be
+        return int(image.getexif().get(_ORIENTATION, 1))
+    # a malformed EXIF block; the picture may still be intact
     except (ValueError, TypeError, SyntaxError, LookupError, OSError, struct.error):
         return 1

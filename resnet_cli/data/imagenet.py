@@ -1,74 +1,101 @@
-"""ImageNet, or any images in classes: found once, then remembered in an index."""
+"""ImageNet, or any folder of classes: scanned once, then read from an index."""
 
 import hashlib
 import io
 import json
 import os
 import time
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 
-from resnet_cli.data.layouts import Layout, Scanned, recognise
-from resnet_cli.data.samples import Samples, changed, missing, stamp
+from resnet_cli.data.layouts import Layout, Scanned, recognize
+from resnet_cli.data.samples import Samples, changed_message, missing_message, stamp
 from resnet_cli.runtime.errors import DataError
-from resnet_cli.runtime.files import write_whole
+from resnet_cli.runtime.files import cache_folder, write_whole
+from resnet_cli.runtime.locks import locked
+from resnet_cli.runtime.parse import parse, parse_json
 
-IMAGENET = (1_000, 1_281_167, 50_000)  # classes, training images, validation images
-FORM = 1  # of the index file; another is built anew
+_IMAGENET = (1_000, 1_281_167, 50_000)  # classes, training images, validation images
+INDEX_VERSION = 1  # an index of another version is rebuilt
 ARRAYS = [field.name for field in fields(Samples) if field.name != "containers"]
 
-Say = Callable[[str], None]
-Stamps = list[list[Any]]  # path, bytes, mtime of each source
+_PATIENCE = 600.0  # seconds that another process may take to build the same index
+
+_Say = Callable[[str], None]
+_Stamps = list[list[Any]]  # path, bytes, mtime of each source
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class _About:
+    """What an index says besides its arrays."""
+
+    form: int
+    layout: str
+    stamps: list[list[Any]]  # nanoseconds are beyond what `parse` takes for a count
+    classes: list[str]
+    notes: list[str]
+    containers: dict[str, list[str]]
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for stamps that are none."""
+        for parts in self.stamps:
+            if [type(part) for part in parts] != [str, int, int]:
+                raise ValueError("the stamps of its sources do not fit")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ImageFolders:
-    """Labelled images on disk; a label is an index into `classes`."""
+    """Labeled images on disk; a label is an index into `classes`."""
 
     layout: str  # in words
     classes: tuple[str, ...]
     train: Samples
     val: Samples
-    remarks: list[str]  # what a person should know: counts that are not ImageNet's, files left out
+    remarks: list[str]  # counts that are not ImageNet's, files left out
 
 
-def open_folders(root: Path, *, reindex: bool = False, say: Say = lambda _: None) -> ImageFolders:
-    """The images below `root`, in whichever layout they lie (see `layouts`).
+def open_folders(root: Path, *, reindex: bool = False, say: _Say = lambda _: None) -> ImageFolders:
+    """Opens the images below `root`, in any layout that `layouts` recognizes.
 
-    The index is kept in $XDG_CACHE_HOME/resnet_cli (~/.cache/resnet_cli). Class folders in which
-    files came or went since are indexed again, and that is told to `say`; so does `reindex`. Raises
-    DataError where images are missing or broken, or where a tar or list is not the one that was
+    The index is stored in $XDG_CACHE_HOME/resnet_cli (~/.cache/resnet_cli). It is rebuilt with
+    `reindex`, or if files have been added to or removed from the class folders; `say` is told so.
+    Raises DataError if images are missing or broken, or if a tar or list has changed since it was
     indexed.
     """
     root = Path(os.path.abspath(root))
     try:
-        layout = recognise(root)
-        stamps: Stamps = [[str(source), *stamp(source)] for source in layout.sources]
-        cache = cache_file(root)
-        with one_at_a_time(cache):
-            scanned = None if reindex else load(cache, layout=layout, stamps=stamps, say=say)
+        layout = recognize(root)
+        stamps: _Stamps = [[str(source), *stamp(source)] for source in layout.sources]
+        cache = index_path(root)
+        with _locked(cache):
+            scanned = None if reindex else _load_index(cache, layout=layout, stamps=stamps, say=say)
             if scanned is None:
-                scanned = build(root, layout, say=say)
-                save(cache, scanned, layout=layout, stamps=stamps, say=say)
+                scanned = build_index(root, layout, say=say)
+                _save_index(cache, scanned, layout=layout, stamps=stamps, say=say)
     except OSError as error:
         raise DataError(
             f"{error.filename or root} cannot be read: {error.strerror or error}"
         ) from error
     return ImageFolders(
-        layout.name, scanned.classes, scanned.train, scanned.val, [*count(scanned), *scanned.notes]
+        layout=layout.name,
+        classes=scanned.classes,
+        train=scanned.train,
+        val=scanned.val,
+        remarks=[*_count_remarks(scanned), *scanned.remarks],
     )
 
 
-def build(root: Path, layout: Layout, *, say: Say) -> Scanned:
-    """Scans and checks that every class has training images, if any has."""
+def build_index(root: Path, layout: Layout, *, say: _Say) -> Scanned:
+    """Scans `root`.
+
+    Raises DataError if some classes have training images and others none, or if there are no
+    validation images.
+    """
     say(f"indexing {root} ({layout.name})")
     start = time.monotonic()
     scanned = layout.scan()
@@ -87,12 +114,12 @@ def build(root: Path, layout: Layout, *, say: Say) -> Scanned:
     return scanned
 
 
-def count(scanned: Scanned) -> list[str]:
-    """Remarks on how many there are."""
+def _count_remarks(scanned: Scanned) -> list[str]:
+    """Remarks on the numbers of classes and images."""
     found = (len(scanned.classes), len(scanned.train), len(scanned.val))
     remarks = []
-    if found != IMAGENET:
-        known = " / ".join(f"{number:,}" for number in IMAGENET)
+    if found != _IMAGENET:
+        known = " / ".join(f"{number:,}" for number in _IMAGENET)
         remarks.append(
             f"{found[0]:,} classes, {found[1]:,} training and {found[2]:,} validation images: "
             f"not ImageNet's {known}"
@@ -103,107 +130,93 @@ def count(scanned: Scanned) -> list[str]:
     return remarks
 
 
-def cache_file(root: Path) -> Path:
-    """Where the index of `root` is kept."""
-    caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return (
-        Path(caches)
-        / "resnet_cli"
-        / f"index-{hashlib.sha256(os.fsencode(root)).hexdigest()[:16]}.npz"
-    )
+def index_path(root: Path) -> Path:
+    """The file that the index of `root` is stored in."""
+    digest = hashlib.sha256(os.fsencode(root)).hexdigest()[:16]
+    return cache_folder() / f"index-{digest}.npz"
 
 
 @contextmanager
-def one_at_a_time(cache: Path) -> Iterator[None]:
-    """Processes that start together build one index, not one each; where nothing can be locked,
-    they do.
+def _locked(cache: Path) -> Iterator[None]:
+    """Makes processes that start together build one index instead of one each.
+
+    Does nothing if the cache cannot be locked, or another process holds it for too long.
     """
-    lock = FileLock(f"{cache}.lock")
-    try:
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except (OSError, NotImplementedError):
+    with ExitStack() as stack:
+        with suppress(OSError):
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(cache.with_name(f"{cache.name}.lock"), timeout=_PATIENCE))
         yield
-        return
-    try:
-        yield
-    finally:
-        lock.release()
 
 
-def load(cache: Path, *, layout: Layout, stamps: Stamps, say: Say) -> Scanned | None:
-    """The index that was kept, or None where there is none or it is stale.
+def _load_index(cache: Path, *, layout: Layout, stamps: _Stamps, say: _Say) -> Scanned | None:
+    """Reads the index; None if there is none or it is stale, in which case `say` is told why.
 
-    Raises DataError where a tar or list changed.
+    Raises DataError if a tar or list has changed since it was indexed.
     """
     try:
         with np.load(cache, allow_pickle=False) as file:
-            about = json.loads(file["about"].tobytes())
-            if about["form"] != FORM:
+            about = parse_json(file["about"].tobytes().decode())
+            if about["form"] != INDEX_VERSION:
                 return None
-            if about["layout"] != layout.name:
-                say(f"{about['layout']} before, now {layout.name}")
+            kept = parse(_About, about)
+            if kept.layout != layout.name:
+                say(f"the layout was {kept.layout} and is now {layout.name}")
                 return None
             if about["stamps"] != stamps:
-                say(f"{difference(about['stamps'], stamps)} since it was indexed")
+                say(f"{_difference(about['stamps'], stamps)} since it was indexed")
                 return None
             train, val = (
                 Samples(
-                    tuple(about["containers"][split]),
+                    containers=tuple(kept.containers[split]),
                     **{name: file[f"{split}_{name}"] for name in ARRAYS},
                 )
                 for split in ("train", "val")
             )
-        return Scanned(tuple(about["classes"]), train, val, tuple(about["notes"]))
+        for samples in (train, val):
+            samples.validate(classes=len(kept.classes))
+        return Scanned(classes=tuple(kept.classes), train=train, val=val, remarks=tuple(kept.notes))
     except FileNotFoundError:
         return None
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        EOFError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        say(f"the index {cache} cannot be read ({error})")
+    except DataError:
+        raise
+    except Exception as error:  # on foreign or cut-off bytes np.load raises anything at all
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        say(f"the index {cache} cannot be read ({reason})")
         return None
 
 
-def difference(before: Stamps, now: Stamps) -> str:
-    """Which source changed, in words.
+def _difference(before: _Stamps, now: _Stamps) -> str:
+    """Describes which sources have changed.
 
-    Raises DataError if it is a tar or a list: nobody adds to those in passing.
+    Raises DataError if one of them is a tar or a list: those do not change by accident.
     """
     old, new = ({path: tuple(rest) for path, *rest in stamps} for stamps in (before, now))
     for path, stamps in old.items():
         is_file = stamps[0] >= 0
         if is_file and new.get(path) != stamps:
-            raise DataError(changed(path) if path in new else missing(path))
-    came = [path for path in new if path not in old]
-    went = [path for path in old if path not in new]
-    moved = [path for path in new if path in old and new[path] != old[path]]
-    some = next(
-        (
-            f"{paths[0]} {what}"
-            for paths, what in ((came, "came"), (went, "went"), (moved, "changed"))
-            if paths
-        ),
-        "",
-    )
-    count = len(came) + len(went) + len(moved)
-    return f"{some} and {count - 1:,} more" if count > 1 else some
+            raise DataError(changed_message(path) if path in new else missing_message(path))
+    differences = [
+        *(f"{path} was added" for path in new if path not in old),
+        *(f"{path} was removed" for path in old if path not in new),
+        *(f"{path} changed" for path in new if path in old and new[path] != old[path]),
+    ]
+    if len(differences) > 1:
+        return f"{differences[0]}, and {len(differences) - 1:,} more changed,"
+    return "".join(differences)
 
 
-def save(cache: Path, scanned: Scanned, *, layout: Layout, stamps: Stamps, say: Say) -> None:
-    """Keeps the index; a disk that will not is no failure."""
+def _save_index(
+    cache: Path, scanned: Scanned, *, layout: Layout, stamps: _Stamps, say: _Say
+) -> None:
+    """Stores the index; if the disk does not allow it, `say` is told, and the run goes on."""
     splits = {"train": scanned.train, "val": scanned.val}
     about = {
-        "form": FORM,
+        "form": INDEX_VERSION,
         "layout": layout.name,
         "stamps": stamps,
         "classes": scanned.classes,
-        "notes": scanned.notes,
+        "notes": scanned.remarks,
     }
     about["containers"] = {name: samples.containers for name, samples in splits.items()}
     arrays = {
@@ -218,6 +231,6 @@ def save(cache: Path, scanned: Scanned, *, layout: Layout, stamps: Stamps, say: 
         write_whole(cache, buffer.getvalue())
     except OSError as error:
         say(
-            f"the index cannot be kept in {cache.parent} ({error.strerror}): the next start "
+            f"the index cannot be stored in {cache.parent} ({error.strerror}): the next start "
             "will build it again"
         )

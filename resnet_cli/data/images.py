@@ -1,6 +1,4 @@
-"""What a data set is to the rest of the house: uint8 images in memory, or files, and how their
-pixels become a network's input.
-"""
+"""A data set: its splits, as uint8 images in memory or as files, and how pixels are normalized."""
 
 from dataclasses import dataclass
 
@@ -18,7 +16,7 @@ CHANNELS: dict[Normalization, tuple[tuple[float, ...], tuple[float, ...]]] = {
 
 @dataclass(frozen=True)
 class Split:
-    """Labelled images: `images` uint8 [N, 3, H, W], `labels` int64 [N]."""
+    """Labeled images in memory: `images` uint8 [N, 3, H, W], `labels` int64 [N]."""
 
     images: Tensor
     labels: Tensor
@@ -30,28 +28,29 @@ class Split:
         return Split(self.images[part], self.labels[part])
 
     def to(self, device: torch.device) -> "Split":
+        """A copy on `device`."""
         return Split(self.images.to(device), self.labels.to(device))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Dataset:
     """The splits of one data set.
 
-    `validation` is held out of CIFAR-10's training images, or is ImageNet's val folder, whose test
-    images nobody has.
+    `validation` is held out of CIFAR-10's training images, or is ImageNet's val folder: the labels
+    of its test images are not public.
     """
 
     name: str
     classes: tuple[str, ...]
-    image_size: int  # side of what the network is trained on, in pixels
+    image_size: int  # side of the training images, in pixels
     train: Split | Samples
     test: Split | Samples | None
     validation: Split | Samples | None = None
-    remarks: tuple[str, ...] = ()  # what a person should know of it
+    remarks: tuple[str, ...] = ()  # on how the data differs from what one may expect
 
     @property
     def held_out(self) -> dict[str, Split | Samples]:
-        """What errors are measured on, under `val` and `test`."""
+        """The splits that errors are measured on, by the names `val` and `test`."""
         return {
             name: split
             for name, split in (("val", self.validation), ("test", self.test))
@@ -61,10 +60,10 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Normalizer:
-    """uint8 pixels -> float input: (x / 255 - mean) / std.
+    """Turns uint8 pixels into the network's input: (x / 255 - mean) / std.
 
-    `mean` and `std` are float32 [3, H, W] (per pixel) or [3, 1, 1] (per channel). The paper's Caffe
-    leaves pixels in 0..255; BN after the first convolution makes the network blind to that factor.
+    `mean` and `std` are float32 [3, H, W] (per pixel) or [3, 1, 1] (per channel). Caffe, which the
+    paper used, leaves pixels in 0..255; BN after the first convolution cancels that factor.
     """
 
     mean: Tensor
@@ -74,15 +73,15 @@ class Normalizer:
         return (images / 255).sub_(self.mean).div_(self.std)
 
     def to(self, device: torch.device) -> "Normalizer":
+        """A copy on `device`."""
         return Normalizer(self.mean.to(device), self.std.to(device))
 
 
 def fit_normalizer(kind: Normalization, train: Split | Samples) -> Normalizer:
-    """The normalisation of a run. `train` is the training split alone: neither validation nor test
-    images count.
+    """The normalizer of a run, measured on `train` alone: no validation or test image counts.
 
-    Photographs are cut anywhere and tested at several sizes, so what the paper subtracts from them
-    is one mean a channel, ImageNet's.
+    Photographs are cropped anywhere and tested at several sizes, so for them `paper` means one mean
+    per channel, ImageNet's.
     """
     if kind is Normalization.paper and isinstance(train, Samples):
         return Normalizer(
@@ -92,7 +91,7 @@ def fit_normalizer(kind: Normalization, train: Split | Samples) -> Normalizer:
         assert isinstance(train, Split)
         total = torch.zeros(train.images.shape[1:], dtype=torch.int64)
         for chunk in train.images.split(5000):
-            total += chunk.sum(dim=0, dtype=torch.int64)  # exact, whatever the order
+            total += chunk.sum(dim=0, dtype=torch.int64)  # exact in any order
         return Normalizer((total.double() / (255 * len(train))).float(), torch.ones(3, 1, 1))
     mean, std = CHANNELS[kind]
     return Normalizer(torch.tensor(mean).view(3, 1, 1), torch.tensor(std).view(3, 1, 1))

@@ -1,1 +1,1 @@
-"""Measuring a network: exact errors, our checkpoints and other projects' weights."""
+"""Evaluation of networks: exact errors, the paper's protocols, weights of any project."""

@@ -1,4 +1,4 @@
-"""Exact errors: counted over images resident on the device, or over a stream of batches."""
+"""Exact errors, counted image by image and independent of how images are batched."""
 
 import re
 from collections.abc import Sequence
@@ -7,14 +7,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from resnet_cli.evaluation.protocol import Subject, Test
+from resnet_cli.evaluation.protocol import Test, TestedNetwork
 from resnet_cli.runtime.distributed import Context
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Errors:
-    """Errors in percent over `count` images, each counted once; `loss` is the mean
-    cross-entropy in nats.
+    """Errors in percent over `count` images, each counted once.
+
+    `loss` is the mean cross-entropy in nats.
     """
 
     top1_error: float
@@ -24,10 +25,10 @@ class Errors:
 
 
 class ErrorCount:
-    """Counts wrong images batch by batch, on the device; nothing waits for it until `errors`.
+    """Counts wrong images on the device, without waiting for it until `errors`.
 
-    `totals` float64 [4] holds images wrong at first guess, images wrong at five, the summed loss
-    and the images seen: counts that several processes can add up.
+    `totals` float64 [4] holds the top-1 errors, the top-5 errors, the summed loss and the number of
+    images: counts that several processes can add up.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -35,9 +36,9 @@ class ErrorCount:
 
     @torch.inference_mode()
     def add(self, scores: Tensor, labels: Tensor) -> None:
-        """Scores (softmax probabilities) float32 [N, classes] and labels int64 [N].
+        """Adds a batch: softmax scores float32 [N, classes] and labels int64 [N].
 
-        Of fewer than five classes, all are guessed.
+        With fewer than five classes, no image is a top-5 error.
         """
         right = scores.topk(min(5, scores.shape[1])).indices == labels[:, None]
         loss = -scores.gather(1, labels[:, None]).clamp_min(torch.finfo(scores.dtype).tiny).log()
@@ -47,40 +48,48 @@ class ErrorCount:
         self.totals[3] += len(labels)
 
     def errors(self) -> Errors:
-        """The errors so far; the one wait for the device.
+        """The errors so far; waits for the device.
 
-        Raises ValueError where no image was added.
+        Raises ValueError if no image was added.
         """
         top1, top5, loss, count = self.totals.tolist()
         if count == 0:
             raise ValueError("no images to measure")
-        return Errors(100 * top1 / count, 100 * top5 / count, loss / count, int(count))
+        return Errors(
+            top1_error=100 * top1 / count,
+            top5_error=100 * top5 / count,
+            loss=loss / count,
+            count=int(count),
+        )
 
 
 def measure(
-    subjects: Sequence[Subject], test: Test, *, dtype: torch.dtype, context: Context | None = None
+    networks: Sequence[TestedNetwork],
+    test: Test,
+    *,
+    dtype: torch.dtype,
+    context: Context | None = None,
 ) -> Errors:
-    """The errors of one network or, several of them, of their ensemble. The networks must be in
-    eval mode.
+    """The errors of one network, or of several as an ensemble; all must be in eval mode.
 
-    The ranks of a `context` each take their share of the batches, and count every image once.
+    The ranks of a `context` share the batches, and every image is counted once. Raises ValueError
+    if there are no images.
     """
     context = context or Context()
-    count = ErrorCount(subjects[0][1].mean.device)
-    for scores, labels, _ in test.scores(subjects, dtype=dtype, context=context):
+    count = ErrorCount(networks[0][1].mean.device)
+    for scores, labels, _ in test.scores(networks, dtype=dtype, context=context):
         count.add(scores, labels)
     count.totals = context.gather(count.totals).sum(dim=0)
     return count.errors()
 
 
-WNID_OR_NUMBER = re.compile(r"n\d{8}|\d{1,3}")
+_WNID_OR_NUMBER = re.compile(r"n\d{8}|\d{1,3}")
 
 
-def top(scores: Tensor, classes: Sequence[str], k: int = 5) -> list[tuple[str, float]]:
-    """The `k` likeliest classes of one image (all of them where there are fewer), likeliest first,
-    with their probabilities.
+def top(scores: Tensor, classes: Sequence[str], *, k: int = 5) -> list[tuple[str, float]]:
+    """The `k` most likely classes of one image with their probabilities, most likely first.
 
-    `scores` [classes] are softmax probabilities.
+    `scores` [classes] are softmax probabilities; fewer than `k` classes are all returned.
     """
     assert scores.shape == (len(classes),), (scores.shape, len(classes))
     values, indices = scores.float().topk(min(k, len(classes)))
@@ -91,12 +100,13 @@ def top(scores: Tensor, classes: Sequence[str], k: int = 5) -> list[tuple[str, f
 
 
 def names_of(classes: Sequence[str]) -> tuple[str, ...]:
-    """ImageNet's 1,000 classes in words ("tench"), where `classes` are its wnids in order or
-    mere numbers; else `classes` themselves.
+    """Class names for people: ImageNet's in words ("tench"), if `classes` are its wnids or numbers.
+
+    Otherwise `classes` themselves.
     """
-    if len(classes) != 1000 or not all(WNID_OR_NUMBER.fullmatch(name) for name in classes):
+    if len(classes) != 1000 or not all(_WNID_OR_NUMBER.fullmatch(name) for name in classes):
         return tuple(classes)
-    # here: importing every network of torchvision takes a second
+    # not at the top: importing all networks of torchvision takes a second
     from torchvision.models import ResNet50_Weights
 
     return tuple(ResNet50_Weights.DEFAULT.meta["categories"])

@@ -1,6 +1,4 @@
-"""BN statistics for testing, computed exactly over training data instead of as running averages
-(section 3.4).
-"""
+"""Precise BN: statistics computed over training data instead of running averages (section 3.4)."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,88 +10,84 @@ from torch import Tensor, nn
 from resnet_cli.runtime.device import autocast
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Moments:
-    """Of every channel: how many values, their mean and their summed squared deviation from it,
-    in float64.
-    """
+    """Number, mean and summed squared deviation of the values of each channel, in float64."""
 
     count: int = 0
     mean: Tensor = field(default_factory=lambda: torch.zeros(()))
     squares: Tensor = field(default_factory=lambda: torch.zeros(()))
 
     def add(self, values: Tensor) -> None:
-        """Adds what one batch gave, [N, channels, H, W]."""
+        """Adds the values of a batch [N, channels, H, W]."""
         values, count = values.float(), values.numel() // values.shape[1]
-        # float32 within one image's map, float64 beyond: BN's own float32 sums lose four digits
-        # over a large batch.
+        # float32 within the map of one image, float64 beyond it: sums in float32, as BN's own,
+        # lose four digits over a large batch.
         mean = values.sum(dim=(2, 3)).double().sum(dim=0) / count
         squares = (
             (values - mean.float()[:, None, None]).square_().sum(dim=(2, 3)).double().sum(dim=0)
         )
-        self.merge(count, mean, squares)
+        self.merge(count, mean=mean, squares=squares)
 
-    def merge(self, count: int, mean: Tensor, squares: Tensor) -> None:
-        """Adds `count` values a channel of this mean and summed squared deviation; exact (Chan
-        et al. 1979).
+    def merge(self, count: int, *, mean: Tensor, squares: Tensor) -> None:
+        """Adds `count` values per channel with their mean and summed squared deviation.
+
+        Exact up to rounding (Chan et al. 1979).
         """
-        total, apart = self.count + count, mean - self.mean
-        self.mean = self.mean + apart * (count / total)
-        self.squares = self.squares + squares + apart.square() * (self.count * count / total)
+        total, delta = self.count + count, mean - self.mean
+        self.mean = self.mean + delta * (count / total)
+        self.squares = self.squares + squares + delta.square() * (self.count * count / total)
         self.count = total
 
     @property
     def variance(self) -> Tensor:
-        """Unbiased."""
+        """The unbiased variance."""
         return self.squares / (self.count - 1)
 
 
 @torch.no_grad()
-def population_statistics(
-    network: nn.Module, batches: Iterable[Tensor], *, dtype: torch.dtype
-) -> int:
-    """Writes into every BN layer the mean and unbiased variance of all values it gets in one pass;
-    returns the images seen.
+def update_bn_stats(network: nn.Module, batches: Iterable[Tensor], *, dtype: torch.dtype) -> int:
+    """Sets every BN layer to the mean and unbiased variance of all its inputs in one pass.
 
-    `batches` are training images, normalised, [N, 3, H, W]. Meanwhile each layer normalises by its
-    batch's own statistics, as in training (Ioffe and Szegedy 2015, Alg. 2). Where their step 10
-    averages the batches' variances, this is the variance of all values together: what lies between
-    the batches' means counts, and a ragged last batch weighs what it should. Weights are untouched;
-    the network, which must not be a compiled one, is in eval mode afterwards.
+    `batches` are normalized training images [N, 3, H, W]. During the pass each layer normalizes by
+    the statistics of the batch, as in training (Ioffe and Szegedy 2015, Alg. 2). Their step 10
+    averages the variances of the batches; this is the variance of all values together, which
+    includes that between the batches, and weighs a smaller last batch correctly. Weights do not
+    change. The network must not be compiled, and is in eval mode afterwards.
 
-    What the first BN layer gets is independent of how the images are cut into batches. Later layers
-    get images normalised beside the others of their batch, so their statistics depend on it, the
-    less the larger the batches: give batches as large as those of training, and not in order of
-    class.
+    The inputs of the first BN layer do not depend on how the images are batched. Those of later
+    layers do, the less the larger the batches: give batches as large as in training, and not
+    ordered by class.
 
-    Raises ValueError where there are no images; then, and after any other error, the old statistics
-    stand.
+    Returns the number of images. Raises ValueError if there are none; after that or any other
+    error the old statistics remain.
     """
     layers = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     images = 0
     network.eval()
-    with recording(layers) as seen:
+    with _recording(layers) as recorded:
         for batch in batches:
             with autocast(batch.device, dtype):
                 network(batch.contiguous(memory_format=torch.channels_last))
             images += len(batch)
     if images == 0:
-        raise ValueError("no training images to take BN statistics from")
-    for layer, moments in zip(layers, seen, strict=True):
+        raise ValueError("no training images to compute BN statistics from")
+    for layer, moments in zip(layers, recorded, strict=True):
         layer.get_buffer("running_mean").copy_(moments.mean)
         layer.get_buffer("running_var").copy_(moments.variance)
     return images
 
 
 @contextmanager
-def recording(layers: list[nn.BatchNorm2d]) -> Iterator[list[Moments]]:
-    """Lets BN normalise by the batch, its running averages standing still, and records the
-    moments of what each layer gets.
+def _recording(layers: list[nn.BatchNorm2d]) -> Iterator[list[Moments]]:
+    """Makes BN normalize by the batch, and records the moments of each layer's inputs.
+
+    While open, the running averages do not change; afterwards the layers are in eval mode.
     """
-    seen = [Moments() for _ in layers]
+    recorded = [Moments() for _ in layers]
     handles = []
     try:
-        for layer, moments in zip(layers, seen, strict=True):
+        for layer, moments in zip(layers, recorded, strict=True):
             handles.append(
                 layer.register_forward_pre_hook(
                     lambda _, inputs, moments=moments: moments.add(inputs[0])
@@ -101,7 +95,7 @@ def recording(layers: list[nn.BatchNorm2d]) -> Iterator[list[Moments]]:
             )
             layer.train()
             layer.track_running_stats = False
-        yield seen
+        yield recorded
     finally:
         for handle in handles:
             handle.remove()

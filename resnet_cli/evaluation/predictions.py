@@ -17,8 +17,12 @@ from torch import Tensor
 from resnet_cli.evaluation.metrics import ErrorCount, Errors
 from resnet_cli.runtime.errors import UserError
 from resnet_cli.runtime.files import write_whole
+from resnet_cli.runtime.parse import parse, parse_json
 
 CHUNK = 5000  # images counted or checked at once
+
+_ARRAYS = ("scores", "labels", "paths")
+_MOST = 100  # times its size that a file may unpack to: names compress by a few dozens
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,13 @@ class Predictions:
     paths: tuple[str, ...]
     # which networks they are of, and how they were measured; plain values
     about: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _About:
+    """What `Predictions.about` may hold: figures and words, alone or in a list."""
+
+    values: dict[str, str | int | float | list[str | int] | None]
 
 
 def write(predictions: Predictions, path: Path) -> None:
@@ -57,19 +68,26 @@ def read(path: Path) -> Predictions:
     if not path.is_file():
         raise UserError(f"predictions {path}: no such file")
     try:
+        _validate_size(path)
         with np.load(path, allow_pickle=False) as file:
-            scores, labels, paths = file["scores"], file["labels"], file["paths"]
-            about = json.loads(str(file["about"])) if "about" in file else {}
-    except KeyError as error:
-        raise UserError(
-            f"predictions {path}: holds no {error.args[0].split()[0]}; it should hold scores, "
-            "labels and paths"
-        ) from error
-    # np.load on foreign or cut-off bytes
-    except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+            for name in _ARRAYS:
+                if name not in file:
+                    raise UserError(
+                        f"predictions {path}: holds no {name}; it should hold scores, labels and "
+                        "paths"
+                    )
+            scores, labels, paths = (file[name] for name in _ARRAYS)
+            words = str(file["about"]) if "about" in file else "{}"
+    except UserError:
+        raise
+    except Exception as error:  # on foreign or cut-off bytes np.load raises anything at all
         raise UserError(
             f"predictions {path} cannot be read: it is no whole .npz file of plain arrays"
         ) from error
+    try:
+        about = parse(_About, {"values": parse_json(words)}).values
+    except ValueError as error:
+        raise UserError(f"predictions {path}: what it is about does not fit: {error}") from error
     kinds = (scores.dtype, scores.ndim, labels.dtype, paths.dtype.kind)
     if (
         kinds != (np.float32, 2, np.int64, "U")
@@ -89,13 +107,22 @@ def read(path: Path) -> Predictions:
         torch.from_numpy(scores), torch.from_numpy(labels), tuple(paths.tolist()), about
     )
     if not all(
-        ((part.sum(dim=1) - 1).abs() < 1e-3).all() for part in predictions.scores.split(CHUNK)
+        ((part.sum(dim=1) - 1).abs() < 1e-3).all() and (part >= 0).all()
+        for part in predictions.scores.split(CHUNK)
     ):
         raise UserError(
             f"predictions {path}: its scores are no probabilities (they do not add up to 1 "
             "for every image)"
         )
     return predictions
+
+
+def _validate_size(path: Path) -> None:
+    """Raises UserError for a small file that would fill the memory, and what zipfile does."""
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    if unpacked > _MOST * path.stat().st_size:
+        raise UserError(f"predictions {path} would unpack to {unpacked:,} bytes")
 
 
 def average(files: Sequence[Path]) -> Predictions:
@@ -108,13 +135,13 @@ def average(files: Sequence[Path]) -> Predictions:
     total, abouts = whole.scores.double(), [whole.about]
     for path in others:
         other = read(path)
-        validate_same_images(whole, other, first=first, path=path)
+        _validate_same_images(whole, other, first=first, path=path)
         total += other.scores
         abouts.append(other.about)
-    return Predictions((total / len(files)).float(), whole.labels, whole.paths, joined(abouts))
+    return Predictions((total / len(files)).float(), whole.labels, whole.paths, _joined(abouts))
 
 
-def joined(abouts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _joined(abouts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """What is said of an ensemble: all networks and checkpoints, and what is alike for all."""
     alike = {
         key: value
@@ -122,13 +149,14 @@ def joined(abouts: Sequence[dict[str, Any]]) -> dict[str, Any]:
         if all(about.get(key) == value for about in abouts)
     }
     networks = " + ".join(str(about.get("network", "unknown")) for about in abouts)
-    return alike | {
-        "network": networks,
-        "checkpoints": [path for about in abouts for path in about.get("checkpoints", [])],
+    lists = {
+        key: [one for about in abouts if isinstance(about.get(key), list) for one in about[key]]
+        for key in ("checkpoints", "trained")
     }
+    return alike | {"network": networks} | lists
 
 
-def validate_same_images(one: Predictions, other: Predictions, *, first: Path, path: Path) -> None:
+def _validate_same_images(one: Predictions, other: Predictions, *, first: Path, path: Path) -> None:
     """Raises UserError that names the first difference between the images or classes of two
     files.
     """

@@ -1,6 +1,4 @@
-"""A way of testing from end to end: what a worker cuts from a photograph, and how the network
-scores it.
-"""
+"""The paper's evaluation protocols end to end: how images become views, and how they are scored."""
 
 import typing
 from collections.abc import Iterator, Sequence
@@ -13,94 +11,98 @@ from PIL.Image import Image
 from torch import Tensor
 
 from resnet_cli.data.images import Normalizer, Split
+from resnet_cli.data.photographs import BadImages
 from resnet_cli.data.samples import Samples
-from resnet_cli.data.streaming import BadImages, ViewStream
+from resnet_cli.data.view_stream import ViewStream
 from resnet_cli.evaluation.views import (
     Views,
-    centre,
-    corners_and_centre,
+    center_crop,
+    five_crop,
+    image_to_tensor,
     multi_scale_scores,
     resize_shorter,
     scores_of,
     ten_crop_scores,
-    whole,
     window_of,
 )
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.runtime.distributed import Context
 
-# Photographs at a time; dense views differ in size, so they come one by one.
+# photographs at a time; dense views differ in size, so they come one by one
 BATCH = {Views.single: 100, Views.ten: 10, Views.dense: 1}
-ALONE = Context()
-# shorter sides of the dense test (section 3.4), for networks trained on 224
-SCALES = (224, 256, 384, 480, 640)
+_SINGLE_PROCESS = Context()
+# shorter sides of the dense evaluation of networks trained on crops of 224 (section 3.4)
+_SCALES = (224, 256, 384, 480, 640)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """One of the paper's ways of testing, for networks trained on crops of `image_size` pixels.
+    """How photographs are evaluated, for networks trained on crops of `image_size` pixels.
 
-    Photographs are resized in the paper's proportion: to a shorter side of 256 for crops of 224;
-    dense, to each of `scales`.
+    The shorter side is resized in the paper's proportion, 256 for crops of 224; with dense views,
+    to each of `scales` (`default_scales` if there are none).
     """
 
     views: Views
     image_size: int
     scales: tuple[int, ...] = ()
 
-    def show(self, photograph: Image) -> Any:
-        """What the network is to see: uint8 [views, 3, S, S], or dense a list of uint8 [3, H,
-        W], one a scale.
+    def make_views(self, photograph: Image) -> Any:
+        """Cuts a photograph into views: uint8 [views, 3, S, S].
+
+        With dense views, a list of uint8 [3, H, W], one per scale.
         """
         if self.views is Views.dense:
             return [
-                whole(resize_shorter(photograph, scale))
-                for scale in self.scales or in_proportion(self.image_size)
+                image_to_tensor(resize_shorter(photograph, scale))
+                for scale in self.scales or default_scales(self.image_size)
             ]
         resized = resize_shorter(photograph, round(self.image_size * 256 / 224))
-        cut = corners_and_centre if self.views is Views.ten else centre
-        return cut(resized, self.image_size)
+        crop = five_crop if self.views is Views.ten else center_crop
+        return crop(resized, self.image_size)
 
     def score(
-        self, network: ResNet, normalizer: Normalizer, shown: Any, *, dtype: torch.dtype
+        self, network: ResNet, normalizer: Normalizer, *, views: Any, dtype: torch.dtype
     ) -> Tensor:
-        """Softmax scores of what `show` showed, stacked over N photographs: float32 [N,
-        classes].
-        """
+        """Softmax scores of N photographs, float32 [N, classes], from their stacked `views`."""
         if self.views is Views.dense:
             window = window_of(network, self.image_size)
             return multi_scale_scores(
-                network, (normalizer(images) for images in shown), window=window, dtype=dtype
+                network, (normalizer(images) for images in views), window=window, dtype=dtype
             )
         if self.views is Views.ten:
-            return ten_crop_scores(network, normalizer(shown), dtype=dtype)
-        return scores_of(network, normalizer(shown.flatten(0, 1)), dtype=dtype)
+            return ten_crop_scores(network, normalizer(views), dtype=dtype)
+        return scores_of(network, normalizer(views.flatten(0, 1)), dtype=dtype)
 
 
-Subject = tuple[ResNet, Normalizer]  # a network in eval mode, and how its pixels are normalised
-# softmax scores float32 [N, classes], labels int64 [N] on the device; which images, int64 [N]
+# a network in eval mode, and the normalizer of its input
+TestedNetwork = tuple[ResNet, Normalizer]
+# softmax scores float32 [N, classes] and labels int64 [N] on the device; indices int64 [N]
 Scored = tuple[Tensor, Tensor, Tensor]
 
 
 class Test(typing.Protocol):
-    """Labelled images and the way they are scored."""
+    """Labeled images, and how they are scored."""
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        """Number of images."""
 
     def scores(
-        self, subjects: Sequence[Subject], *, dtype: torch.dtype, context: Context = ALONE
+        self,
+        networks: Sequence[TestedNetwork],
+        *,
+        dtype: torch.dtype,
+        context: Context = _SINGLE_PROCESS,
     ) -> Iterator[Scored]:
-        """Every image once, batch by batch; of several networks, an ensemble, the softmax scores
-        are averaged.
+        """Scores every image once, batch by batch; several networks form an ensemble.
 
-        Each rank of a `context` sees its share of the batches, which are the same whatever their
-        number.
+        The ranks of a `context` share the batches, which do not depend on the number of ranks.
         """
 
 
 @dataclass(frozen=True)
 class ImageTest:
-    """Images on the device, each scored by its single view, as it is (section 4.2)."""
+    """Images on the device, each evaluated as a single view, unchanged (section 4.2)."""
 
     split: Split
     batch_size: int = 250
@@ -109,32 +111,26 @@ class ImageTest:
         return len(self.split)
 
     def scores(
-        self, subjects: Sequence[Subject], *, dtype: torch.dtype, context: Context = ALONE
+        self,
+        networks: Sequence[TestedNetwork],
+        *,
+        dtype: torch.dtype,
+        context: Context = _SINGLE_PROCESS,
     ) -> Iterator[Scored]:
-        every = torch.arange(len(self.split))
-        batches = zip(
-            *(
-                part.split(self.batch_size)
-                for part in (self.split.images, self.split.labels, every)
-            ),
-            strict=True,
-        )
+        """See `Test.scores`."""
+        columns = self.split.images, self.split.labels, torch.arange(len(self.split))
+        batches = zip(*(column.split(self.batch_size) for column in columns), strict=True)
         for images, labels, indices in islice(batches, context.rank, None, context.world):
-            yield (
-                ensemble(
-                    [
-                        scores_of(network, pixels(images), dtype=dtype)
-                        for network, pixels in subjects
-                    ]
-                ),
-                labels,
-                indices,
-            )
+            scores = [
+                scores_of(network, normalizer(images), dtype=dtype)
+                for network, normalizer in networks
+            ]
+            yield _average(scores), labels, indices
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PhotographTest:
-    """Photographs from files, scored as the `protocol` says."""
+    """Photographs from files, evaluated by a `protocol`."""
 
     samples: Samples
     protocol: Protocol
@@ -146,39 +142,42 @@ class PhotographTest:
         return len(self.samples)
 
     def scores(
-        self, subjects: Sequence[Subject], *, dtype: torch.dtype, context: Context = ALONE
+        self,
+        networks: Sequence[TestedNetwork],
+        *,
+        dtype: torch.dtype,
+        context: Context = _SINGLE_PROCESS,
     ) -> Iterator[Scored]:
-        """Raises DataError at a photograph that cannot be decoded, unless it is to be left out."""
+        """See `Test.scores`.
+
+        Raises DataError for a photograph that cannot be decoded, unless it may be skipped.
+        """
         protocol = self.protocol
         stream = ViewStream(
-            self.samples,
-            protocol.show,
-            BATCH[protocol.views],
-            self.workers,
-            self.device,
-            self.bad,
-            context.part,
+            samples=self.samples,
+            make_views=protocol.make_views,
+            batch_size=BATCH[protocol.views],
+            workers=self.workers,
+            device=self.device,
+            bad=self.bad,
+            part=context.part,
         )
-        for shown, labels, indices in stream:
-            yield (
-                ensemble(
-                    [
-                        protocol.score(network, pixels, shown, dtype=dtype)
-                        for network, pixels in subjects
-                    ]
-                ),
-                labels,
-                indices,
-            )
+        for views, labels, indices in stream:
+            scores = [
+                protocol.score(network, normalizer, views=views, dtype=dtype)
+                for network, normalizer in networks
+            ]
+            yield _average(scores), labels, indices
 
 
-def ensemble(scores: list[Tensor]) -> Tensor:
-    """Section 4.1: the mean of the networks' softmax scores."""
+def _average(scores: list[Tensor]) -> Tensor:
+    """The mean of the networks' softmax scores (section 4.1)."""
     return torch.stack(scores).mean(dim=0)
 
 
-def in_proportion(image_size: int) -> tuple[int, ...]:
-    """The paper's scales for a network trained on crops of another size: 64, 73, 110, 137 and
-    183 for 64.
+def default_scales(image_size: int) -> tuple[int, ...]:
+    """The paper's five scales, in proportion for networks trained on crops of another size.
+
+    224, 256, 384, 480 and 640 for crops of 224; 64, 73, 110, 137 and 183 for crops of 64.
     """
-    return tuple(round(scale * image_size / 224) for scale in SCALES)
+    return tuple(round(scale * image_size / 224) for scale in _SCALES)

@@ -1,12 +1,13 @@
-"""How far the runs of a sweep are, read from their folders, and told: a live table on a
-terminal, a line now and then elsewhere.
+"""How far the runs of a sweep are: a live table on a terminal, a line now and then elsewhere.
+
+Read from the run folders, so that it does not matter where the runs train.
 """
 
-import json
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -18,15 +19,15 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from resnet_cli.launch.jobs import Outcome
+from resnet_cli.launch.outcome import Outcome
 from resnet_cli.run.run import Run
 from resnet_cli.runtime import console
-from resnet_cli.runtime.console import duration, figures
-from resnet_cli.training.logbook import METRICS, is_log_point
+from resnet_cli.runtime.console import duration, format_metrics
+from resnet_cli.training.logbook import METRICS, log_point
 
 # bytes of metrics.jsonl that are read: some forty lines, so the newest evaluation is among them
-TAIL = 8192
-COLUMNS = {
+_TAIL = 8192
+_COLUMNS = {
     "loss": "train/loss",
     "train %": "train/error",
     "val %": "val/error",
@@ -36,14 +37,16 @@ COLUMNS = {
 
 
 class State(StrEnum):
+    """In the order of the table."""
+
     running = "running"
-    broken = "broken"
+    failed = "failed"
     waiting = "waiting"
     done = "done"
 
 
-@dataclass
-class Row:
+@dataclass(kw_only=True)
+class _Row:
     """A run and how far it is."""
 
     name: str
@@ -51,11 +54,11 @@ class Row:
     state: State = State.waiting
     iteration: int = 0
     values: dict[str, float] = field(default_factory=dict)  # the newest figure under each name
-    told: float = 0.0  # when a line last told of it
+    last_shown: float = 0.0  # when the last line about it was printed
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Reads the newest log points."""
-        for line in newest(self.run.folder.path / METRICS):
+        for line in newest_log_points(self.run.folder.path / METRICS):
             self.values |= line
             self.iteration = int(line["iteration"])
 
@@ -64,8 +67,8 @@ class Row:
         return self.run.config.schedule.iterations
 
     @property
-    def left(self) -> str:
-        """The time to go at the newest speed."""
+    def time_left(self) -> str:
+        """At the newest speed; empty where that is not known yet."""
         speed = self.values.get("images_per_second")
         return (
             duration((self.iterations - self.iteration) * self.run.config.batch_size / speed)
@@ -74,26 +77,22 @@ class Row:
         )
 
 
-def newest(metrics: Path) -> list[dict[str, float]]:
-    """The last whole lines of a metrics.jsonl that may be growing."""
+def newest_log_points(metrics: Path) -> list[dict[str, float]]:
+    """The last whole lines of a metrics.jsonl that may still be growing."""
     try:
         with metrics.open("rb") as file:
-            file.seek(max(0, metrics.stat().st_size - TAIL))
+            file.seek(max(0, metrics.stat().st_size - _TAIL))
             texts = file.read().decode(errors="replace").splitlines()
     except OSError:
         return []
     lines = []
     for text in texts:
-        try:
-            line = json.loads(text)
-        except ValueError:
-            continue  # cut off
-        if is_log_point(line):
-            lines.append(line)
+        with suppress(ValueError):  # cut off
+            lines.append(log_point(text))
     return lines
 
 
-def names(runs: Sequence[Run]) -> list[str]:
+def short_names(runs: Sequence[Run]) -> list[str]:
     """Each run's folder, without the parts that all of them share."""
     parts = [run.folder.path.parts for run in runs]
     depth = max(map(len, parts))
@@ -104,12 +103,14 @@ def names(runs: Sequence[Run]) -> list[str]:
     ]
 
 
-class Lines:
-    """For a file, a pipe or a CI log."""
+class LineDisplay:
+    """Lines for a file, a pipe or a CI log."""
 
     def __init__(self, runs: Sequence[Run], *, clock: Callable[[], float] = time.monotonic) -> None:
-        self.rows = [Row(name, run) for name, run in zip(names(runs), runs, strict=True)]
-        self.clock = clock
+        self._rows = [
+            _Row(name=name, run=run) for name, run in zip(short_names(runs), runs, strict=True)
+        ]
+        self._clock = clock
 
     def __enter__(self) -> Self:
         return self
@@ -122,58 +123,58 @@ class Lines:
     ) -> None: ...
 
     def started(self, number: int, where: str) -> None:
-        row = self.rows[number]
-        row.state, row.told = State.running, self.clock()
-        self.say(f"{row.name} starts ({where})")
+        """Run `number` starts."""
+        row = self._rows[number]
+        row.state, row.last_shown = State.running, self._clock()
+        self._say(f"{row.name} starts ({where})")
 
     def ended(self, number: int, outcome: Outcome) -> None:
-        """Told at once, and a broken run on stderr."""
-        row = self.rows[number]
-        row.look()
-        row.state = State.broken if outcome.code else State.done
+        """Run `number` has ended; of a failed one the line goes to stderr."""
+        row = self._rows[number]
+        row.update()
+        row.state = State.failed if outcome.code else State.done
         if outcome.code:
             self.warn(f"{row.name}: {outcome.line}")
         else:
-            self.say(f"{row.name} is done: {outcome.line}")
+            self._say(f"{row.name} is done: {outcome.line}")
 
     def refresh(self) -> None:
-        """A line for each run whose last one is long ago."""
-        for row in self.rows:
-            if row.state is State.running and self.clock() - row.told > console.LINE_EVERY:
-                before, row.told = row.iteration, self.clock()
-                row.look()
+        """Prints a line for each run whose last one is long ago."""
+        for row in self._rows:
+            if row.state is State.running and self._clock() - row.last_shown > console.LINE_EVERY:
+                before, row.last_shown = row.iteration, self._clock()
+                row.update()
                 if row.iteration > before:
-                    eta = f"  ETA {row.left}" if row.left else ""
-                    self.say(
+                    eta = f"  ETA {row.time_left}" if row.time_left else ""
+                    self._say(
                         f"{row.name} {row.iteration:,}/{row.iterations:,}  "
-                        f"{figures(row.values)}{eta}"
+                        f"{format_metrics(row.values)}{eta}"
                     )
 
-    def say(self, text: str) -> None:
+    def _say(self, text: str) -> None:
         print(text, flush=True)
 
     def warn(self, text: str) -> None:
+        """A line on stderr, above the table if there is one."""
         print(f"resnet-train: {text}", file=sys.stderr, flush=True)
 
 
-class LiveTable(Lines):
-    """For a terminal: every run in a row of its own, as far as they fit; what ends is also told
-    above, and stays.
-    """
+class TableDisplay(LineDisplay):
+    """A table for a terminal, as many rows as fit; how a run ended is also printed above it."""
 
     def __init__(self, runs: Sequence[Run]) -> None:
         super().__init__(runs)
-        self.screen = Console()
-        self.live = Live(
-            console=self.screen,
+        self._screen = Console()
+        self._live = Live(
+            console=self._screen,
             auto_refresh=False,
-            get_renderable=self.table,
+            get_renderable=self._table,
             redirect_stderr=sys.stderr.isatty(),
         )
-        self.drawn = 0.0
+        self._last_drawn = 0.0
 
     def __enter__(self) -> Self:
-        self.live.start(refresh=True)
+        self._live.start(refresh=True)
         return self
 
     def __exit__(
@@ -182,28 +183,28 @@ class LiveTable(Lines):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.live.refresh()
-        self.live.stop()
+        self._live.refresh()
+        self._live.stop()
 
     def refresh(self) -> None:
-        if self.clock() - self.drawn > 1:
-            for row in self.rows:
+        if self._clock() - self._last_drawn > 1:
+            for row in self._rows:
                 if row.state is State.running:
-                    row.look()
-            self.live.refresh()
-            self.drawn = self.clock()
+                    row.update()
+            self._live.refresh()
+            self._last_drawn = self._clock()
 
-    def table(self) -> Table:
-        """Running runs first, so that they are never the ones that do not fit."""
+    def _table(self) -> Table:
+        """Running runs come first, so that they are never the ones that do not fit."""
         order = list(State)
-        rows = sorted(self.rows, key=lambda row: order.index(row.state))
-        room = max(1, self.screen.size.height - 5)
+        rows = sorted(self._rows, key=lambda row: order.index(row.state))
+        room = max(1, self._screen.size.height - 5)
         counts = Counter(row.state for row in rows)
         caption = ", ".join(f"{counts[state]} {state}" for state in order if counts[state])
         more = f"; {len(rows) - room} of them not shown" if len(rows) > room else ""
         columns = [
             title
-            for title, key in COLUMNS.items()
+            for title, key in _COLUMNS.items()
             if title != "val %" or any(key in row.values for row in rows)
         ]
         table = Table(
@@ -223,20 +224,20 @@ class LiveTable(Lines):
                 bar
                 if row.state is State.running
                 else f"[red]{row.state}"
-                if row.state is State.broken
+                if row.state is State.failed
                 else str(row.state)
             )
             values = [
                 f"{row.values[key]:,.{0 if title == 'images/s' else 2}f}"
-                if (key := COLUMNS[title]) in row.values
+                if (key := _COLUMNS[title]) in row.values
                 else ""
                 for title in columns
             ]
-            left = row.left if row.state is State.running else ""
+            left = row.time_left if row.state is State.running else ""
             table.add_row(row.name, shown, f"{row.iteration:,}/{row.iterations:,}", *values, left)
         return table
 
 
-def shown(runs: Sequence[Run]) -> Lines:
+def make_display(runs: Sequence[Run]) -> LineDisplay:
     """The table where there is a terminal for it."""
-    return LiveTable(runs) if sys.stdout.isatty() else Lines(runs)
+    return TableDisplay(runs) if sys.stdout.isatty() else LineDisplay(runs)

@@ -1,5 +1,6 @@
-"""One run on several devices: a process each, started and watched by torch elastic, started
-anew when one is lost.
+"""One run on several devices: one process each, started and watched by torch elastic.
+
+When a process is lost, all start anew from the last checkpoint.
 """
 
 import json
@@ -20,20 +21,20 @@ from resnet_cli.runtime.console import Console
 from resnet_cli.runtime.errors import LOST, SILENT, Failed, Stopped, Told
 from resnet_cli.runtime.signals import STOPPING
 
-RANK = "resnet_cli.launch.rank"  # what each process runs
-# seconds that ranks have to save after a signal: they look for it between two steps, not while they
-# test
-SAVING = 300
+_RANK_MODULE = "resnet_cli.launch.rank"  # what each process runs
+# seconds that ranks have to save after a signal: they look for it between two steps, not during an
+# evaluation
+_SHUTDOWN_SECONDS = 300
 
 
 def launch(plan: dict[str, Any], *, devices: int, max_restarts: int, console: Console) -> None:
-    """Trains what `plan` says (see rank.py) on `devices` processes.
+    """Trains what `plan` says (see rank.py) in `devices` processes.
 
-    Raises what one of them could not mend, and Failed when processes were lost more than
-    `max_restarts` times.
+    Raises Told with the error of a rank that ended for a reason of its own, and Failed when
+    processes were lost more than `max_restarts` times.
     """
     for restarts in range(max_restarts + 1):
-        lost = start(plan | {"restarted": restarts > 0}, devices=devices)
+        lost = _start_ranks(plan | {"restarted": restarts > 0}, devices=devices)
         if lost is None:
             return
         if restarts < max_restarts:
@@ -47,14 +48,14 @@ def launch(plan: dict[str, Any], *, devices: int, max_restarts: int, console: Co
     )
 
 
-def start(plan: dict[str, Any], *, devices: int) -> str | None:
+def _start_ranks(plan: dict[str, Any], *, devices: int) -> str | None:
     """Runs the ranks to their end.
 
-    Returns why processes were lost, if they were; raises Told, or Stopped after a signal.
+    Returns why processes were lost, None where none was. Raises Told, and Stopped after a signal.
     """
-    # what a person needs to know, we say
+    # what a user needs to know, we print ourselves
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
-    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(SAVING))
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(_SHUTDOWN_SECONDS))
     handlers = {signum: signal.getsignal(signum) for signum in STOPPING}
     with tempfile.TemporaryDirectory(prefix="resnet-train-") as name:
         folder = Path(name)
@@ -74,21 +75,21 @@ def start(plan: dict[str, Any], *, devices: int) -> str | None:
             logs_specs=DefaultLogsSpecs(log_dir=str(folder)),
         )
         try:
-            elastic_launch(config, sys.executable)("-m", RANK, str(file))
-        except SignalException as stop:  # elastic has handed it on and waited
-            lines = [line for line, code in told(folder) if code == 128 + stop.sigval]
+            elastic_launch(config, sys.executable)("-m", _RANK_MODULE, str(file))
+        except SignalException as stop:  # elastic has passed it on and waited
+            lines = [line for line, code in _reports(folder) if code == 128 + stop.sigval]
             late = "killed while stopping; the same command continues from the last checkpoint"
             raise Stopped(lines[0] if lines else late, signum=stop.sigval) from stop
         except ChildFailedError as failed:
-            return reason(failed, told(folder))
+            return _why_lost(failed, _reports(folder))
         finally:
             for signum, handler in handlers.items():
                 signal.signal(signum, handler)
     return None
 
 
-def told(folder: Path) -> list[tuple[str, int]]:
-    """The lines and exit codes that ranks have left, in the order of their numbers."""
+def _reports(folder: Path) -> list[tuple[str, int]]:
+    """The lines and exit codes that ranks have written before they ended, rank by rank."""
     files = sorted(folder.glob("rank*.json"), key=lambda file: int(file.stem.removeprefix("rank")))
     return [
         (content["line"], content["code"])
@@ -96,12 +97,12 @@ def told(folder: Path) -> list[tuple[str, int]]:
     ]
 
 
-def reason(failed: ChildFailedError, lines: list[tuple[str, int]]) -> str:
+def _why_lost(failed: ChildFailedError, reports: list[tuple[str, int]]) -> str:
     """Why a process was lost, in words. Raises Told where one ended for a reason of its own."""
-    for line, code in lines:
+    for line, code in reports:
         if code not in (LOST, SILENT):
             raise Told(line, code=code) from failed
-    silent = [line for line, code in lines if code == SILENT]
+    silent = [line for line, code in reports if code == SILENT]
     if silent:  # elastic has killed the one that hangs
         return silent[0]
     killed = [failure for failure in failed.failures.values() if failure.exitcode < 0]
@@ -110,6 +111,6 @@ def reason(failed: ChildFailedError, lines: list[tuple[str, int]]) -> str:
         # as NCCL's watchdog does
         how = "gave the others up (SIGABRT)" if name == "SIGABRT" else f"was killed by {name}"
         return f"rank {killed[0].local_rank} {how}"
-    if lines:
-        return lines[0][0]
+    if reports:
+        return reports[0][0]
     raise Failed(f"rank {failed.get_first_failure()[0]} failed, see above") from failed

@@ -1,4 +1,7 @@
-"""Several runs in one process: they take round_robin, a training step each."""
+"""The program of a worker process: several runs in one process, a training step each in turn.
+
+Its stdin brings runs (JSON, a line each), its stdout how they ended; local.py is the parent.
+"""
 
 import dataclasses
 import json
@@ -12,30 +15,33 @@ from threading import Thread
 
 import torch
 
-from resnet_cli.launch.jobs import Outcome, ended_by
+from resnet_cli.launch.outcome import Outcome, outcome_of
 from resnet_cli.run.result import headline
 from resnet_cli.run.run import Steps, run_from_plain, train_steps
-from resnet_cli.runtime.console import Console, figures
+from resnet_cli.runtime.console import Console, format_metrics
 from resnet_cli.runtime.distributed import Context
 from resnet_cli.runtime.errors import Stopped
 from resnet_cli.runtime.signals import StopRequest, stop_on_signal
+
+_IDLE_SECONDS = 0.2  # between two checks for a signal while there is nothing to train
 
 
 class RoundRobin:
     """The runs in flight.
 
-    Each has a CUDA stream of its own, so that the device may work on one while the host feeds
-    another.
+    Each has a CUDA stream of its own, so that the device may work on one while the host prepares
+    the next step of another.
     """
 
     def __init__(self) -> None:
         self.in_flight: dict[int, tuple[Steps, torch.cuda.Stream | None]] = {}
 
     def add(self, number: int, steps: Steps) -> None:
+        """Takes up a run; `number` is what `round` calls it."""
         self.in_flight[number] = steps, torch.cuda.Stream() if torch.cuda.is_available() else None
 
     def round(self) -> Iterator[tuple[int, Outcome]]:
-        """A step of every run; yields those that ended with it. One that breaks ends alone."""
+        """One step of every run; yields those that ended with it. A run that fails ends alone."""
         for number, (steps, stream) in list(self.in_flight.items()):
             try:
                 with torch.cuda.stream(stream):  # does nothing for None
@@ -46,19 +52,16 @@ class RoundRobin:
             except Stopped as stopped:
                 outcome = Outcome(str(stopped), stopped.exit_code)
             except Exception as error:
-                # the device is lost to this process, and all its runs with it: a new one takes over
+                # this process has lost the device, and all its runs with it: a new one takes over
                 if "CUDA error" in str(error):
                     raise
-                outcome = ended_by(error)
+                outcome = outcome_of(error)
             del self.in_flight[number]
             yield number, outcome
 
 
-PATIENCE = 0.2  # seconds between looks while nothing is to do
-
-
-class LogConsole(Console):
-    """Speaks to log.txt alone; the parent shows the progress of all.
+class _LogConsole(Console):
+    """Writes to log.txt alone, as the parent shows the progress of all runs.
 
     Warnings go to the parent as well.
     """
@@ -72,44 +75,45 @@ class LogConsole(Console):
 
     def show(self, values: Mapping[str, float]) -> None:
         self.shown |= values
-        self.record(f"{self.iteration:,}/{self.iterations:,} {figures(self.shown)}")
+        self.record(f"{self.iteration:,}/{self.iterations:,} {format_metrics(self.shown)}")
 
 
-def listen(request: StopRequest) -> SimpleQueue[str]:
-    """The lines of stdin, as they come. Its end asks to stop."""
-    inbox: SimpleQueue[str] = SimpleQueue()
+def _read_stdin(request: StopRequest) -> SimpleQueue[str]:
+    """The lines of stdin, as they come; its end asks to stop."""
+    lines: SimpleQueue[str] = SimpleQueue()
 
     def read() -> None:
         # not sys.stdin: forked loader workers close that, and would wait for its lock for ever
-        with open(0, closefd=False) as lines:
-            for line in lines:
-                inbox.put(line)
+        with open(0, closefd=False) as stdin:
+            for line in stdin:
+                lines.put(line)
         if request.signum is None:
             request.signum = signal.SIGTERM
 
     Thread(target=read, daemon=True).start()
-    return inbox
+    return lines
 
 
 def main() -> int:
     """Trains until stdin ends or a signal comes."""
-    told = os.fdopen(os.dup(1), "w", buffering=1)
+    outcomes = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever prints, prints to stderr: stdout is for outcomes alone
     round_robin = RoundRobin()
     with stop_on_signal() as request:
-        inbox = listen(request)
+        lines = _read_stdin(request)
         while request.signum is None or round_robin.in_flight:
             with suppress(Empty):
                 while request.signum is None:
-                    given = json.loads(inbox.get(block=not round_robin.in_flight, timeout=PATIENCE))
+                    idle = not round_robin.in_flight
+                    given = json.loads(lines.get(block=idle, timeout=_IDLE_SECONDS))
                     run = run_from_plain(given["run"])
-                    steps = train_steps(
-                        run, context=Context(), console=LogConsole(str(run.folder)), stop=request
-                    )
+                    console = _LogConsole(str(run.folder))
+                    steps = train_steps(run, context=Context(), console=console, stop=request)
                     round_robin.add(given["number"], steps)
             for number, outcome in round_robin.round():
                 with suppress(BrokenPipeError):
-                    told.write(json.dumps({"number": number, **dataclasses.asdict(outcome)}) + "\n")
+                    line = {"number": number, **dataclasses.asdict(outcome)}
+                    outcomes.write(json.dumps(line) + "\n")
     return 0
 
 

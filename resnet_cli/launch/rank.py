@@ -1,7 +1,7 @@
-"""One of the processes of a run on several devices: started by torchrun or srun, where train.py
-calls `train`, or
+"""One of the processes of a run on several devices.
 
-as `python -m resnet_cli.rank PLAN.json` by distributed/launch.py.
+torchrun and srun start resnet-train itself, which calls `train` here; elastic.py starts
+`python -m resnet_cli.launch.rank PLAN.json`.
 """
 
 import dataclasses
@@ -23,9 +23,9 @@ from resnet_cli.runtime.errors import Failed, Lost, UserError, explain
 from resnet_cli.runtime.files import write_whole
 from resnet_cli.runtime.signals import stop_on_signal
 
-# What PyTorch says, in a RuntimeError, when another process does not answer, or no longer.
-SILENT = ("Timed out", "timed out")
-GONE = ("Connection closed", "Connection reset", "Broken pipe", "remote process exited", *SILENT)
+# What PyTorch's RuntimeErrors say when another process does not answer, or is gone.
+_SILENT = ("Timed out", "timed out")
+_GONE = ("Connection closed", "Connection reset", "Broken pipe", "remote process exited", *_SILENT)
 
 
 def train(run: Run) -> None:
@@ -45,29 +45,32 @@ def train(run: Run) -> None:
                 for _ in train_steps(run, context=context, console=console, stop=stop):
                     pass
         except RuntimeError as error:
-            text = str(error)
-            if not any(word in text for word in GONE):
-                if isinstance(error, distributed.DistBackendError):  # NCCL's reason stands last
-                    raise Failed(
-                        f"rank {os.environ['RANK']}: "
-                        f"{text.rpartition('Last error:')[2].strip().splitlines()[0]}"
-                    ) from error
+            explained = _explained(error, timeout=config.timeout)
+            if explained is None:
                 raise
-            silent = any(word in text for word in SILENT)
-            what = f"did not answer for timeout={config.timeout:g} s" if silent else "is gone"
-            raise Lost(
-                f"rank {os.environ['RANK']}: another one {what} ({str(error).splitlines()[0]})",
-                silent=silent,
-            ) from error
+            raise explained from error
+
+
+def _explained(error: RuntimeError, *, timeout: float) -> UserError | None:
+    """Lost where another rank is gone, Failed for an error of NCCL, None for anything else."""
+    rank, text = os.environ["RANK"], str(error)
+    if any(word in text for word in _GONE):
+        silent = any(word in text for word in _SILENT)
+        what = f"did not answer for timeout={timeout:g} s" if silent else "is gone"
+        return Lost(f"rank {rank}: another one {what} ({text.splitlines()[0]})", silent=silent)
+    if isinstance(error, distributed.DistBackendError):
+        reason = text.rpartition("Last error:")[2].strip().splitlines()[0]  # it stands last
+        return Failed(f"rank {rank}: {reason}")
+    return None
 
 
 def _resuming(run: Run) -> Run:
-    """The run started anew: whatever resume= said, what is in its folder by now is its own."""
+    """The run started anew: whatever resume= says, the checkpoints in its folder are its own."""
     return dataclasses.replace(run, config=dataclasses.replace(run.config, resume="auto"))
 
 
-def end_with(parent: int) -> None:
-    """Ends this process when its parent is gone, killed perhaps: nobody would be left to."""
+def _end_with(parent: int) -> None:
+    """Ends this process when its parent is gone: nobody would be left to do so."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -78,11 +81,13 @@ def end_with(parent: int) -> None:
 
 
 def main(file: Path) -> int:
-    """Returns the exit code; what a person should know goes to the parent, which hears the same
-    from several.
+    """Trains this rank's part of the plan in `file`. Returns the exit code.
+
+    The line that explains an error goes to the parent in a file: it gets the same from several
+    ranks and prints it once.
     """
     plan = json.loads(file.read_text())
-    end_with(plan["parent"])
+    _end_with(plan["parent"])
     run = run_from_plain(plan)
     if plan["restarted"] and run.config.resume == "never":
         run = _resuming(run)

@@ -3,30 +3,30 @@
 import sys
 from collections.abc import Sequence
 
-from resnet_cli.config.validate import validate_machine
+from resnet_cli.config.schema import RunConfig
 from resnet_cli.launch import rank
 from resnet_cli.launch.elastic import launch
-from resnet_cli.launch.jobs import Outcome
+from resnet_cli.launch.outcome import Outcome
 from resnet_cli.run import run as run_module
 from resnet_cli.run.dry_run import dry_run
 from resnet_cli.run.result import headline
 from resnet_cli.run.run import Run
 from resnet_cli.runtime.console import Console, bold
-from resnet_cli.runtime.distributed import rank_from_env
+from resnet_cli.runtime.device import choose_device, count_devices
 from resnet_cli.runtime.errors import Failed, Lost, Stopped, UserError, explain
+from resnet_cli.runtime.ranks import rank_from_env
 
 
 def train(run: Run, *, patient: bool = False) -> Outcome:
     """One run, in as many processes as it has devices, or its dry run.
 
-    Raises what `run.run.train` does. `patient`: a second signal is only the first one's echo.
+    `patient`: a second signal is only the first one's echo. Raises what `run.run.train` does.
     """
     config, folder = run.config, run.folder
     finished = folder.read_result() is not None
-    if (
-        config.devices == 1 or not finished
-    ):  # a finished run of several devices can be read anywhere
-        validate_machine(config, dry_run=run.dry_run)
+    # a finished run of several devices can be read anywhere
+    if config.devices == 1 or not finished:
+        _validate_machine(config, dry_run=run.dry_run)
     if run.dry_run:
         dry_run(config, folder, console=Console())
         return Outcome("planned")
@@ -50,9 +50,9 @@ def train(run: Run, *, patient: bool = False) -> Outcome:
 
 
 def sweep(runs: Sequence[Run]) -> list[Outcome]:
-    """Every run in turn; a broken one is told at once, and the rest goes on.
+    """Every run in turn; a failed one is reported at once, and the rest goes on.
 
-    A signal ends the sweep: raises Stopped.
+    Raises Stopped where a signal ends the sweep.
     """
     outcomes = []
     for number, run in enumerate(runs, 1):
@@ -66,3 +66,24 @@ def sweep(runs: Sequence[Run]) -> list[Outcome]:
             outcomes.append(Outcome(*explain(error)))
             print(f"resnet-train: {outcomes[-1].line}", file=sys.stderr, flush=True)
     return outcomes
+
+
+def _validate_machine(config: RunConfig, *, dry_run: bool) -> None:
+    """Checks that this machine has the devices that a run needs. Raises UserError."""
+    device, here = choose_device(config.device), rank_from_env()
+    there = count_devices(device)
+    if here is not None and here.world != config.devices:
+        raise UserError(
+            f"devices={config.devices}, but {here.world} processes were started for this run"
+        )
+    if here is not None and dry_run:
+        raise UserError("dry_run=true times one process: call resnet-train itself, with devices=N")
+    if here is None and config.devices > there:
+        raise UserError(
+            f"devices={config.devices}: there {'is' if there == 1 else 'are'} {there} here"
+        )
+    if config.sync_bn and config.devices > 1 and device.type == "cpu":
+        raise UserError(
+            "sync_bn=true needs GPUs: PyTorch's SyncBatchNorm refuses the CPU; devices=1 "
+            "normalises the whole batch, too"
+        )

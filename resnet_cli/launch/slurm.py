@@ -1,6 +1,6 @@
-"""hydra/launcher=submitit_slurm: every run a job of its own.
+"""hydra/launcher=submitit_slurm: each run is a job of its own.
 
-The runs' folder must be one that all machines see.
+The folder `runs` must be one that all machines see.
 """
 
 import os
@@ -10,18 +10,18 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from resnet_cli.launch.display import Lines, shown
-from resnet_cli.launch.jobs import Outcome
+from resnet_cli.launch.display import LineDisplay, make_display
+from resnet_cli.launch.outcome import Outcome
 from resnet_cli.launch.sequential import train
 from resnet_cli.run.run import Run, run_from_plain
 from resnet_cli.runtime.errors import FAILED, Stopped, UserError, explain
 from resnet_cli.runtime.signals import stop_on_signal
 
-TICK = 0.5  # seconds between looks; submitit itself asks SLURM more seldom
+_POLL_SECONDS = 0.5  # submitit itself asks SLURM less often
 
-# submitit's names for any executor; it wants the rest of hydra.launcher with the executor's name in
-# front.
-COMMON = {
+# submitit's names for any executor; it wants the rest of hydra.launcher prefixed with the
+# executor's name
+_COMMON = {
     "timeout_min",
     "cpus_per_task",
     "gpus_per_node",
@@ -33,11 +33,11 @@ COMMON = {
 }
 
 
-class Task:
+class _Task:
     """What a job does, as submitit pickles it."""
 
     def __call__(self, run: dict[str, Any]) -> tuple[str, int]:
-        """Trains a plain `Run` on the machine it finds itself on. Returns an Outcome's parts."""
+        """Trains a plain `Run` on the machine of the job. Returns the parts of its Outcome."""
         try:
             outcome = train(run_from_plain(run), patient=True)
         except Stopped as stopped:
@@ -51,36 +51,34 @@ class Task:
         return outcome.line, outcome.code
 
     def checkpoint(self, run: dict[str, Any]) -> Any:
-        """What submitit is to run when the job's turn comes again: the same, which goes on from
-        its checkpoint.
-        """
+        """What submitit runs when the job's turn comes again: the run, from its checkpoint."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self, run)
 
 
-def sweep(runs: Sequence[Run], where: str, settings: Mapping[str, Any]) -> list[Outcome]:
-    """Submits all of them to `where` (slurm, or local to try it) and waits. Raises UserError where
-    that cannot be.
+def sweep(runs: Sequence[Run], *, cluster: str, settings: Mapping[str, Any]) -> list[Outcome]:
+    """Submits all runs to the `cluster` (slurm, or local to try it) and waits for them.
 
-    A signal cancels the jobs, which save first: raises Stopped.
+    A signal cancels the jobs, which save first. Raises UserError where nothing can be submitted,
+    and Stopped after a signal.
     """
-    jobs = submit(runs, where, settings)
+    jobs = _submit(runs, cluster=cluster, settings=settings)
     outcomes: dict[int, Outcome] = {}
     running: set[int] = set()
-    with shown(runs) as display, stop_on_signal() as request:
+    with make_display(runs) as display, stop_on_signal() as request:
         stopping = False
         while len(outcomes) < len(jobs):
             if request.signum is not None and not stopping:
                 stopping = True
                 display.warn("stopping; the jobs save first")
                 for job in jobs:
-                    cancel(job, where)
+                    _cancel(job, cluster=cluster)
             for number, job in enumerate(jobs):
                 if number not in outcomes:
-                    look(number, job, outcomes, running, display)
+                    _update(number, job, outcomes=outcomes, running=running, display=display)
             display.refresh()
-            time.sleep(TICK)
+            time.sleep(_POLL_SECONDS)
     if request.signum is not None and any(outcome.code for outcome in outcomes.values()):
         raise Stopped(
             "the sweep stops, its jobs are cancelled; the same command continues",
@@ -89,8 +87,8 @@ def sweep(runs: Sequence[Run], where: str, settings: Mapping[str, Any]) -> list[
     return [outcomes[number] for number in range(len(runs))]
 
 
-def submit(runs: Sequence[Run], where: str, settings: Mapping[str, Any]) -> list[Any]:
-    """The jobs, as submitit hands them out.
+def _submit(runs: Sequence[Run], *, cluster: str, settings: Mapping[str, Any]) -> list[Any]:
+    """Returns submitit's jobs.
 
     Raises UserError where there is no such cluster, or it refuses.
     """
@@ -107,33 +105,38 @@ def submit(runs: Sequence[Run], where: str, settings: Mapping[str, Any]) -> list
     try:
         executor = submitit.AutoExecutor(
             folder,
-            cluster=where,
-            **({} if retries is None else {f"{where}_max_num_timeout": retries}),
+            cluster=cluster,
+            **({} if retries is None else {f"{cluster}_max_num_timeout": retries}),
         )
         executor.update_parameters(
-            **{key if key in COMMON else f"{where}_{key}": value for key, value in rest.items()}
+            **{key if key in _COMMON else f"{cluster}_{key}": value for key, value in rest.items()}
         )
-        return executor.map_array(Task(), [run.to_plain() for run in runs])
+        return executor.map_array(_Task(), [run.to_plain() for run in runs])
     except (RuntimeError, ValueError, TypeError, submitit.core.utils.FailedJobError) as error:
         raise UserError(
-            f"hydra/launcher=submitit_{where}: {(str(error).splitlines() or ['refused'])[0]}"
+            f"hydra/launcher=submitit_{cluster}: {(str(error).splitlines() or ['refused'])[0]}"
         ) from error
 
 
-def look(
-    number: int, job: Any, outcomes: dict[int, Outcome], running: set[int], display: Lines
+def _update(
+    number: int,
+    job: Any,
+    *,
+    outcomes: dict[int, Outcome],
+    running: set[int],
+    display: LineDisplay,
 ) -> None:
-    """Tells of a job that has begun or ended."""
+    """Notes and shows that a job has started or ended."""
     if job.done():
-        outcomes[number] = outcome_of(job)
+        outcomes[number] = _outcome_of(job)
         display.ended(number, outcomes[number])
     elif number not in running and job.state == "RUNNING":
         running.add(number)
         display.started(number, f"job {job.job_id}")
 
 
-def outcome_of(job: Any) -> Outcome:
-    """A job that ended without one (killed, out of time or memory) is a failed run."""
+def _outcome_of(job: Any) -> Outcome:
+    """The outcome of a job, which has failed if it left no result (killed, out of time, memory)."""
     try:
         line, code = job.results()[0]  # of several ranks the first one's
     except Exception as error:
@@ -146,9 +149,9 @@ def outcome_of(job: Any) -> Outcome:
     return Outcome(line, code if code < 128 else FAILED)
 
 
-def cancel(job: Any, where: str) -> None:
+def _cancel(job: Any, *, cluster: str) -> None:
     """Asks a job to save and stop."""
-    if where == "local":  # its own way, SIGINT, kills a second later
+    if cluster == "local":  # submitit would send SIGINT and kill a second later
         with suppress(ProcessLookupError):
             os.kill(int(job.job_id), signal.SIGTERM)
     else:

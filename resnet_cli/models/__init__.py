@@ -1,1 +1,1 @@
-"""The networks: architecture (data) -> resnet (modules) -> zoo (names) -> complexity (costs)."""
+"""The networks: described (architecture), built (resnet), named (zoo), priced (complexity)."""

@@ -1,13 +1,11 @@
-"""What a network is made of, as data: section 4.2 (CIFAR-10) and Table 1 (ImageNet) of the
-paper.
-"""
+"""Network architectures as data: section 4.2 (CIFAR-10) and Table 1 (ImageNet) of the paper."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Shortcut(StrEnum):
-    """What carries x past a block (section 3.3). A plain network is the one without."""
+    """The shortcut around a block (section 3.3); a plain network has none."""
 
     none = "none"
     A = "A"  # identity; zero-padded channels where the width grows: no parameters
@@ -16,7 +14,7 @@ class Shortcut(StrEnum):
 
 
 class Stem(StrEnum):
-    """The layers before the first stage, as wide as that stage."""
+    """The layers before the first stage; they are as wide as that stage."""
 
     cifar = "cifar"  # 3x3
     imagenet = "imagenet"  # 7x7, stride 2; 3x3 max pool, stride 2
@@ -30,24 +28,24 @@ class Block(StrEnum):
 
 
 class StrideIn(StrEnum):
-    """Which convolution of a bottleneck halves the map."""
+    """Which convolution of a bottleneck has stride 2."""
 
     first = "1x1"  # the paper: 3.8e9 multiply-adds for 50 layers
     middle = "3x3"  # torchvision and most later code: 4.1e9
 
 
 class Family(StrEnum):
-    """Which of the paper's two plans a depth is looked up in."""
+    """The two families of networks in the paper, which assign blocks to a depth differently."""
 
     cifar = "cifar"  # section 4.2
     imagenet = "imagenet"  # Table 1
 
 
 EXPANSION = {Block.basic: 1, Block.bottleneck: 4}
-CONVOLUTIONS = {Block.basic: 2, Block.bottleneck: 3}
+_CONVOLUTIONS = {Block.basic: 2, Block.bottleneck: 3}
 
-# Table 1: depth -> block, blocks per stage.
-IMAGENET_STAGES = {
+# Table 1: depth -> block, blocks per stage
+_IMAGENET_STAGES = {
     18: (Block.basic, (2, 2, 2, 2)),
     34: (Block.basic, (3, 4, 6, 3)),
     50: (Block.bottleneck, (3, 4, 6, 3)),
@@ -56,10 +54,11 @@ IMAGENET_STAGES = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """Everything `models.resnet.ResNet` needs; plain values only, so that a checkpoint can hold
-    it.
+    """Everything that `models.resnet.ResNet` is built from.
+
+    Plain values only, so that a checkpoint can hold it.
     """
 
     stem: Stem
@@ -69,18 +68,18 @@ class Architecture:
     shortcut: Shortcut
     num_classes: int
     stride_in: StrideIn = StrideIn.first
-    groups: int = 1  # of a bottleneck's 3x3: ResNeXt's cardinality
-    # in the first stage: 64 is the paper's width, 128 Wide ResNet's, 4 with 32 groups ResNeXt's
+    groups: int = 1  # of a bottleneck's 3x3 convolution: ResNeXt's cardinality
+    # in the first stage: 64 in the paper, 128 in Wide ResNet-2, 4 (with 32 groups) in ResNeXt
     width_per_group: int = 64
 
     @property
     def depth(self) -> int:
-        """Layers with weights on the longest path, as the paper counts them: stem, blocks, fc."""
-        return CONVOLUTIONS[self.block] * sum(self.blocks) + 2
+        """Weighted layers on the longest path, as the paper counts them: stem, blocks and fc."""
+        return _CONVOLUTIONS[self.block] * sum(self.blocks) + 2
 
     @property
     def name(self) -> str:
-        """`plain56`, `resnet56-A`: what run folders, tables and curves call it."""
+        """`plain56` or `resnet56-A`: the name in run folders, tables and plots."""
         plain = self.shortcut is Shortcut.none
         kind = "plain" if plain else "resnet"
         width = (
@@ -92,25 +91,23 @@ class Architecture:
 
     @property
     def image_size(self) -> int:
-        """Side of the training images in the paper, in pixels."""
+        """Side of the paper's training images, in pixels."""
         return 32 if self.stem is Stem.cifar else 224
 
     @property
     def stride(self) -> int:
-        """Input pixels a pixel of the last map stands for, each way: 4 for the CIFAR networks,
-        32 for Table 1's.
-        """
+        """Total stride: 4 for the CIFAR networks, 32 for those of Table 1."""
         return (1 if self.stem is Stem.cifar else 4) * 2 ** (len(self.blocks) - 1)
 
     def inner_width(self, width: int) -> int:
-        """Filters of a bottleneck's 3x3 in the stage of `width` (ResNeXt, Table 1; Wide ResNet)."""
+        """Filters of a bottleneck's 3x3 convolution in a stage of `width` (ResNeXt, Table 1)."""
         return width * self.width_per_group // 64 * self.groups
 
 
 def cifar(depth: int, *, shortcut: Shortcut, num_classes: int = 10) -> Architecture:
-    """The network of section 4.2: 6n+2 layers on maps of 32, 16 and 8.
+    """The network of section 4.2: 6n+2 layers on maps of 32, 16 and 8 pixels a side.
 
-    Raises ValueError for a depth that is not 6n+2.
+    Raises ValueError if `depth` is not 6n+2.
     """
     n, rest = divmod(depth - 2, 6)
     if rest or n < 1:
@@ -120,7 +117,14 @@ def cifar(depth: int, *, shortcut: Shortcut, num_classes: int = 10) -> Architect
             f"model.depth={depth}: a CIFAR network has 6n+2 layers (20, 32, 44, 56, 110, "
             f"1202, ...); nearest: {near}"
         )
-    return Architecture(Stem.cifar, Block.basic, (n, n, n), (16, 32, 64), shortcut, num_classes)
+    return Architecture(
+        stem=Stem.cifar,
+        block=Block.basic,
+        blocks=(n, n, n),
+        widths=(16, 32, 64),
+        shortcut=shortcut,
+        num_classes=num_classes,
+    )
 
 
 def imagenet(
@@ -133,33 +137,69 @@ def imagenet(
     groups: int = 1,
     width_per_group: int = 64,
 ) -> Architecture:
-    """The network of Table 1; with `groups` or `width_per_group` its bottlenecks become ResNeXt's
-    or Wide ResNet's.
+    """The network of Table 1.
 
-    Raises ValueError for a depth that is not there, and for widths that only bottlenecks have.
+    `groups` and `width_per_group` turn its bottlenecks into those of ResNeXt or Wide ResNet.
+    Raises ValueError if Table 1 has no such depth, or if the blocks of that depth are not
+    bottlenecks but `groups` or `width_per_group` is given.
     """
-    if depth not in IMAGENET_STAGES:
+    if depth not in _IMAGENET_STAGES:
         raise ValueError(
-            f"model.depth={depth}: Table 1 has {', '.join(map(str, IMAGENET_STAGES))} layers"
+            f"model.depth={depth}: Table 1 has {', '.join(map(str, _IMAGENET_STAGES))} layers"
         )
-    block, blocks = IMAGENET_STAGES[depth]
+    block, blocks = _IMAGENET_STAGES[depth]
     if block is Block.basic and (groups, width_per_group) != (1, 64):
         raise ValueError(
-            f"model.groups={groups} model.width_per_group={width_per_group}: basic blocks "
-            f"({depth} layers) have no such widths"
+            f"model.groups={groups} model.width_per_group={width_per_group}: only "
+            f"bottlenecks (50, 101, 152 layers) have them, not the basic blocks of {depth} layers"
         )
     if groups < 1 or width_per_group < 1:
         raise ValueError(
             f"model.groups={groups} model.width_per_group={width_per_group}: must be at least 1"
         )
     return Architecture(
-        stem,
-        block,
-        blocks,
-        (64, 128, 256, 512),
-        shortcut,
-        num_classes,
-        stride_in,
-        groups,
-        width_per_group,
+        stem=stem,
+        block=block,
+        blocks=blocks,
+        widths=(64, 128, 256, 512),
+        shortcut=shortcut,
+        num_classes=num_classes,
+        stride_in=stride_in,
+        groups=groups,
+        width_per_group=width_per_group,
     )
+
+
+def make_architecture(
+    depth: int,
+    *,
+    shortcut: Shortcut,
+    family: Family = Family.cifar,
+    num_classes: int | None = None,
+    stem: Stem | None = None,
+    stride_in: str = StrideIn.first,
+    groups: int = 1,
+    width_per_group: int = 64,
+) -> Architecture:
+    """The network of a family; its arguments are the keys of `model`, None the family's own.
+
+    Raises ValueError naming the key that does not fit.
+    """
+    if stride_in not in set(StrideIn):
+        raise ValueError(f"model.stride_in={stride_in}: use one of {', '.join(StrideIn)}")
+    if family is Family.imagenet:
+        return imagenet(
+            depth,
+            shortcut=shortcut,
+            num_classes=1000 if num_classes is None else num_classes,
+            stem=stem or Stem.imagenet,
+            stride_in=StrideIn(stride_in),
+            groups=groups,
+            width_per_group=width_per_group,
+        )
+    if stem is Stem.imagenet or (groups, width_per_group) != (1, 64):
+        raise ValueError(
+            "model.stem, model.groups and model.width_per_group belong to ImageNet's "
+            "networks, such as model=resnet18"
+        )
+    return cifar(depth, shortcut=shortcut, num_classes=10 if num_classes is None else num_classes)

@@ -1,5 +1,7 @@
-"""BN folded into the convolutions before it: for testing, where its statistics stand still, the
-same function with less to do.
+"""Folds BN into the preceding convolutions.
+
+In eval mode the statistics of BN are constants, so the folded network computes the same function
+with fewer operations.
 """
 
 import copy
@@ -16,69 +18,62 @@ from resnet_cli.runtime.cuda_graph import CapturedGraph
 
 
 class FoldedBN:
-    """A copy of a network for testing alone, `network`; `refresh` takes up what the original
-    has learned since.
+    """An inference-only copy of a network with BN folded into its convolutions.
+
+    `refresh` copies the current weights of the original into it.
     """
 
     def __init__(self, original: ResNet) -> None:
         self.network = copy.deepcopy(original).eval().requires_grad_(False)
         self.original = original
-        self.pairs = list(zip(convolutions(original), convolutions(self.network), strict=True))
-        for _, (holder, conv, norm) in self.pairs:
-            layer = holder.get_submodule(conv)
-            assert isinstance(layer, nn.Conv2d)
-            layer.bias = nn.Parameter(
-                layer.weight.new_zeros(len(layer.weight)), requires_grad=False
-            )
-            setattr(holder, norm, nn.Identity())
+        self.pairs = list(zip(_conv_bn_pairs(original), _conv_bn_pairs(self.network), strict=True))
+        for _, (parent, conv_name, bn_name) in self.pairs:
+            conv = parent.get_submodule(conv_name)
+            assert isinstance(conv, nn.Conv2d)
+            conv.bias = nn.Parameter(conv.weight.new_zeros(len(conv.weight)), requires_grad=False)
+            setattr(parent, bn_name, nn.Identity())
         self.refresh()
 
     def compile(self) -> None:
-        """With the roundings of the uncompiled network, so with its errors: in bf16 the
-        compiler would leave some out.
-        """
+        """Compiles the copy."""
         start_compiling()
+        # Without this option the compiler skips some roundings to bf16, and the measured errors
+        # would differ from those of the eager network.
         self.network.compile(dynamic=False, options={"emulate_precision_casts": True})
 
     def capture(self, capture: Callable[..., CapturedGraph]) -> None:
-        """Replays a recording for all batches as large as the first."""
+        """Replays one captured CUDA graph for all batches of the shape of the first."""
         self.network.forward = capture(self.network.forward, state=tuple)  # type: ignore[assignment, method-assign]
 
     @torch.no_grad()
     def refresh(self) -> None:
-        """In place, so that what was compiled or captured of `network` goes on."""
-        for (holder, conv, norm), (mine, _, _) in self.pairs:
-            theirs, layer, copied = (
-                holder.get_submodule(conv),
-                holder.get_submodule(norm),
-                mine.get_submodule(conv),
-            )
-            assert (
-                isinstance(theirs, nn.Conv2d)
-                and isinstance(copied, nn.Conv2d)
-                and isinstance(layer, _BatchNorm)
-            )
-            assert (
-                copied.bias is not None
-                and layer.running_mean is not None
-                and layer.running_var is not None
-            )
-            mean, variance = layer.running_mean, layer.running_var
+        """Folds the current weights of the original in place, so that graphs stay valid."""
+        for (parent, conv_name, bn_name), (folded_parent, _, _) in self.pairs:
+            conv, bn = parent.get_submodule(conv_name), parent.get_submodule(bn_name)
+            folded = folded_parent.get_submodule(conv_name)
+            assert isinstance(conv, nn.Conv2d) and isinstance(folded, nn.Conv2d)
+            assert isinstance(bn, _BatchNorm) and folded.bias is not None
+            assert bn.running_mean is not None and bn.running_var is not None
             weight, bias = fuse_conv_bn_weights(
-                theirs.weight, None, mean, variance, layer.eps, layer.weight, layer.bias
+                conv.weight,
+                conv_b=None,
+                bn_rm=bn.running_mean,
+                bn_rv=bn.running_var,
+                bn_eps=bn.eps,
+                bn_w=bn.weight,
+                bn_b=bn.bias,
             )
-            copied.weight.copy_(weight)
-            copied.bias.copy_(bias)
-        for copied_, theirs_ in zip(
-            self.network.fc.parameters(), self.original.fc.parameters(), strict=True
-        ):
-            copied_.copy_(theirs_)
+            folded.weight.copy_(weight)
+            folded.bias.copy_(bias)
+        pairs = zip(self.network.fc.parameters(), self.original.fc.parameters(), strict=True)
+        for folded_parameter, parameter in pairs:
+            folded_parameter.copy_(parameter)
 
 
-def convolutions(network: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
-    """Every convolution and the BN behind it: the module that holds both, and their names in it."""
-    for holder in network.modules():
-        children = list(holder.named_children())
+def _conv_bn_pairs(network: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
+    """Every convolution and the BN after it: their parent module, and their names in it."""
+    for parent in network.modules():
+        children = list(parent.named_children())
         convs = [name for name, child in children if isinstance(child, nn.Conv2d)]
         norms = [name for name, child in children if isinstance(child, _BatchNorm)]
-        yield from ((holder, conv, norm) for conv, norm in zip(convs, norms, strict=True))
+        yield from ((parent, conv, norm) for conv, norm in zip(convs, norms, strict=True))

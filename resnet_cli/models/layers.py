@@ -1,7 +1,6 @@
-"""BN and ReLU in plain sums and products, for PyTorch's compiler to fuse with what stands beside
-them.
+"""BN and ReLU written as sums and products, which PyTorch's compiler fuses with their neighbors.
 
-Not for use without it: one by one their kernels are quicker.
+Eager code uses PyTorch's own kernels, which are faster one by one.
 """
 
 from collections.abc import Iterator
@@ -13,20 +12,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm
 
-MAP, BATCH = (2, 3), (0,)
+_MAP, _BATCH = (2, 3), (0,)  # dimensions of [N, C, H, W]
 
 
 def save_for_backward(x: Tensor) -> Tensor:
-    """x, which a ReLU gave and a pool takes; the compiler will keep it for the backward pass."""
+    """Returns x, the output of a ReLU; compiled code saves it for the backward pass.
+
+    Without this the compiler saves a mask of bools, which it writes and reads one by one.
+    """
     return SaveForBackward.apply(x) if torch.compiler.is_compiling() else x
 
 
 class SaveForBackward(torch.autograd.Function):
-    """Passes the gradient through the ReLU a second time, which changes nothing but that numbers
-    are needed for it.
+    """The identity; its backward pass applies the ReLU's gradient mask a second time.
 
-    Without that the compiler would keep a mask of bools instead, which it writes and reads one by
-    one.
+    The second application changes no value, but it needs x itself, so that x is saved.
     """
 
     @staticmethod
@@ -41,81 +41,78 @@ class SaveForBackward(torch.autograd.Function):
 
 
 class BatchNormFunction(torch.autograd.Function):
-    """BN of a batch (Ioffe and Szegedy 2015, Alg. 1 and the gradients of their section 3).
+    """BN of a batch (Ioffe and Szegedy 2015, Alg. 1, and the gradients in their section 3).
 
-    PyTorch's own way of taking it apart sums more slowly, and keeps mean and deviation in bf16 for
-    the backward pass. Here they stay in float32, as in its kernels.
+    PyTorch's own decomposition sums more slowly, and saves mean and deviation for the backward
+    pass in bf16. Here they stay in float32, as in PyTorch's kernels.
     """
 
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """x [N, C, H, W] -> normalised, the same; mean and biased variance of the batch,
-        float32 [C].
-        """
+        """x [N, C, H, W] -> normalized x, and the batch's mean and biased variance, float32 [C]."""
         values, count = x.float(), x.numel() // x.shape[1]
-        # some value of each channel: what is summed is small, so the variance loses no digits
-        near = values[:1, :, :1, :1]
-        apart = values - near
-        mean = total(apart) * (1 / count)
-        variance = (total(apart * apart) * (1 / count) - mean * mean).clamp_min(0)
-        mean = mean + near
+        # Shifted by some value of the channel, what is summed is small: the variance loses no
+        # digits to cancellation.
+        shift = values[:1, :, :1, :1]
+        shifted = values - shift
+        mean = _sum_per_channel(shifted) * (1 / count)
+        variance = (_sum_per_channel(shifted * shifted) * (1 / count) - mean * mean).clamp_min(0)
+        mean = mean + shift
         inverse = (variance + eps).rsqrt()
-        scale = per_channel(weight) * inverse
+        scale = _per_channel(weight) * inverse
         ctx.save_for_backward(x, weight, mean, inverse)
         mean_, variance_ = mean.flatten(), variance.flatten()
         ctx.mark_non_differentiable(mean_, variance_)
-        return (values * scale + (per_channel(bias) - mean * scale)).to(x.dtype), mean_, variance_
+        return (values * scale + (_per_channel(bias) - mean * scale)).to(x.dtype), mean_, variance_
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        """The gradients of x, weight and bias."""
+        """Gradients of x, weight and bias."""
         x, weight, mean, inverse = ctx.saved_tensors
-        share = x.shape[1] / x.numel()
+        per_value = x.shape[1] / x.numel()  # 1 / (N H W)
         grad = grads[0].float()
-        grad_bias = total(grad)
-        # with the normalised values: the gradient of the weight
-        product = total(grad * (x.float() - mean)) * inverse
-        scale = per_channel(weight) * inverse
-        slope = -scale * inverse * product * share
-        start = -scale * grad_bias * share - mean * slope
+        grad_bias = _sum_per_channel(grad)
+        grad_weight = _sum_per_channel(grad * (x.float() - mean)) * inverse
+        scale = _per_channel(weight) * inverse
+        slope = -scale * inverse * grad_weight * per_value
+        offset = -scale * grad_bias * per_value - mean * slope
         return (
-            (grad * scale + x.float() * slope + start).to(x.dtype),
-            product.flatten(),
+            (grad * scale + x.float() * slope + offset).to(x.dtype),
+            grad_weight.flatten(),
             grad_bias.flatten(),
             None,
         )
 
 
-def total(values: Tensor) -> Tensor:
-    """Over images and places, map by map: [N, C, H, W] -> [1, C, 1, 1]. Short sums lose few
-    digits.
-    """
-    return values.sum(MAP, keepdim=True).sum(BATCH, keepdim=True)
+def _sum_per_channel(values: Tensor) -> Tensor:
+    """[N, C, H, W] -> [1, C, 1, 1], map by map first: short sums lose fewer digits."""
+    return values.sum(_MAP, keepdim=True).sum(_BATCH, keepdim=True)
 
 
-def per_channel(values: Tensor) -> Tensor:
+def _per_channel(values: Tensor) -> Tensor:
     return values[None, :, None, None]
 
 
-is_recomputing: ContextVar[bool] = ContextVar("is_recomputing", default=False)
+_is_recomputing: ContextVar[bool] = ContextVar("is_recomputing", default=False)
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """BN whose training statistics are those of every `group` images, as on a device of their own;
-    None: of all.
+    """BN that normalizes every `group_size` images of a training batch by their own statistics.
 
-    The running averages are the first group's, as the first device's are what is kept of several.
+    Known as ghost batch norm: as if each group were on a device of its own. None: the whole batch
+    is one group. The running averages are those of the first group, as with several devices they
+    are those of the first.
     """
 
-    group: int | None = None
+    group_size: int | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, C, H, W] -> the same; N must be a multiple of `group` while training."""
+        """[N, C, H, W] -> [N, C, H, W]; in training N must be a multiple of `group_size`."""
         if not self.training:
             return super().forward(x)
-        first, *others = x.split(self.group or len(x))
+        first, *others = x.split(self.group_size or len(x))
         return (
             torch.cat([self.normalize_tracked(first), *map(self.normalize_untracked, others)])
             if others
@@ -123,20 +120,20 @@ class BatchNorm(nn.BatchNorm2d):
         )
 
     def normalize_tracked(self, x: Tensor) -> Tensor:
-        """Normalises by the statistics of `x`, which enter the running averages."""
+        """Normalizes by the statistics of `x` and updates the running averages with them."""
         assert (
             self.running_mean is not None
             and self.running_var is not None
             and self.num_batches_tracked is not None
         )
         assert self.momentum is not None
-        if is_recomputing.get():  # the same call as before, on copies
+        if _is_recomputing.get():  # the same call as the first time, but on copies
             averages = self.running_mean.clone(), self.running_var.clone()
             return batch_norm(
                 x,
                 *averages,
-                self.weight,
-                self.bias,
+                weight=self.weight,
+                bias=self.bias,
                 training=True,
                 momentum=self.momentum,
                 eps=self.eps,
@@ -152,24 +149,26 @@ class BatchNorm(nn.BatchNorm2d):
         return y
 
     def normalize_untracked(self, x: Tensor) -> Tensor:
-        """The same, leaving the running averages alone."""
+        """Normalizes by the statistics of `x` and leaves the running averages alone."""
         if torch.compiler.is_compiling():
             return BatchNormFunction.apply(x, self.weight, self.bias, self.eps)[0]
-        return batch_norm(x, None, None, self.weight, self.bias, training=True, eps=self.eps)
+        return batch_norm(
+            x, None, None, weight=self.weight, bias=self.bias, training=True, eps=self.eps
+        )
 
 
 @contextmanager
 def recomputing() -> Iterator[None]:
-    """Meanwhile a batch is normalised again that the running averages have seen already."""
-    token = is_recomputing.set(True)
+    """While open, BN leaves its running averages alone: the forward pass is a recomputation."""
+    token = _is_recomputing.set(True)
     try:
         yield
     finally:
-        is_recomputing.reset(token)
+        _is_recomputing.reset(token)
 
 
-def set_bn_groups(network: nn.Module, group: int | None) -> None:
-    """Sets the group of every BN layer of a network."""
+def set_bn_groups(network: nn.Module, group_size: int | None) -> None:
+    """Sets how many images every BN layer of a network normalizes together (ghost batch norm)."""
     for layer in network.modules():
         if isinstance(layer, BatchNorm):
-            layer.group = group
+            layer.group_size = group_size

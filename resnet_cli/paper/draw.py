@@ -1,20 +1,28 @@
-"""Draws a `Plot` as PNG and SVG.
+"""Draws a `Plot` as PNG, SVG and what else is asked for.
 
 No window system, no global state, the same bytes for the same data.
 """
 
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import NullFormatter
 
 from resnet_cli.paper.figures import Panel, Plot
+from resnet_cli.paper.prose import clean
+from resnet_cli.paper.published import READ_OFF_TO
 
 # Okabe and Ito's colours, told apart by colour-blind eyes too; one a depth.
-COLOURS = {
+_COLOURS = {
     18: "#E69F00",
     20: "#E69F00",
     32: "#0072B2",
@@ -24,14 +32,38 @@ COLOURS = {
     110: "#000000",
     1202: "#CC79A7",
 }
-OTHERS = ("#56B4E9", "#999999", "#0072B2", "#009E73")
-GAP = 1 / 22  # between two names, of the axes' height
-THIN: dict[str, Any] = {"linestyle": "--", "linewidth": 0.9}
-BOLD: dict[str, Any] = {"linestyle": "-", "linewidth": 2.2}
+_OTHERS = ("#56B4E9", "#999999", "#0072B2", "#009E73")
+_LONGEST = 120  # characters of a title
+_GAP = 1 / 22  # between two names, of the axes' height
+_CONTRAST = 4.5  # of text to the white behind it: WCAG 2.2, level AA
+_THIN: dict[str, Any] = {"linestyle": "--", "linewidth": 0.9}
+_BOLD: dict[str, Any] = {"linestyle": "-", "linewidth": 2.2}
+_PRINTED: dict[str, Any] = {"linestyle": "", "marker": "D", "markerfacecolor": "white"}
+_READ_OFF: dict[str, Any] = {"linestyle": "", "marker": "o", "markerfacecolor": "white"}
+# Nothing in a file that would differ from one day to the next.
+_METADATA: dict[str, dict[str, Any]] = {
+    "png": {},
+    "svg": {"Date": None},
+    "pdf": {"CreationDate": None},
+}
 
 
-def draw(plot: Plot, folder: Path) -> list[Path]:
-    """Writes NAME.png and NAME.svg into `folder`; returns them."""
+def draw(plot: Plot, folder: Path, *, formats: Sequence[str] = ("png", "svg")) -> list[Path]:
+    """Writes NAME.png, NAME.svg ... into `folder`; returns them."""
+    paths = [folder / f"{plot.name}.{kind}" for kind in formats]
+    # a dollar in somebody's name begins no formula
+    with (
+        matplotlib.rc_context({"svg.hashsalt": plot.name, "text.parse_math": False}),
+        warnings.catch_warnings(),
+    ):
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        figure = _figure(plot)
+        for path, kind in zip(paths, formats, strict=True):
+            figure.savefig(path, dpi=150, metadata=_METADATA[kind])
+    return paths
+
+
+def _figure(plot: Plot) -> Figure:
     figure = Figure(
         figsize=(9, 7.5) if plot.stacked else (max(7.5, 1 + 4.5 * len(plot.panels)), 4.4),
         layout="constrained",
@@ -39,103 +71,122 @@ def draw(plot: Plot, folder: Path) -> list[Path]:
     shape = (len(plot.panels), 1) if plot.stacked else (1, len(plot.panels))
     grid = figure.subplots(*shape, sharex=True, sharey=True, squeeze=False).flatten()
     depths = sorted({curve.depth for panel in plot.panels for curve in panel.curves})
-    shades = {depth: colour(depth, depths) for depth in depths}
+    shades = {depth: _colour(depth, depths) for depth in depths}
     for axes, panel in zip(grid, plot.panels, strict=True):
-        draw_panel(axes, panel, plot, shades)
+        _draw_panel(axes, panel, plot, shades)
     for axes in grid if plot.stacked else grid[:1]:
         axes.set_ylabel(plot.y_label)
     if plot.log:
         grid[0].set_yscale("log")
+        for axes in grid:  # without formulas, which text.parse_math forbids
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter(NullFormatter())
     else:
         grid[0].set_ylim(*plot.y_limits)
     if plot.x_end:
         grid[0].set_xlim(0, plot.x_end / plot.unit)
     for axes, panel in zip(grid, plot.panels, strict=True):
-        name_ends(axes, panel, plot, shades)
+        _name_ends(axes, panel, plot, shades)
+    figure.legend(handles=_legend(plot), loc="outside lower center", ncols=4, frameon=False)
+    figure.suptitle(_shown(plot.title), fontsize=11)
+    return figure
+
+
+def _legend(plot: Plot) -> list[Line2D | Patch | ErrorbarContainer]:
+    """What lines, bands and marks stand for."""
     thin, bold = plot.styles
-    styles = [
-        Line2D([], [], color="grey", label=thin, **THIN),
-        Line2D([], [], color="grey", label=bold, **BOLD),
+    grey: dict[str, Any] = {"color": "grey"}
+    handles: list[Line2D | Patch | ErrorbarContainer] = [
+        Line2D([], [], label=thin, **grey, **_THIN),
+        Line2D([], [], label=bold, **grey, **_BOLD),
     ]
-    if any(panel.marks for panel in plot.panels):
-        styles.append(
-            Line2D(
-                [],
-                [],
-                color="grey",
-                label=plot.marks_are,
-                linestyle="",
-                marker="D",
-                markerfacecolor="white",
-            )
-        )
-    figure.legend(handles=styles, loc="outside lower center", ncols=3, frameon=False)
-    figure.suptitle(plot.title, fontsize=11)
-    paths = [folder / f"{plot.name}.{kind}" for kind in ("png", "svg")]
-    with matplotlib.rc_context({"svg.hashsalt": plot.name}):
-        for path, metadata in zip(paths, ({}, {"Date": None}), strict=True):
-            figure.savefig(path, dpi=150, metadata=metadata)
-    return paths
+    if any(curve.band for panel in plot.panels for curve in panel.curves):
+        handles.append(Patch(facecolor="grey", alpha=0.25, label="lowest to highest seed"))
+    marks = [mark for panel in plot.panels for mark in panel.marks]
+    if any(not mark.read_off for mark in marks):
+        handles.append(Line2D([], [], label=plot.printed_are, **grey, **_PRINTED))
+    if any(mark.read_off for mark in marks):
+        label = f"the paper's end, read off its figure (±{READ_OFF_TO:g})"
+        handles.append(Line2D([], [], label=label, **grey, **_READ_OFF))
+    return handles
 
 
-def draw_panel(axes: Axes, panel: Panel, plot: Plot, shades: dict[int, str]) -> None:
+def _draw_panel(axes: Axes, panel: Panel, plot: Plot, shades: dict[int, str]) -> None:
     """The curves and marks of one panel; a single point is a dot."""
     for curve in panel.curves:
-        style = BOLD if curve.bold else THIN
+        style = _BOLD if curve.bold else _THIN
         dot = "o" if len(curve.x) == 1 else None
-        axes.plot(
-            [x / plot.unit for x in curve.x],
-            curve.y,
-            color=shades[curve.depth],
-            marker=dot,
-            **style,
-        )
+        x = [at / plot.unit for at in curve.x]
+        axes.plot(x, curve.y, color=shades[curve.depth], marker=dot, **style)
+        if curve.band:
+            axes.fill_between(x, *curve.band, color=shades[curve.depth], alpha=0.25, linewidth=0)
     for mark in panel.marks:
-        x = (plot.x_end or 0) / plot.unit
-        axes.plot(
-            [x],
-            [mark.y],
-            "D",
-            color=shades[mark.depth],
-            markerfacecolor="white",
-            markersize=6,
-            clip_on=False,
-            zorder=5,
-        )
-    axes.set_title(panel.title)
+        x_end = (plot.x_end or 0) / plot.unit
+        shared: dict[str, Any] = {"color": shades[mark.depth], "markersize": 6, "zorder": 5}
+        if mark.read_off:
+            bars = axes.errorbar(
+                [x_end], [mark.y], yerr=READ_OFF_TO, capsize=3, **shared, **_READ_OFF
+            )
+            for part in bars.get_children():
+                part.set_clip_on(False)
+        else:
+            axes.plot([x_end], [mark.y], clip_on=False, **shared, **_PRINTED)
+    axes.set_title(_shown(panel.title))
     axes.set_xlabel(plot.x_label, fontsize=9)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def name_ends(axes: Axes, panel: Panel, plot: Plot, shades: dict[int, str]) -> None:
+def _name_ends(axes: Axes, panel: Panel, plot: Plot, shades: dict[int, str]) -> None:
     """Names the networks where their bold curves end (the others' where there is none), on the
     plot and apart from each other.
     """
     # data -> 0 ... 1 from the bottom to the top of the axes
     to_height = axes.transScale + axes.transLimits
-    bold = {curve.name for curve in panel.curves if curve.bold}
-    named = [curve for curve in panel.curves if curve.bold or curve.name not in bold]
+    bold = {curve.label for curve in panel.curves if curve.bold}
+    named = [curve for curve in panel.curves if curve.bold or curve.label not in bold]
     for end in sorted({curve.x[-1] for curve in named}):
         here = [
             (min(1.0, to_height.transform((1, curve.y[-1]))[1]), curve)
             for curve in named
             if curve.x[-1] == end
         ]
-        height = -GAP
+        height = -_GAP
         for exact, curve in sorted(here, key=lambda one: one[0]):
-            height = max(exact, height + GAP)
+            height = max(exact, height + _GAP)
             text = axes.annotate(
-                curve.name,
+                _shown(curve.label),
                 (end / plot.unit, height),
-                (7, 0),
+                (9, 0),
                 axes.get_xaxis_transform(),
                 "offset points",
                 va="center",
             )
-            text.set(color=shades[curve.depth], fontsize=9)
+            text.set(color=readable(shades[curve.depth]), fontsize=9)
 
 
-def colour(depth: int, depths: list[int]) -> str:
-    others = [one for one in depths if one not in COLOURS]
-    return COLOURS.get(depth) or OTHERS[others.index(depth) % len(OTHERS)]
+def _shown(text: str) -> str:
+    """What fits and prints."""
+    words = clean(text)
+    return words if len(words) <= _LONGEST else f"{words[:_LONGEST]}..."
+
+
+def _colour(depth: int, depths: list[int]) -> str:
+    others = [one for one in depths if one not in _COLOURS]
+    return _COLOURS.get(depth) or _OTHERS[others.index(depth) % len(_OTHERS)]
+
+
+def readable(colour: str) -> str:
+    """The colour, as much darker as text on white needs."""
+    shade = to_rgb(colour)
+    while 1.05 / (luminance(shade) + 0.05) < _CONTRAST:
+        shade = (0.95 * shade[0], 0.95 * shade[1], 0.95 * shade[2])
+    return to_hex(shade)
+
+
+def luminance(colour: tuple[float, float, float]) -> float:
+    """WCAG's relative luminance of sRGB values in 0..1."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
+    return sum(
+        weight * value for weight, value in zip((0.2126, 0.7152, 0.0722), linear, strict=True)
+    )

@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resnet_cli.paper.runs import Run, data_name
+from resnet_cli.data.choices import DatasetName
+from resnet_cli.paper.prose import Prose
+from resnet_cli.paper.reading import UNREADABLE, number, read_json, text, whole
+from resnet_cli.paper.runs import Run, passed_over
 
+_MOST = 100  # checkpoints or scales of one evaluation
 RUN_FILES = ("result.json", "responses.json", "data.json")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """One file of resnet-eval: which checkpoints on which images, and their errors in percent."""
 
@@ -26,79 +30,155 @@ class Evaluation:
     scales: tuple[int, ...]  # shorter sides, where several were averaged
     errors: dict[str, float]  # top-1, top-5
     count: int
-    bn: str  # which BN statistics, where not the running averages
-    runs: tuple[Run, ...]  # those it measured, as far as they are known
+    bn: str  # which BN statistics
+    precision: str
+    # the run of each checkpoint: that of its recipe, seed and data, for a whole run of ours
+    members: tuple[Run | None, ...]
+    doubts: tuple[str, ...]  # why it is not known to measure runs of the paper's recipe
 
     @property
     def run(self) -> Run | None:
-        """The one run it measured."""
-        return self.runs[0] if len(self.checkpoints) == len(self.runs) == 1 else None
+        """The one run it measured, where that is known."""
+        return self.members[0] if len(self.members) == 1 else None
 
     @property
     def told(self) -> str:
-        """What was measured, in words."""
+        """How was measured, in words."""
         scales = f" at {', '.join(map(str, self.scales))}" if self.scales else ""
-        statistics = f", BN {self.bn}" if self.bn else ""
-        files = ", ".join(sorted({path.name for path in self.checkpoints} - {"last.pt"}))
+        files = sorted({path.name for path in self.checkpoints} - {"last.pt"})
         unfinished = (
-            f", of a run at {self.run.iteration:,} of {self.run.iterations:,}"
+            f"of a run at {self.run.iteration:,} of {self.run.iterations:,}"
             if self.run and not self.run.result
             else ""
         )
-        return (
-            f"{self.views}{scales}, {self.split}, {self.count:,} images{statistics}"
-            + (f", {files}" if files else "")
-            + unfinished
+        return ", ".join(
+            filter(
+                None,
+                [
+                    f"{self.views}{scales}",
+                    self.split,
+                    f"{self.count:,} images",
+                    f"BN {self.bn}" if self.bn else "",
+                    self.precision,
+                    *files,
+                    unfinished,
+                ],
+            )
         )
 
 
 def find_evaluations(
     roots: Iterable[Path], runs: Sequence[Run]
-) -> tuple[list[Evaluation], list[str]]:
+) -> tuple[list[Evaluation], list[Prose]]:
     """Every evaluation among or below `roots`: a *.json that has a top1_error.
 
     Others are no business of ours.
     """
-    folders = {run.folder.resolve(): run for run in runs}
     found, notes = [], []
     files = {file for root in roots for file in (root.rglob("*.json") if root.is_dir() else [root])}
     for path in sorted(file for file in files if file.name not in RUN_FILES):
         try:
-            content = json.loads(path.read_text())
-            if isinstance(content, dict) and "top1_error" in content:
-                found.append(read_evaluation(path, content, folders))
+            content = read_json(path, any_shape=True)  # others may write lists
+            if "top1_error" in content:
+                found.append(_read(path, content, runs))
             elif path in roots:
-                notes.append(
-                    f"{path} was passed over: it has no top1_error, so it is not from "
-                    "resnet-eval --json"
-                )
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            notes.append(f"{path} was passed over: {type(error).__name__}: {error}")
+                raise ValueError("it has no top1_error, so it is not from resnet-eval --json")
+        except UNREADABLE as error:
+            notes.append(passed_over(path, error))
     return found, notes
 
 
-def read_evaluation(path: Path, content: dict[str, Any], folders: dict[Path, Run]) -> Evaluation:
-    """One file.
-
-    A checkpoint belongs to the run whose folder it lies in; a single one also to that in which the
-    file itself lies.
-    """
-    checkpoints = tuple(Path(str(one)) for one in content["checkpoints"])
-    homes = [list(one.resolve().parents) for one in checkpoints]
-    if len(homes) == 1:
-        homes[0] += path.resolve().parents
-    measured = [next((folders[home] for home in above if home in folders), None) for above in homes]
-    bn = str(content.get("bn", ""))
+def _read(path: Path, content: dict[str, Any], runs: Sequence[Run]) -> Evaluation:
+    """One file. Raises one of UNREADABLE."""
+    checkpoints = tuple(Path(text(one)) for one in list(content["checkpoints"])[:_MOST])
+    trained, data = content.get("trained"), content.get("data")
+    classes = data.get("fingerprint") if isinstance(data, dict) else None
+    if isinstance(trained, list) and len(trained) == len(checkpoints):
+        trained = [one if isinstance(one, dict) else {} for one in trained]
+        members = tuple(_run_of(one, classes, runs) for one in trained)
+        doubts = tuple(_doubt(one, run) for one, run in zip(trained, members, strict=True))
+    else:  # an older version's, which told no more than where its checkpoints lay
+        members = tuple(_run_around(checkpoint, runs) for checkpoint in checkpoints)
+        doubts = ("the file does not say which recipe was trained",)
+    known = next((run.dataset for run in members if run), None)
     return Evaluation(
-        path,
-        str(content["network"]),
-        checkpoints,
-        data_name(str(content["dataset"]), content.get("classes")),
-        str(content["split"]),
-        str(content.get("views", "single")),
-        tuple(content.get("scales") or ()),
-        {"top-1": float(content["top1_error"]), "top-5": float(content["top5_error"])},
-        int(content["count"]),
-        "" if bn == "running averages" else bn,
-        tuple(run for run in measured if run),
+        path=path,
+        network=text(content["network"]),
+        checkpoints=checkpoints,
+        dataset=known or _label(text(content["dataset"]), content.get("classes")),
+        split=text(content["split"]),
+        views=text(content.get("views"), otherwise="single"),
+        scales=tuple(whole(side) for side in list(content.get("scales") or ())[:_MOST]),
+        errors={
+            "top-1": number(content["top1_error"], lowest=0, highest=100),
+            "top-5": number(content["top5_error"], lowest=0, highest=100),
+        },
+        count=whole(content["count"]),
+        bn=text(content.get("bn"), otherwise=""),
+        precision=text(content.get("precision"), otherwise=""),
+        members=members,
+        doubts=tuple(dict.fromkeys(filter(None, doubts))),
     )
+
+
+def _run_of(trained: dict[str, Any], classes: Any, runs: Sequence[Run]) -> Run | None:
+    """The run with this recipe, seed and data; whichever folder it lies in by now."""
+    recipe = trained.get("recipe")
+    if not isinstance(recipe, dict):
+        return None
+    return next(
+        (
+            run
+            for run in runs
+            if run.seed == trained.get("seed")
+            and run.network == trained.get("network")
+            and run.data.fingerprint in (None, classes)
+            and _same(recipe, json.loads(run.recipe))
+        ),
+        None,
+    )
+
+
+def _same(told: dict[str, Any], run: dict[str, Any]) -> bool:
+    """Whether an evaluation's recipe is a run's. Neither what computed nor how many images were
+    tested is part of it.
+    """
+    free = {"precision", "dataset.test_images"}
+    return all(told.get(key) == run.get(key) for key in (told.keys() | run.keys()) - free)
+
+
+def _doubt(trained: dict[str, Any], run: Run | None) -> str:
+    """Why a checkpoint is not known to be a whole run of the paper's recipe."""
+    if not isinstance(trained.get("recipe"), dict):
+        return "weights of another project"
+    if run is None:
+        return "of no run that was given to resnet-report"
+    if trained.get("iteration") != run.iterations:
+        return f"a checkpoint of iteration {whole(trained['iteration'])} of {run.iterations}"
+    if run.result is None:
+        return "of a run that is not finished"
+    return ", ".join(run.deviations)
+
+
+def _run_around(checkpoint: Path, runs: Sequence[Run]) -> Run | None:
+    """The run whose folder a checkpoint lies in, or lay in: RUN/checkpoints/last.pt."""
+    above = checkpoint.resolve().parents
+    tail = checkpoint.parts[:-2]
+    return next(
+        (
+            run
+            for run in runs
+            if run.folder.resolve() in above
+            or (len(tail) > 1 and run.folder.resolve().parts[-len(tail) :] == tail)
+        ),
+        None,
+    )
+
+
+def _label(dataset: str, classes: Any) -> str:
+    """`imagenet-20` for 20 classes that are not ImageNet's. Raises ValueError."""
+    if dataset not in set(DatasetName):
+        raise ValueError("its dataset is none that resnet-eval knows")
+    if dataset != DatasetName.imagenet or classes in (None, 1000):
+        return dataset
+    return f"{dataset}-{whole(classes)}"

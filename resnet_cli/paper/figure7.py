@@ -3,17 +3,22 @@
 import statistics
 from collections.abc import Sequence
 
-from resnet_cli.paper.captions import extent, redo, seeds
+from resnet_cli.paper import captions
+from resnet_cli.paper.experiments import networks
 from resnet_cli.paper.figures import Curve, Panel, Plot, together
-from resnet_cli.paper.runs import Run
+from resnet_cli.paper.prose import Prose, Span, sentences
+from resnet_cli.paper.runs import Run, spoken
+from resnet_cli.paper.verdicts import responds_less
 
-NETWORKS = ("plain20", "plain56", "resnet20-A", "resnet56-A", "resnet110-A")  # the paper's
-DATASET = "cifar10"
+_DATASET = "cifar10"
 
 
 def to_measure(runs: Sequence[Run]) -> list[Run]:
-    """Of runs that can be measured, those the figure shows."""
-    return together(runs, NETWORKS, DATASET)
+    """Of runs that can be measured, those the figure shows: one seed of each network."""
+    first: dict[str, Run] = {}
+    for run in together(runs, networks("figure7"), _DATASET):
+        first.setdefault(run.network, run)
+    return list(first.values())
 
 
 def figure7(measured: Sequence[tuple[Run, Sequence[float]]], *, images: int) -> Plot | None:
@@ -24,35 +29,38 @@ def figure7(measured: Sequence[tuple[Run, Sequence[float]]], *, images: int) -> 
         return None
     panels = []
     for title, falling in (("by layer", False), ("sorted", True)):
-        shown = [
-            (run, sorted(std, reverse=True) if falling else list(std)) for run, std in measured
-        ]
-        curves = [
-            Curve(run.network, run.depth, not run.is_plain, list(range(1, len(std) + 1)), std)
-            for run, std in shown
-        ]
-        panels.append(Panel(title, tuple(curves)))
+        curves = tuple(
+            Curve(
+                label=spoken(run.network),
+                depth=run.depth,
+                bold=not run.is_plain,
+                x=range(1, len(std) + 1),
+                y=sorted(std, reverse=True) if falling else list(std),
+            )
+            for run, std in measured
+        )
+        panels.append(Panel(title=title, curves=curves))
     runs = [run for run, _ in measured]
-    missing = [name for name in NETWORKS if name not in {run.network for run in runs}]
-    caption = [
-        f"{extent(runs[0])}, {seeds(runs)}.",
+    caption: list[Span | Prose] = [
+        captions.opening(runs),
         "Std of the output of each 3x3 layer after BN and before ReLU and addition, over all "
-        "channels and positions"
-        f" of {images:,} test images. Dashed: plain. Bold: residual.",
-        f"Not measured at this length: {', '.join(missing)}." if missing else "",
-        redo("figure7", DATASET, runs[0].iterations),
+        f"channels and positions of {images:,} test images. Dashed: plain. Bold: residual.",
+        captions.missing(networks("figure7"), runs, verb="Not measured at this length"),
+        captions.redo("figure7", _DATASET, runs[0].iterations),
     ]
     values = [value for _, std in measured for value in std]
     # the paper's are all below 3, on a linear axis
     log = max(values) > 5 * statistics.median(values)
     return Plot(
-        "figure7",
-        DATASET,
-        f"Figure 7: responses of the layers on CIFAR-10, {extent(runs[0])}",
-        " ".join(filter(None, caption)),
-        tuple(panels),
-        "layer",
-        "std of the response" + (", log scale" if log else ""),
+        name="figure7",
+        dataset=_DATASET,
+        title="Figure 7: responses of the layers on CIFAR-10" + captions.shortened(runs[0]),
+        caption=sentences(*caption),
+        panels=tuple(panels),
+        runs=tuple(runs),
+        verdicts=tuple(responds_less(measured)),
+        x_label="layer",
+        y_label="std of the response" + (", log scale" if log else ""),
         styles=("plain", "residual"),
         stacked=True,
         log=log,

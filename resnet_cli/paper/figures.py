@@ -2,34 +2,41 @@
 panels, on which axis.
 """
 
+import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 
-from resnet_cli.paper.captions import extent, how, off_the_plot, redo, seeds, unfinished
+from resnet_cli.paper import captions, verdicts
+from resnet_cli.paper.experiments import networks
+from resnet_cli.paper.prose import Prose, Span, sentences
 from resnet_cli.paper.published import (
     CIFAR10_PLAIN_TEST_ERROR_READ_OFF,
     CIFAR10_TEST_ERROR,
     FULL_ITERATIONS,
     IMAGENET_TEN_CROP_ERROR,
 )
-from resnet_cli.paper.runs import TRAINING, Run, fraction, title_of
+from resnet_cli.paper.runs import TRAINING, Run, title_of
+from resnet_cli.paper.verdicts import Verdict
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Frame:
     """One of the paper's figures.
 
-    `panels` are titles and the networks in each; `marks` the paper's ends in percent.
+    `panels` are titles and the networks in each; `printed` and `read_off` the paper's ends in
+    percent.
     """
 
-    name: str
+    name: str  # of its files, and of the experiment that trains its networks
     title: str
     dataset: str
     panels: tuple[tuple[str, tuple[str, ...]], ...]
     y_limits: tuple[float, float]
-    marks: dict[str, float | None]
-    marks_are: str
+    printed: dict[str, float | None]
+    printed_are: str
     legend: str = "the paper's end"
+    read_off: dict[str, float] = field(default_factory=dict)
     by_error: bool = False  # panels are training and test error, not groups of networks
 
     @property
@@ -37,258 +44,357 @@ class Frame:
         return list(dict.fromkeys(name for _, names in self.panels for name in names))
 
 
-PLAIN, RESIDUAL = (
-    tuple(f"plain{n}" for n in (20, 32, 44, 56)),
-    tuple(f"resnet{n}-A" for n in (20, 32, 44, 56, 110)),
-)
-CIFAR10_ENDS = {**CIFAR10_TEST_ERROR, **CIFAR10_PLAIN_TEST_ERROR_READ_OFF}
-CIFAR10_ENDS_ARE = (
-    "the paper's test errors at the end of its schedule (Table 6; of plain "
-    "networks as read off Fig. 6)"
-)
-FRAMES = (
-    Frame(
-        "figure1",
-        "Figure 1: plain networks of 20 and 56 layers on CIFAR-10",
-        "cifar10",
-        (("training error", ("plain20", "plain56")), ("test error", ("plain20", "plain56"))),
-        (0, 20),
-        CIFAR10_ENDS,
-        CIFAR10_ENDS_ARE,
-        by_error=True,
-    ),
-    Frame(
-        "figure4",
-        "Figure 4: plain and residual networks of 18 and 34 layers on ImageNet",
-        "imagenet",
-        (("plain", ("plain18", "plain34")), ("residual", ("resnet18-A", "resnet34-A"))),
-        (20, 60),
-        {name: errors[0] for name, errors in IMAGENET_TEN_CROP_ERROR.items()},
-        "the paper's 10-crop errors (Table 2), a little lower than the centre crop drawn "
-        "here, whose ends it does not print",
-        legend="the paper's 10-crop error",
-    ),
-    Frame(
-        "figure6",
-        "Figure 6: plain and residual networks on CIFAR-10",
-        "cifar10",
-        (
-            ("plain", (*PLAIN, "plain110")),
-            ("residual", RESIDUAL),
-            ("residual, 110 and 1202 layers", ("resnet110-A", "resnet1202-A")),
-        ),
-        (0, 20),
-        CIFAR10_ENDS,
-        CIFAR10_ENDS_ARE,
-    ),
-)
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Curve:
-    name: str  # of the network
+    """A network's errors; of several seeds their mean, and between which they lie."""
+
+    label: str
     depth: int  # one colour a depth
     bold: bool  # the held-out error; training error is thin and dashed
-    x: list[int]
-    y: list[float]
+    x: Sequence[int]
+    y: Sequence[float]
+    band: tuple[Sequence[float], Sequence[float]] | None = None  # lowest and highest seed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Mark:
-    """The paper's own value where its curve ends."""
+    """The paper's own value where its curve ends: printed, or read off a curve by others."""
 
     depth: int
     y: float
+    read_off: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Panel:
     title: str
     curves: tuple[Curve, ...]
     marks: tuple[Mark, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plot:
     """A figure. x is divided by `unit` where it is drawn."""
 
     name: str  # of its files
     dataset: str
     title: str
-    caption: str
+    caption: Prose
     panels: tuple[Panel, ...]
     x_label: str
+    runs: tuple[Run, ...] = ()  # what is drawn
+    verdicts: tuple[Verdict, ...] = ()
     y_label: str = "error (%)"
     unit: int = 1
     y_limits: tuple[float, float | None] = (0, None)
     x_end: int | None = None  # where the marks stand and the axis ends
     styles: tuple[str, str] = ("training error", "test error")  # what dashed and bold stand for
-    marks_are: str = "the paper's end"
+    printed_are: str = "the paper's end"
     stacked: bool = False  # panels one above the other
     log: bool = False  # the y axis
 
+    @property
+    def short_title(self) -> str:
+        """`Figure 6`; the data set's name where the figure is none of the paper's."""
+        return self.title.split(":")[0]
 
-def together(runs: Sequence[Run], networks: Sequence[str], dataset: str) -> list[Run]:
-    """The runs a figure of the paper shows: of the paper's recipe, one seed each, all of one
-    length.
 
-    That is the longest at which two of its networks were trained, so that there is something to
-    compare; else the longest.
+def _side(experiment: str, kind: str) -> tuple[str, ...]:
+    """The plain or the residual networks of an experiment."""
+    return tuple(name for name in networks(experiment) if name.startswith(kind))
+
+
+@cache
+def frames() -> tuple[Frame, ...]:
+    """The paper's figures of errors."""
+    cifar10_ends = "the paper's test errors at the end of its schedule (Table 6)"
+    return (
+        Frame(
+            name="figure1",
+            title="Figure 1: plain networks of 20 and 56 layers on CIFAR-10",
+            dataset="cifar10",
+            panels=(("training error", networks("figure1")), ("test error", networks("figure1"))),
+            y_limits=(0, 20),
+            printed={},
+            printed_are="",
+            read_off=CIFAR10_PLAIN_TEST_ERROR_READ_OFF,
+            by_error=True,
+        ),
+        Frame(
+            name="figure6",
+            title="Figure 6: plain and residual networks on CIFAR-10",
+            dataset="cifar10",
+            panels=(
+                ("plain", (*_side("figure6", "plain"), "plain110")),
+                ("residual", _side("figure6", "resnet")),
+                ("residual, 110 and 1202 layers", ("resnet110-A", "resnet1202-A")),
+            ),
+            y_limits=(0, 20),
+            printed=dict(CIFAR10_TEST_ERROR),
+            printed_are=cifar10_ends,
+            read_off=CIFAR10_PLAIN_TEST_ERROR_READ_OFF,
+        ),
+        Frame(
+            name="figure4",
+            title="Figure 4: plain and residual networks of 18 and 34 layers on ImageNet",
+            dataset="imagenet",
+            panels=(
+                ("plain", _side("figure4", "plain")),
+                ("residual", _side("figure4", "resnet")),
+            ),
+            y_limits=(20, 60),
+            printed={name: errors[0] for name, errors in IMAGENET_TEN_CROP_ERROR.items()},
+            printed_are="the paper's 10-crop errors (Table 2), a little lower than the centre crop "
+            "drawn here, whose ends it does not print",
+            legend="the paper's 10-crop error",
+        ),
+    )
+
+
+def alike(runs: Sequence[Run]) -> list[list[Run]]:
+    """The runs with something to draw, those of one recipe and length together; of a network with
+    finished seeds these alone.
     """
-    lengths = by_length(runs, networks, dataset)
-    ordered = [lengths[iterations] for iterations in sorted(lengths, reverse=True)]
-    return next((drawn for drawn in ordered if len(drawn) > 1), ordered[0] if ordered else [])
-
-
-def by_length(runs: Sequence[Run], networks: Sequence[str], dataset: str) -> dict[int, list[Run]]:
-    """The runs of the paper's recipe at each number of iterations, of every network the first."""
-    lengths: dict[int, dict[str, Run]] = {}
-    for run in runs:
-        if (
-            run.dataset == dataset
-            and run.network in networks
-            and not run.deviations
-            and run.metrics
-        ):
-            lengths.setdefault(run.iterations, {}).setdefault(run.network, run)
-    return {iterations: list(of.values()) for iterations, of in lengths.items()}
-
-
-def comparable(runs: Sequence[Run]) -> list[Run]:
-    """The runs of one data set to compare: those of the setting with the most networks, else of
-    the longest; the first seeds.
-    """
-    settings: dict[tuple[str, int], dict[str, Run]] = {}
+    groups: dict[tuple[object, ...], list[Run]] = {}
     for run in runs:
         if run.metrics:
-            settings.setdefault((run.setting, run.iterations), {}).setdefault(run.network, run)
-    return list(
-        max(settings.items(), key=lambda item: (len(item[1]), item[0][1]), default=(None, {}))[
-            1
-        ].values()
-    )
+            same = (run.iterations, run.differences, run.deviations)
+            groups.setdefault(same, []).append(run)
+    return [_finished_first(group) for group in groups.values()]
+
+
+def _finished_first(runs: list[Run]) -> list[Run]:
+    done = {run.network for run in runs if run.result}
+    return [run for run in runs if run.result or run.network not in done]
+
+
+def _drawn(runs: Sequence[Run], names: Sequence[str], dataset: str) -> list[list[Run]]:
+    """The groups of runs that a figure of the paper may show, the best first: the longest that
+    has two finished networks to compare, then the longest with two, then the longest.
+    """
+
+    def rank(group: list[Run]) -> tuple[bool, bool, int, int]:
+        there = {run.network for run in group}
+        done = {run.network for run in group if run.result}
+        return len(done) > 1, len(there) > 1, group[0].iterations, len(there)
+
+    papers = [
+        run
+        for run in runs
+        if run.dataset == dataset and run.network in names and not run.deviations
+    ]
+    return sorted(alike(papers), key=rank, reverse=True)
+
+
+def together(runs: Sequence[Run], names: Sequence[str], dataset: str) -> list[Run]:
+    """The runs a figure of the paper shows: of the paper's recipe, all of one length and alike in
+    what that recipe leaves open; every seed.
+    """
+    return next(iter(_drawn(runs, names, dataset)), [])
 
 
 def papers_figure(frame: Frame, runs: Sequence[Run]) -> Plot | None:
     """A figure of the paper from our runs, or None where nothing of it was run."""
     drawn = together(runs, frame.networks, frame.dataset)
-    return fill(frame, drawn, name=frame.name) if drawn else None
+    return _fill(frame, drawn, name=frame.name) if drawn else None
 
 
 def whole_schedule(frame: Frame, runs: Sequence[Run]) -> Plot | None:
     """What was run of the paper's whole schedule, where that is too little for `papers_figure`,
     which then compares shorter runs.
     """
-    full = by_length(runs, frame.networks, frame.dataset).get(FULL_ITERATIONS[frame.dataset], [])
-    return (
-        fill(frame, full, name=f"{frame.name}-full")
-        if full and full[0] not in together(runs, frame.networks, frame.dataset)
-        else None
-    )
+    first, *others = _drawn(runs, frame.networks, frame.dataset) or [[]]
+    full = FULL_ITERATIONS[frame.dataset]
+    whole = next((group for group in others if group[0].iterations == full), None)
+    if whole is None or first[0].iterations == full:
+        return None
+    return _fill(frame, whole, name=f"{frame.name}-full")
 
 
-def fill(frame: Frame, drawn: Sequence[Run], *, name: str) -> Plot:
+def _fill(frame: Frame, drawn: Sequence[Run], *, name: str) -> Plot:
     """The frame with these runs, all of one length, in it."""
+    first, full = drawn[0], FULL_ITERATIONS[frame.dataset]
+    whole = first.iterations == full
     panels = []
     for title, names in frame.panels:
         of = [run for run in drawn if run.network in names]
         kinds = {title == "test error"} if frame.by_error else {True, False}
-        shown = tuple(curve for run in of for curve in curves(run) if curve.bold in kinds)
-        marks = tuple(
-            Mark(run.depth, end) for run in of if (end := frame.marks.get(run.network)) is not None
-        )
+        shown = tuple(curve for curve in curves(of) if curve.bold in kinds)
+        marks = _marks(frame, of) if whole and any(curve.bold for curve in shown) else ()
         if shown:
-            panels.append(Panel(title, shown, marks if any(curve.bold for curve in shown) else ()))
-    iterations, full = drawn[0].iterations, FULL_ITERATIONS[frame.dataset]
-    whole = iterations == full
-    limits = frame.y_limits if whole else fitted(drawn)
-    missing = [name for name in frame.networks if name not in {run.network for run in drawn}]
-    caption = [
-        f"{extent(drawn[0])}, {seeds(drawn)}.",
-        how(drawn),
-        f"Diamonds: {frame.marks_are}{'' if whole else f', after {full:,} iterations'}.",
-        unfinished(drawn),
-        f"Not run{'' if whole else ' at this length'}: {', '.join(missing)}." if missing else "",
-        off_the_plot(drawn, limits[1]),
-        redo(frame.name, frame.dataset, iterations),
+            panels.append(Panel(title=title, curves=shown, marks=marks))
+    limits = frame.y_limits if whole else _fitted(drawn)
+    caption: list[Span | Prose] = [
+        captions.opening(drawn),
+        captions.how(drawn, several=_several(drawn)),
+        _marks_are(frame, panels)
+        if whole
+        else f"The paper's ends, after {full:,} iterations, are left out.",
+        captions.unfinished(drawn),
+        captions.missing(
+            frame.networks, drawn, verb="Not run" if whole else "Not run at this length"
+        ),
+        captions.off_the_plot(drawn, limits[1]),
+        captions.redo(frame.name, frame.dataset, first.iterations),
     ]
-    axis = "iterations (1e4)" + (
-        "" if whole else f"; shortened to {fraction(frame.dataset, iterations)}"
-    )
+    unit, axis = _axis(first.iterations)
     return Plot(
-        name,
-        frame.dataset,
-        frame.title
-        + (
-            f", {iterations:,} of {full:,} iterations"
-            if not whole
-            else ""
-            if name == frame.name
-            else ", what was run in full"
-        ),
-        " ".join(filter(None, caption)),
-        tuple(panels),
-        axis,
-        unit=10_000,
+        name=name,
+        dataset=frame.dataset,
+        title=frame.title
+        + (", what was run in full" if name != frame.name else captions.shortened(first)),
+        caption=sentences(*caption),
+        panels=tuple(panels),
+        runs=tuple(drawn),
+        verdicts=_verdicts(drawn, plain_only=frame.by_error),
+        x_label=axis,
+        unit=unit,
         y_limits=limits,
-        x_end=iterations,
-        styles=(
-            "training error",
-            "validation error" if drawn[0].held_out == "val/error" else "test error",
-        ),
-        marks_are=f"{frame.legend}, {full:,} iterations",
+        x_end=first.iterations,
+        styles=("training error", _held_out(first)),
+        printed_are="the paper's 10-crop error"
+        if frame.dataset == "imagenet"
+        else "the paper's end",
     )
+
+
+def _marks(frame: Frame, runs: Sequence[Run]) -> tuple[Mark, ...]:
+    """The paper's ends of these networks."""
+    marks = []
+    for name, depth in dict.fromkeys((run.network, run.depth) for run in runs):
+        if (printed := frame.printed.get(name)) is not None:
+            marks.append(Mark(depth=depth, y=printed))
+        elif name in frame.read_off:
+            marks.append(Mark(depth=depth, y=frame.read_off[name], read_off=True))
+    return tuple(marks)
+
+
+def _marks_are(frame: Frame, panels: Sequence[Panel]) -> str:
+    marks = [mark for panel in panels for mark in panel.marks]
+    told = []
+    if any(not mark.read_off for mark in marks):
+        told.append(f"Diamonds: {frame.printed_are}.")
+    if any(mark.read_off for mark in marks):
+        told.append(
+            "Circles with bars: the paper's ends of plain networks, which it does not print, as "
+            "others read them off Fig. 6, good to half a point."
+        )
+    return " ".join(told)
+
+
+def _verdicts(drawn: Sequence[Run], *, plain_only: bool = False) -> tuple[Verdict, ...]:
+    """What the finished runs say of degradation and its cure."""
+    seeds: dict[str, list[Run]] = {}
+    for run in drawn:
+        if run.result:
+            seeds.setdefault(run.network, []).append(run)
+    held_out = drawn[0].held_out
+    found = verdicts.degrades(seeds, TRAINING)
+    if plain_only:
+        return (*found, *verdicts.degrades(seeds, held_out))
+    return (*found, *verdicts.improves(seeds, held_out), *verdicts.cures(seeds, held_out))
 
 
 def degradation(runs: Sequence[Run]) -> Plot | None:
-    """Plain beside residual networks of one data set and setting, whichever it is."""
-    drawn = comparable(runs)
+    """Plain beside residual networks of one data set and setting, whichever it is: the setting
+    with the most networks, else the longest.
+    """
+    drawn = max(
+        alike(runs),
+        key=lambda group: (len({run.network for run in group}), group[0].iterations),
+        default=[],
+    )
     if not drawn:
         return None
-    sides = [
-        (title, [run for run in drawn if run.is_plain == plain])
-        for title, plain in (("plain", True), ("residual", False))
-    ]
-    panels = tuple(
-        Panel(title, tuple(curve for run in side for curve in curves(run)))
-        for title, side in sides
-        if side
-    )
     first = drawn[0]
-    iterations = max(run.iterations for run in drawn)
-    unit = next(power for power in (10_000, 1_000, 1) if iterations >= 2 * power or power == 1)
-    setting = f" (`{first.setting.replace(',', ', ')}`)" if first.setting else ""
-    others = [f"`{run.folder}`" for run in runs if run not in drawn]
-    caption = [
-        f"{extent(first)}{setting}, {seeds(drawn)}.",
-        how(drawn),
-        unfinished(drawn),
-        f"Not drawn here, being of another setting or seed: {', '.join(others)}." if others else "",
+    panels = []
+    for title, plain in (("plain", True), ("residual", False)):
+        if shown := curves([run for run in drawn if run.is_plain == plain]):
+            panels.append(Panel(title=title, curves=tuple(shown)))
+    unit, axis = _axis(first.iterations)
+    caption: list[Span | Prose] = [
+        captions.opening(drawn),
+        captions.how(drawn, several=_several(drawn)),
+        captions.unfinished(drawn),
+        captions.not_drawn([run for run in runs if run not in drawn and run.metrics]),
     ]
+    title = f"{title_of(first.dataset)}: plain and residual networks"
     return Plot(
-        f"degradation-{first.dataset}",
-        first.dataset,
-        f"{title_of(first.dataset)}: plain and residual networks, {iterations:,} iterations",
-        " ".join(filter(None, caption)),
-        panels,
-        "iterations" + ("" if unit == 1 else f" ({unit:.0e})".replace("e+0", "e")),
+        name=f"degradation-{first.dataset}",
+        dataset=first.dataset,
+        title=title + (captions.shortened(first) or f", {first.iterations:,} iterations"),
+        caption=sentences(*caption),
+        panels=tuple(panels),
+        runs=tuple(drawn),
+        verdicts=_verdicts(drawn),
+        x_label=axis,
         unit=unit,
-        y_limits=fitted(drawn),
-        x_end=iterations,
-        styles=(
-            "training error",
-            "validation error" if first.held_out == "val/error" else "test error",
-        ),
+        y_limits=_fitted(drawn),
+        x_end=first.iterations,
+        styles=("training error", _held_out(first)),
     )
 
 
-def curves(run: Run) -> list[Curve]:
-    """Both curves of a run, as its log has them."""
-    pairs = [(bold, run.curve(name)) for bold, name in ((False, TRAINING), (True, run.held_out))]
-    return [Curve(run.network, run.depth, bold, x, y) for bold, (x, y) in pairs if x]
+def curves(runs: Sequence[Run]) -> list[Curve]:
+    """Both curves of each network, the mean and the band of its seeds where there are several."""
+    of: dict[str, list[Run]] = {}
+    for run in runs:
+        of.setdefault(run.network, []).append(run)
+    depths = [seeds[0].depth for seeds in of.values()]
+    found = []
+    for network, seeds in of.items():
+        label = f"{seeds[0].depth}-layer"
+        if depths.count(seeds[0].depth) > 1:  # shortcuts A, B and C of one depth
+            label = " ".join([label, *network.split("-")[1:]])
+        for bold, name in ((False, TRAINING), (True, seeds[0].held_out)):
+            x, columns = _common([run.curve(name) for run in seeds])
+            if x:
+                found.append(
+                    Curve(
+                        label=label,
+                        depth=seeds[0].depth,
+                        bold=bold,
+                        x=x,
+                        y=[statistics.fmean(values) for values in columns],
+                        band=(
+                            [min(values) for values in columns],
+                            [max(values) for values in columns],
+                        )
+                        if len(seeds) > 1
+                        else None,
+                    )
+                )
+    return found
 
 
-def fitted(runs: Sequence[Run]) -> tuple[float, float]:
+def _band(columns: Sequence[Sequence[float]]) -> tuple[list[float], list[float]]:
+    """The lowest and the highest seed at each iteration."""
+    return [min(values) for values in columns], [max(values) for values in columns]
+
+
+def _common(
+    series: Sequence[tuple[list[int], list[float]]],
+) -> tuple[list[int], list[list[float]]]:
+    """The iterations that all the seeds have, and their values at each."""
+    points = [dict(zip(x, y, strict=True)) for x, y in series]
+    shared = sorted(set(points[0]).intersection(*points[1:])) if points else []
+    return shared, [[of[at] for of in points] for at in shared]
+
+
+def _several(runs: Sequence[Run]) -> bool:
+    return len(runs) > len({run.network for run in runs})
+
+
+def _held_out(run: Run) -> str:
+    return "validation error" if run.held_out == "val/error" else "test error"
+
+
+def _axis(iterations: int) -> tuple[int, str]:
+    """What iterations are divided by, and what the axis calls them."""
+    return (1000, "iterations (thousands)") if iterations >= 2000 else (1, "iterations")
+
+
+def _fitted(runs: Sequence[Run]) -> tuple[float, float]:
     """From 0 to well above the worst end."""
     ends = [
         value

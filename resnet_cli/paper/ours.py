@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from resnet_cli.paper.evaluations import Evaluation
-from resnet_cli.paper.published import ENSEMBLE, Published, PublishedTable
-from resnet_cli.paper.runs import Run, provenance
+from resnet_cli.paper.prose import Code, Prose, listed, prose
+from resnet_cli.paper.published import ENSEMBLE, TABLES, Published, PublishedTable
+from resnet_cli.paper.recipe import SOUND_PRECISIONS
+from resnet_cli.paper.runs import Run, provenance, seeds_together
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Ours:
     """What we measured of one network and recipe.
 
@@ -20,9 +22,9 @@ class Ours:
     """
 
     errors: tuple[tuple[float, ...], ...]
-    iterations: int | None  # of the schedule; None where an evaluation's run is not known
+    iterations: int | None  # of the schedule; None for an ensemble of several lengths
     remark: str
-    sources: tuple[str, ...]  # commands and commits
+    sources: tuple[Prose, ...]  # commands and commits
 
 
 def spread(values: Sequence[float]) -> str:
@@ -42,37 +44,46 @@ def gather(
     longest first.
     """
     if paper.views is None:
-        return of_runs(
+        return _of_runs(
             [
                 run
                 for run in runs
                 if run.dataset == paper.dataset and run.network == published.network
             ]
         )
-    return of_evaluations(paper, [one for one in evaluations if fits(one, paper, published)])
+    measured = [
+        one
+        for one in evaluations
+        if (ENSEMBLE if len(one.checkpoints) > 1 else one.network) == published.network
+        and not why_left_out(one, paper)
+    ]
+    return _of_evaluations(paper, measured)
 
 
-def of_runs(runs: Sequence[Run]) -> list[Ours]:
+def _of_runs(runs: Sequence[Run]) -> list[Ours]:
     """The last iterate's error of every finished run of the paper's recipe; seeds together."""
     found = []
-    same_recipe = [
-        list(group)
-        for _, group in groupby(
-            (run for run in runs if not run.deviations), key=lambda run: run.recipe
-        )
-    ]
-    for same in same_recipe:
+    for same in seeds_together([run for run in runs if not run.deviations]):
         done = [run for run in same if run.result]
         values = tuple(value for run in done if (value := run.last(run.held_out)) is not None)
-        remarks = [best_iterate(done)] + [running(run) for run in same if not run.result]
-        if len(same_recipe) > 1 and same[0].setting:
-            remarks.insert(0, same[0].setting)
-        sources = tuple(provenance(run.result) for run in done if run.result)
-        found.append(Ours((values,), same[0].iterations, "; ".join(filter(None, remarks)), sources))
+        remarks = [
+            same[0].setting,
+            same[0].precision,
+            _best_iterate(done),
+            *(_running(run) for run in same if not run.result),
+        ]
+        found.append(
+            Ours(
+                errors=(values,),
+                iterations=same[0].iterations,
+                remark="; ".join(filter(None, remarks)),
+                sources=tuple(provenance(run.result) for run in done if run.result),
+            )
+        )
     return found
 
 
-def best_iterate(done: Sequence[Run]) -> str:
+def _best_iterate(done: Sequence[Run]) -> str:
     """What the best iterate would give, and that it was chosen on the very images, where it was."""
     best = [one for run in done if (one := run.at_best())]
     if not best:
@@ -83,47 +94,79 @@ def best_iterate(done: Sequence[Run]) -> str:
     )
 
 
-def running(run: Run) -> str:
+def _running(run: Run) -> str:
     newest = run.last(run.held_out)
     return f"seed {run.seed} at {run.iteration:,} of {run.iterations:,}" + (
         f", {newest:.2f} there" if newest is not None else ""
     )
 
 
-def fits(one: Evaluation, paper: PublishedTable, published: Published) -> bool:
-    """Whether an evaluation belongs in a line: same data, same views, the paper's recipe, and
-    an ensemble where one is asked for.
+def why_left_out(one: Evaluation, paper: PublishedTable) -> str:
+    """Why an evaluation is in no line of a table; empty where it may be in one.
+
+    A table of the paper takes whole runs of its recipe, tested on all the images and at all the
+    scales that the paper tested on.
     """
-    network = ENSEMBLE if len(one.checkpoints) > 1 else one.network
-    deviates = any(run.deviations for run in one.runs) or one.split == "train"
-    return (one.dataset, one.views, network) == (
-        paper.dataset,
-        paper.views,
-        published.network,
-    ) and not deviates
+    reasons = [
+        "" if one.dataset == paper.dataset else f"on {one.dataset}",
+        "" if one.views == paper.views else f"views: {one.views}",
+        "" if one.split != "train" else "on training images",
+        *one.doubts,
+        ""
+        if one.count == paper.images
+        else f"{one.count:,} of the paper's {paper.images or 0:,} images",
+        ""
+        if not paper.scales or one.scales == paper.scales
+        else f"scales other than {', '.join(map(str, paper.scales))}",
+        "" if one.precision in SOUND_PRECISIONS else f"measured in {one.precision or 'unknown'}",
+    ]
+    return "; ".join(filter(None, reasons))
 
 
-def of_evaluations(paper: PublishedTable, evaluations: Sequence[Evaluation]) -> list[Ours]:
-    """Evaluations of networks that differ by seed alone together; ensembles each for itself.
+def remark_on(one: Evaluation) -> str:
+    """Why an evaluation is in none of the paper's tables; empty where it is in one."""
+    tables = [
+        table for table in TABLES if table.dataset == one.dataset and table.views == one.views
+    ]
+    if not tables:
+        return f"the paper has no table of {one.views} views on this data"
+    lines = {line.network for table in tables for line in table.lines}
+    if len(one.checkpoints) == 1 and one.network not in lines:
+        return "; ".join(filter(None, ["not in the paper", *one.doubts]))
+    return why_left_out(one, tables[0])
 
-    A checkpoint counts once in each way.
-    """
-    evaluations = list(
-        {(one.told, one.network, one.checkpoints): one for one in evaluations}.values()
-    )
 
-    def kind(one: Evaluation) -> tuple[int, str, str]:
-        longest_first, recipe = (-one.run.iterations, one.run.recipe) if one.run else (0, "")
-        return longest_first, recipe, f"{one.network}: {one.told}" if paper.ensemble else one.told
+def _files(one: Evaluation) -> Prose:
+    return listed([Code(str(path)) for path in one.checkpoints])
+
+
+def _of_evaluations(paper: PublishedTable, evaluations: Sequence[Evaluation]) -> list[Ours]:
+    """Evaluations of networks that differ by seed alone together; ensembles each for itself."""
+
+    def alike(one: Evaluation) -> tuple[int, list[str], str]:
+        runs = [run for run in one.members if run]
+        longest_first = -max(run.iterations for run in runs)
+        recipes = [f"{run.recipe} {run.precision}" for run in runs]
+        return longest_first, recipes, f"{one.network}: {one.told}" if paper.ensemble else one.told
+
+    def seeds(one: Evaluation) -> tuple[int, ...]:
+        return tuple(run.seed for run in one.members if run)
 
     found = []
-    for (iterations, _, remark), group in groupby(sorted(evaluations, key=kind), key=kind):
-        same = list(group)
-        trained = [provenance(one.run.result) for one in same if one.run and one.run.result]
-        measured = [
-            f"`{one.path.name}`: resnet-eval of {', '.join(map(str, one.checkpoints))}"
-            for one in same
+    for (iterations, _, told), group in groupby(sorted(evaluations, key=alike), key=alike):
+        same = list({seeds(one): one for one in group}.values())  # a seed counts once
+        runs = [run for one in same for run in one.members if run]
+        settings = [f"{run.setting}, trained in {run.precision}".strip(", ") for run in runs]
+        sources = [provenance(run.result) for run in runs if run.result] + [
+            prose(Code(one.path.name), ": resnet-eval of ", _files(one)) for one in same
         ]
-        errors = tuple(tuple(one.errors[column] for one in same) for column in paper.columns)
-        found.append(Ours(errors, -iterations or None, remark, (*trained, *measured)))
+        lengths = {run.iterations for run in runs}
+        found.append(
+            Ours(
+                errors=tuple(tuple(one.errors[column] for one in same) for column in paper.columns),
+                iterations=-iterations if len(lengths) == 1 else None,
+                remark="; ".join([told, *dict.fromkeys(settings)]),
+                sources=tuple(sources),
+            )
+        )
     return found

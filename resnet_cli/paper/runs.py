@@ -1,46 +1,73 @@
 """Reading run folders, finished or still running, for tables and figures."""
 
+import dataclasses
+import hashlib
 import json
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from resnet_cli.config.schema import architecture, flatten, from_plain, to_plain, trained
-from resnet_cli.paper.published import FULL_ITERATIONS, RECIPES, WARMED_UP
-from resnet_cli.training.logbook import METRICS, read_metrics
+from resnet_cli.config.schema import architecture, from_plain, to_plain, trained
+from resnet_cli.models.architecture import Shortcut
+from resnet_cli.paper import recipe
+from resnet_cli.paper.data import Data, read_data
+from resnet_cli.paper.prose import Code, Prose, Short, note, prose
+from resnet_cli.paper.published import FULL_ITERATIONS
+from resnet_cli.paper.reading import (
+    UNREADABLE,
+    read_config,
+    read_json,
+    read_log,
+    read_note,
+    text,
+    whole,
+    why,
+)
+from resnet_cli.runtime.choices import Precision
+from resnet_cli.training.logbook import METRICS
 
 TRAINING = "train/error"
+RESULT = "result.json"
 NOTE = "note.md"  # what a person has to say of a run, for the report's notes
+_NO_RECIPE = ("seed", "precision", "compile")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a finished run says of itself in result.json, as far as the report needs it."""
+
+    command: str
+    commit: str  # or the version of an installed package
+    best: tuple[int, str] | None  # iteration of the best iterate; the images it was chosen on
+
+
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """One run folder: its config, its log, and its result if it is finished."""
 
     folder: Path
     network: str  # plain56, resnet56-A
-    dataset: str
+    depth: int
+    is_plain: bool
+    dataset: str  # as `data.label` has it
+    data: Data
     seed: int
-    # all of the config that is neither seed nor bookkeeping: runs of one recipe differ by seed
-    # alone
+    # everything that decides what is trained, but for the seed: runs of one recipe and precision
+    # are its seeds
     recipe: str
-    setting: str  # the overrides in the folder's name, for a person
-    # what differs from the paper's recipe, its length aside; nothing for other data sets
-    deviations: tuple[str, ...]
+    precision: str  # what it was computed with; empty where that is not written down
+    differences: tuple[str, ...]  # from the paper's recipe for this network, its length aside
+    deviations: tuple[str, ...]  # those of them that the paper's recipe does not leave open
     iterations: int  # of the whole schedule
     metrics: list[dict[str, Any]]
-    result: dict[str, Any] | None
+    result: Result | None
 
     @property
-    def depth(self) -> int:
-        return int("".join(filter(str.isdigit, self.network.split("-")[0])))
-
-    @property
-    def is_plain(self) -> bool:
-        return self.network.startswith("plain")
+    def setting(self) -> str:
+        """What a table prints beside the network: all that is not the paper's."""
+        return ", ".join(dict.fromkeys((*self.differences, *self.deviations)))
 
     @property
     def held_out(self) -> str:
@@ -62,54 +89,86 @@ class Run:
 
     def last(self, name: str) -> float | None:
         """The newest value of one figure."""
-        values = self.curve(name)[1]
-        return values[-1] if values else None
+        return next((line[name] for line in reversed(self.metrics) if name in line), None)
 
     def at_best(self) -> tuple[float, str] | None:
         """The held-out error at the best iterate of a finished run, and the images that iterate
         was chosen on.
         """
-        best = self.result["best"] if self.result and "best" in self.result else None
+        if self.result is None or self.result.best is None:
+            return None
+        iteration, chosen_on = self.result.best
         values = dict(zip(*self.curve(self.held_out), strict=True))
-        return (
-            (values[best["iteration"]], best["chosen_on"])
-            if best and best["iteration"] in values
-            else None
-        )
+        return (values[iteration], chosen_on) if iteration in values else None
 
 
-def find(roots: Iterable[Path]) -> tuple[list[Run], list[str]]:
+def find(roots: Iterable[Path]) -> tuple[list[Run], list[Prose]]:
     """Every run below `roots`, plain before residual, shallow before deep; and what had to be
     passed over, in words.
     """
-    runs: dict[tuple[str, str, int], Run] = {}
-    notes: list[str] = []
+    found: list[Run] = []
+    notes: list[Prose] = []
     for folder in sorted({path.parent for root in roots for path in root.rglob(METRICS)}):
         try:
             run, broken = read_run(folder)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
-            notes.append(
-                f"{folder} was passed over: {type(error).__name__}: "
-                f"{str(error).splitlines()[0] if str(error) else ''}"
-            )
+        except UNREADABLE as error:
+            notes.append(passed_over(folder, error))
             continue
-        if (folder / NOTE).is_file():
-            words = (folder / NOTE).read_text(errors="replace").split()
-            notes.append(f"{run.network}, seed {run.seed}: {' '.join(words)}")
+        found.append(run)
+        if (folder / NOTE).exists():
+            try:
+                told = note(read_note(folder / NOTE))
+                notes.append(prose(f"{run.network}, seed {run.seed}: ", told))
+            except UNREADABLE as error:
+                notes.append(passed_over(folder / NOTE, error))
         if broken:
-            notes.append(
-                f"{folder / METRICS}: {broken} line(s) could not be read and were passed over"
-            )
-        twin = runs.setdefault((run.dataset, run.recipe, run.seed), run)
+            what = f": {broken} line(s) could not be read and were passed over"
+            notes.append(prose(Code(str(folder / METRICS)), what))
+    runs: dict[tuple[str, str, str, int], Run] = {}
+    for run in _with_labels(found):
+        twin = runs.setdefault((run.dataset, run.recipe, run.precision, run.seed), run)
         if twin is not run:
+            one, other = Code(str(run.folder)), Code(str(twin.folder))
             notes.append(
-                f"{run.folder} is the same recipe and seed as {twin.folder}, and does not "
-                "count again"
+                prose(one, " is the same recipe and seed as ", other, ", and does not count again")
             )
-    return sorted(runs.values(), key=place), notes
+    return sorted(runs.values(), key=_place), notes
 
 
-def place(run: Run) -> tuple[str, bool, int, str, int, str, int]:
+def passed_over(path: Path, error: BaseException) -> Prose:
+    """The line for a file or folder that could not be read."""
+    return prose(Code(str(path)), f" was passed over: {why(error)}")
+
+
+def _with_labels(runs: Sequence[Run]) -> list[Run]:
+    """The runs, with data sets of one label told apart by what their classes and counts are."""
+    keys: defaultdict[str, set[str]] = defaultdict(set)
+    for run in runs:
+        keys[run.data.label].add(run.data.key)
+
+    def label(run: Run) -> str:
+        if len(keys[run.data.label]) == 1:
+            return run.data.label
+        return f"{run.data.label}-{hashlib.sha256(run.data.key.encode()).hexdigest()[:6]}"
+
+    return [dataclasses.replace(run, dataset=label(run)) for run in runs]
+
+
+def seeds_together(runs: Sequence[Run]) -> list[list[Run]]:
+    """The runs, seeds of one recipe together: alike but for the seed, computed in one precision.
+
+    One that runs, and does not say yet what it computes with, goes with the first of its recipe.
+    """
+    groups: dict[tuple[str, str, str], list[Run]] = {}
+    for run in runs:
+        alike = [key for key in groups if key[:2] == (run.dataset, run.recipe)]
+        unsaid = bool(alike) and not run.precision
+        key = alike[0] if unsaid else (run.dataset, run.recipe, run.precision)
+        groups.setdefault(key, []).append(run)
+    return list(groups.values())
+
+
+def _place(run: Run) -> tuple[str, bool, int, str, int, str, str, int]:
     """Where a run stands among others: plain first, then by depth, the longest schedule first,
     seed by seed.
     """
@@ -120,76 +179,76 @@ def place(run: Run) -> tuple[str, bool, int, str, int, str, int]:
         run.network,
         -run.iterations,
         run.recipe,
+        # what says it, first
+        run.precision or "~",
         run.seed,
     )
 
 
 def read_run(folder: Path) -> tuple[Run, int]:
-    """One folder, and how many lines of its log could not be read."""
-    metrics, broken = read_metrics(folder / METRICS)
-    result_file = folder / "result.json"
-    result = json.loads(result_file.read_text()) if result_file.is_file() else None
-    tree = result["config"] if result else yaml.safe_load((folder / "config.yaml").read_text())
-    config = flatten(tree)
-    dataset, iterations = (
-        data_name(config["dataset.name"], classes_of(folder, result)),
-        config["schedule.iterations"],
+    """One folder, and how many lines of its log could not be read. Raises one of UNREADABLE."""
+    metrics, broken = read_log(folder / METRICS)
+    content = read_json(folder / RESULT) if (folder / RESULT).exists() else None
+    tree = content["config"] if content is not None else read_config(folder / "config.yaml")
+    config = from_plain(tree)  # what an older version did not have is as by default
+    whole(config.model.depth, highest=100_000)
+    whole(config.schedule.iterations)
+    whole(config.seed, highest=2**63)
+    net = architecture(config, num_classes=10)
+    data = read_data(folder, config, content)
+    different = recipe.differences(config)
+    precision = text((content or {}).get("precision"), otherwise="")
+    if not precision and config.precision is not Precision.auto:
+        precision = str(config.precision)
+    deviations = recipe.deviations(different, dataset=config.dataset.name, precision=precision)
+    kept = trained(to_plain(config))
+    run = Run(
+        folder=folder,
+        network=net.name,
+        depth=net.depth,
+        is_plain=net.shortcut is Shortcut.none,
+        dataset=data.label,
+        data=data,
+        seed=config.seed,
+        recipe=json.dumps(
+            {key: value for key, value in kept.items() if key not in _NO_RECIPE}, sort_keys=True
+        ),
+        precision=precision,
+        differences=recipe.told(different),
+        deviations=(*deviations, *data.deviations),
+        iterations=config.schedule.iterations,
+        metrics=metrics,
+        result=_result(content) if content is not None else None,
     )
-    network = result["network"] if result else architecture(from_plain(tree), num_classes=10).name
-    # keys that an older version did not have are as by default
-    every = trained(to_plain(from_plain(tree)))
-    recipe = json.dumps(
-        {key: value for key, value in every.items() if key != "seed"}, sort_keys=True
-    )
-    setting = folder.parent.name if folder.parent.name != network else ""
-    papers = RECIPES.get(dataset, {})
-    if dataset == "cifar10":
-        papers = papers | {
-            "schedule.warmup_lr": 0.01 if config["model.depth"] in WARMED_UP else None
-        }
-    deviations = tuple(
-        f"{key}={config[key]}"
-        for key, value in papers.items()
-        if key in config and config[key] != value
-    )
-    # the paper's two GPUs normalised 64 images each
-    if dataset == "cifar10" and config.get("bn_batch") not in (None, 64):
-        deviations += (f"bn_batch={config['bn_batch']}",)
-    return Run(
-        folder,
-        network,
-        dataset,
-        config["seed"],
-        recipe,
-        setting,
-        deviations,
-        iterations,
-        metrics,
-        result,
-    ), broken
+    return run, broken
 
 
-def classes_of(folder: Path, result: dict[str, Any] | None) -> int | None:
-    """How many classes a run's data has, where that is written down."""
-    if result:
-        return result.get("classes")
-    data = folder / "data.json"
-    return len(json.loads(data.read_text())["classes"]) if data.is_file() else None
-
-
-def data_name(dataset: str, classes: int | None) -> str:
-    """`cifar10`; `imagenet` only with all its classes, `imagenet-20` for another folder of 20:
-    these are not compared with the paper's.
-    """
-    return (
-        f"{dataset}-{classes}" if dataset == "imagenet" and classes not in (None, 1000) else dataset
+def _result(content: dict[str, Any]) -> Result:
+    """The part of a result.json that the report shows. Raises one of UNREADABLE."""
+    best, versions = content.get("best"), content.get("versions")
+    version = text((versions if isinstance(versions, dict) else {}).get("resnet_cli"))
+    return Result(
+        command=text(content.get("command")),
+        commit=text(content.get("commit"), otherwise=f"version {version}"),
+        best=(whole(best["iteration"]), text(best["chosen_on"])) if best else None,
     )
+
+
+def spoken(network: str) -> str:
+    """`plain-56`, `ResNet-56`, `ResNet-34 B`, as the paper calls them."""
+    first, *rest = network.replace("resnet", "ResNet-").replace("plain", "plain-").split("-", 1)
+    depth, *kinds = rest[0].split("-")
+    return " ".join([f"{first}-{depth}", *(kind for kind in kinds if kind != "A")])
 
 
 def title_of(dataset: str) -> str:
     """A data set's name for a heading."""
     name, _, classes = dataset.partition("-")
-    return f"{classes} classes of one's own, not {name}" if classes else name
+    name = {"cifar10": "CIFAR-10", "imagenet": "ImageNet"}.get(name, name)
+    if not classes:
+        return name
+    count, _, which = classes.partition("-")
+    return f"{count} classes of one's own, not {name}" + (f" ({which})" if which else "")
 
 
 def fraction(dataset: str, iterations: int) -> str:
@@ -203,9 +262,6 @@ def fraction(dataset: str, iterations: int) -> str:
     return f"{part} of the paper's {full:,}"
 
 
-def provenance(result: dict[str, Any]) -> str:
+def provenance(result: Result) -> Prose:
     """The command and the commit (or version) that made a result."""
-    made = (
-        result.get("commit") or f"version {result.get('versions', {}).get('resnet_cli', 'unknown')}"
-    )
-    return f"`{result.get('command', 'unknown')}` at {made}"
+    return prose(Code(result.command), " at ", Short(result.commit))

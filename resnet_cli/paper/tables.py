@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from resnet_cli.paper.blocks import Grid
 from resnet_cli.paper.evaluations import Evaluation
 from resnet_cli.paper.ours import Ours, gather, spread
+from resnet_cli.paper.prose import Prose, clean
 from resnet_cli.paper.published import FULL_ITERATIONS, Published, PublishedTable
 from resnet_cli.paper.runs import Run, fraction
 
@@ -95,7 +96,17 @@ class Table:
         return any(line.ours for line in self.lines)
 
     @property
-    def sources(self) -> list[str]:
+    def title(self) -> str:
+        """Its heading, which says where our schedules are not the paper's in full."""
+        lengths = {line.ours.iterations for line in self.lines if line.ours}
+        full = FULL_ITERATIONS[self.paper.dataset]
+        extent = ""
+        if lengths - {full}:
+            extent = ", some of ours shortened" if full in lengths else ", ours shortened"
+        return f"Table {self.paper.number}: {self.paper.title}{extent}"
+
+    @property
+    def sources(self) -> list[Prose]:
         """The commands and commits behind ours, each once."""
         return list(
             dict.fromkeys(
@@ -136,7 +147,7 @@ class Table:
         if ours is None:
             return ""
         if ours.iterations is None:
-            return "unknown"
+            return "several"
         return ", ".join(
             filter(None, [f"{ours.iterations:,}", fraction(self.paper.dataset, ours.iterations)])
         )
@@ -160,20 +171,29 @@ class Table:
                         name,
                         *figures,
                         *iterations,
-                        line.remarks,
+                        _as_text(line.remarks),
                     ]
                 )
         return text.getvalue()
 
 
+def _as_text(remarks: str) -> str:
+    """A cell that no spreadsheet takes for a formula."""
+    words = clean(remarks)
+    return f"'{words}" if words.startswith(("=", "+", "-", "@")) else words
+
+
 def make_table(
     paper: PublishedTable, runs: Sequence[Run], evaluations: Sequence[Evaluation]
 ) -> Table:
-    """A table of the paper with ours: a line for each length and recipe a network was trained
-    with; else one that says `not run`.
+    """A table of the paper with ours: a line for each recipe a network was trained with for the
+    whole schedule, or, where there is no such run, for each length; else one that says `not run`.
     """
+    full = FULL_ITERATIONS[paper.dataset]
     lines = []
     for published in paper.lines:
         ours = gather(paper, published, runs, evaluations)
+        if any(one.errors[0] for one in ours if one.iterations == full):
+            ours = [one for one in ours if one.iterations == full]
         lines += [Line(published, one) for one in ours] if ours else [Line(published, None)]
     return Table(paper, tuple(lines))

@@ -18,7 +18,7 @@ def show_on_board(pictures: Mapping[Path, str], runs: Sequence[Run]) -> list[Pat
     `runs/<dataset>/report`, in place of what was there.
 
     Returns those folders. Runs without TensorBoard events, such as results kept in a repository,
-    get none.
+    get none. Raises OSError where a folder takes no more.
     """
     homes: dict[Path, str] = {}
     for run in runs:
@@ -30,16 +30,18 @@ def show_on_board(pictures: Mapping[Path, str], runs: Sequence[Run]) -> list[Pat
         if above and any(run.folder.glob(EVENTS)):
             homes[above[0] / FOLDER] = above[0].name
     for home, dataset in homes.items():
+        home.mkdir(exist_ok=True)
         for old in home.glob(EVENTS):
             old.unlink()
         board = FileWriter(str(home))
         for path in (path for path, of in pictures.items() if of.partition("-")[0] == dataset):
-            board.add_summary(Summary(value=[Summary.Value(tag=path.stem, image=encoded(path))]), 0)
+            value = Summary.Value(tag=path.stem, image=_encoded(path))
+            board.add_summary(Summary(value=[value]), 0)
         board.close()
     return list(homes)
 
 
-def encoded(path: Path) -> Summary.Image:
+def _encoded(path: Path) -> Summary.Image:
     """A PNG file as TensorBoard keeps it."""
     with Image.open(path) as picture:
         width, height = picture.size

@@ -1,3 +1,1 @@
-"""One run, from its config to its result: build the parts, claim the folder, train, write
-result.json.
-"""
+"""One run: build its parts from the config, claim its folder, train, write result.json."""

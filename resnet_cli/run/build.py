@@ -1,10 +1,9 @@
-"""The parts of a run, built from its config: data, network, recipe, on their device."""
+"""Builds the parts of a run from its config: data, network and recipe on their device."""
 
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -18,10 +17,12 @@ from resnet_cli.config.schema import (
 from resnet_cli.data import datasets
 from resnet_cli.data.choices import Augmentation, DatasetName, OnError
 from resnet_cli.data.images import Dataset, Normalizer, Split, fit_normalizer
-from resnet_cli.data.resident import Loader, ResidentLoader
+from resnet_cli.data.loader import Loader
+from resnet_cli.data.photographs import BadImages
+from resnet_cli.data.resident import ResidentLoader
 from resnet_cli.data.samples import Samples
 from resnet_cli.data.sampling import ALL, Part
-from resnet_cli.data.streaming import BadImages, StreamingLoader
+from resnet_cli.data.streaming import StreamingLoader
 from resnet_cli.evaluation.protocol import ImageTest, PhotographTest, Protocol, Test
 from resnet_cli.evaluation.views import Views
 from resnet_cli.models.complexity import multiply_adds
@@ -34,9 +35,10 @@ from resnet_cli.runtime.cuda_graph import CapturedGraph, choose_capture
 from resnet_cli.runtime.device import choose_dtype, cores, keep_memory, make_exact
 from resnet_cli.runtime.distributed import Context
 from resnet_cli.runtime.errors import DataError, UserError
+from resnet_cli.runtime.files import expand
+from resnet_cli.training.parts import TrainingParts
 from resnet_cli.training.schedule import Plateau, Rule, Schedule
 from resnet_cli.training.step import TrainStep, make_optimizer
-from resnet_cli.training.trainer import TrainingParts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,12 +49,12 @@ class Parts:
     training: TrainingParts
     device: torch.device
     compiling: str  # whether, and why
-    bad: BadImages
+    bad: BadImages  # of both loaders
 
 
 def load_dataset(config: DatasetConfig, console: Console) -> Dataset:
     """The data a config names. Raises DataError and UserError."""
-    root = Path(config.root).expanduser()
+    root = expand(config.root)
     if config.name is DatasetName.imagenet:
         assert config.image_size is not None
         return datasets.load_folders(
@@ -75,10 +77,10 @@ def load_dataset(config: DatasetConfig, console: Console) -> Dataset:
     )
 
 
-def build(config: RunConfig, console: Console, context: Context, *, device: torch.device) -> Parts:
-    """Data, network and recipe on their device.
+def build(config: RunConfig, *, console: Console, context: Context, device: torch.device) -> Parts:
+    """Builds the parts of a run; writes nothing but a download and an index.
 
-    Raises UserError and DataError; writes nothing (but a download and an index).
+    Raises UserError and DataError.
     """
     make_exact()
     keep_memory()
@@ -86,12 +88,14 @@ def build(config: RunConfig, console: Console, context: Context, *, device: torc
     normalizer = fit_normalizer(config.dataset.normalization, dataset.train).to(device)
     network = _make_network(config, len(dataset.classes), device=device, context=context)
     data = config.dataset
-    bad = BadImages(data.on_error is OnError.skip, data.max_skipped, console.warn)
+    bad = BadImages(
+        skip=data.on_error is OnError.skip, max_skipped=data.max_skipped, warn=console.warn
+    )
     workers = choose_workers(data.workers, device, processes=context.sharing)
     loader = make_loader(
         config,
         dataset.train,
-        normalizer,
+        normalizer=normalizer,
         device=device,
         bad=bad,
         workers=workers,
@@ -102,9 +106,9 @@ def build(config: RunConfig, console: Console, context: Context, *, device: torc
         config.compile,
         device,
         iterations=config.schedule.iterations,
-        checkpointing=config.activation_checkpointing,
+        activation_checkpointing=config.activation_checkpointing,
     )
-    captured = choose_capture(config.cuda_graph, device, dtype, world=context.world)
+    captured = choose_capture(config.cuda_graph, device, dtype=dtype, world=context.world)
     capture = partial(CapturedGraph, warn=console.warn) if captured else None
     step = TrainStep(
         network,
@@ -119,16 +123,16 @@ def build(config: RunConfig, console: Console, context: Context, *, device: torc
     images = evaluations * sum(map(len, dataset.held_out.values()))
     work = images * multiply_adds(network.architecture, image_size=dataset.image_size)
     pays = compile_for_testing(config.compile, device, multiply_adds=work)
-    single = Protocol(Views.single, dataset.image_size)
+    single = Protocol(views=Views.single, image_size=dataset.image_size)
     training = TrainingParts(
         network=network,
         step=step,
         loader=loader,
-        schedule=make_schedule(config.schedule, lr=config.optimizer.lr),
+        schedule=_make_schedule(config.schedule, lr=config.optimizer.lr),
         normalizer=normalizer,
         tested=fold(network, capture, compiled=compiled and pays),
         held_out={
-            name: make_test(split, single, workers=workers, device=device, bad=bad)
+            name: _make_test(split, single, workers=workers, device=device, bad=bad)
             for name, split in dataset.held_out.items()
         },
     )
@@ -153,7 +157,7 @@ def _make_network(
     """The network with its initial weights, for data of so many classes. Raises UserError."""
     # the initial weights; everything else is a function of the seed (data/sampling.py)
     torch.manual_seed(config.seed)
-    outputs = choose_classes(config.model.num_classes, classes)
+    outputs = _choose_classes(config.model.num_classes, classes)
     network = ResNet(architecture(config, num_classes=outputs))
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     together = config.bn_batch or config.batch_size
@@ -162,14 +166,14 @@ def _make_network(
     else:
         assert together == config.batch_size, "validate.resolve lets no other groups cross devices"
         nn.SyncBatchNorm.convert_sync_batchnorm(network)
-    network.checkpoint(config.activation_checkpointing)
+    network.set_activation_checkpointing(config.activation_checkpointing)
     return network
 
 
 def fold(
     network: ResNet, capture: Callable[..., CapturedGraph] | None, *, compiled: bool
 ) -> FoldedBN:
-    """The network as it is tested, by the quickest way there is."""
+    """The network as it is tested: BN folded in, captured or compiled where that is possible."""
     folded = FoldedBN(network)
     if capture:
         folded.capture(capture)
@@ -178,8 +182,8 @@ def fold(
     return folded
 
 
-def choose_classes(asked: int | None, there: int) -> int:
-    """How many classes the network tells apart: as many as `there` are, unless more are `asked`.
+def _choose_classes(asked: int | None, there: int) -> int:
+    """How many classes the network has: as many as the data, unless more are asked for.
 
     Raises UserError.
     """
@@ -188,9 +192,9 @@ def choose_classes(asked: int | None, there: int) -> int:
     return asked or there
 
 
-def make_schedule(recipe: ScheduleConfig, *, lr: float) -> Schedule:
+def _make_schedule(recipe: ScheduleConfig, *, lr: float) -> Schedule:
     """The schedule of a recipe that starts at the rate `lr`."""
-    plateau = Plateau(recipe.patience, recipe.progress, recipe.drops)
+    plateau = Plateau(patience=recipe.patience, min_delta=recipe.progress, max_drops=recipe.drops)
     return Schedule(
         lr=lr,
         iterations=recipe.iterations,
@@ -203,10 +207,10 @@ def make_schedule(recipe: ScheduleConfig, *, lr: float) -> Schedule:
 
 
 def choose_workers(asked: int | None, device: torch.device, *, processes: int = 1) -> int:
-    """Processes that decode. Beside training on a CPU one is enough, and more would take its cores;
-    a GPU wants its share of all.
+    """How many processes decode, for each of `processes` that share the machine.
 
-    `processes`: how many share the machine.
+    Beside training on a CPU one is enough, and more would take its cores; a GPU needs its share of
+    all.
     """
     if asked is not None:
         return asked
@@ -216,8 +220,8 @@ def choose_workers(asked: int | None, device: torch.device, *, processes: int = 
 def make_loader(
     config: RunConfig,
     train: Split | Samples,
-    normalizer: Normalizer,
     *,
+    normalizer: Normalizer,
     device: torch.device,
     bad: BadImages,
     workers: int,
@@ -225,30 +229,34 @@ def make_loader(
 ) -> Loader:
     """Training batches: from images on the device, or from files."""
     if isinstance(train, Split):
-        return ResidentLoader(train.to(device), normalizer, config.batch_size, config.seed, part)
+        return ResidentLoader(
+            split=train.to(device),
+            normalizer=normalizer,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            part=part,
+        )
     data = config.dataset
     assert data.image_size is not None
     return StreamingLoader(
-        train,
-        Augmentation(data.augmentation),
-        normalizer,
-        config.batch_size,
-        config.seed,
-        data.image_size,
-        workers,
-        bad,
-        part,
+        samples=train,
+        augmentation=Augmentation(data.augmentation),
+        normalizer=normalizer,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        image_size=data.image_size,
+        workers=workers,
+        bad=bad,
+        part=part,
     )
 
 
 def make_image_test(split: Split, device: torch.device) -> ImageTest:
-    """In batches that suit the device: what one leaves behind in a layer should still fit a
-    CPU's caches.
-    """
+    """A split in batches that suit the device: on a CPU a layer's maps should fit the caches."""
     return ImageTest(split.to(device), batch_size=250 if device.type == "cpu" else 1000)
 
 
-def make_test(
+def _make_test(
     split: Split | Samples,
     protocol: Protocol,
     *,
@@ -256,9 +264,7 @@ def make_test(
     device: torch.device,
     bad: BadImages,
 ) -> Test:
-    """A split ready to be measured: on the device as it is, or read from files as the
-    `protocol` says.
-    """
+    """A split ready to be measured: images on the device, or files as the `protocol` reads them."""
     if isinstance(split, Split):
         return make_image_test(split, device)
-    return PhotographTest(split, protocol, workers, device, bad)
+    return PhotographTest(samples=split, protocol=protocol, workers=workers, device=device, bad=bad)

@@ -1,4 +1,4 @@
-"""`dry_run=true`: the plan of a run, and how long it would take after timing a few steps."""
+"""`dry_run=true`: the plan of a run, and how long it would take, from timing a few steps."""
 
 import dataclasses
 import time
@@ -15,11 +15,11 @@ from resnet_cli.runtime.device import autocast, choose_device, cores
 from resnet_cli.runtime.distributed import Context
 from resnet_cli.training.step import TrainStep
 
-STEPS = 12  # that are timed
+_STEPS = 12  # that are timed
 
 
 def dry_run(config: RunConfig, folder: RunFolder, *, console: Console) -> None:
-    """Says what `config` would do in `folder`. Writes nothing.
+    """Prints what `config` would do in `folder`; writes nothing.
 
     Raises UserError and DataError as the run itself would.
     """
@@ -31,8 +31,9 @@ def dry_run(config: RunConfig, folder: RunFolder, *, console: Console) -> None:
     device = choose_device(config.device)
     if device.type == "cpu" and config.devices > 1:
         torch.set_num_threads(max(1, cores() // config.devices))  # as each of several has
-    parts = build(one, console, Context(), device=device)
-    console.say(result.announce(config, parts, folder, note=" (dry run)"))
+    parts = build(one, console=console, context=Context(), device=device)
+    console.say(result.announce(config, parts, folder=folder, note=" (dry run)"))
+    result.warn_of_many_epochs(config, parts, console=console)
     step_seconds = _time_steps(parts)
     evaluations = config.schedule.iterations / config.eval_every
     seconds = config.schedule.iterations * step_seconds + evaluations * _time_evaluation(parts)
@@ -41,14 +42,14 @@ def dry_run(config: RunConfig, folder: RunFolder, *, console: Console) -> None:
         "one CUDA graph a step will shorten it": parts.training.step.captured,
         "the exchange of gradients not counted": config.devices > 1,
     }
-    rate = f"{config.batch_size / step_seconds:,.0f} images/s over {STEPS} steps"
+    rate = f"{config.batch_size / step_seconds:,.0f} images/s over {_STEPS} steps"
     told = "; ".join([rate, *(note for note, holds in notes.items() if holds)])
     console.say(rows([("expect", f"about {duration(seconds)} ({told})")]))
     console.say("dry run: nothing was written")
 
 
 def _time_steps(parts: Parts) -> float:
-    """Seconds of an eager step, on average over STEPS of them."""
+    """Seconds of an eager step, on average over _STEPS of them."""
     training = parts.training
     step = TrainStep(
         training.network,
@@ -57,24 +58,24 @@ def _time_steps(parts: Parts) -> float:
         compiled=False,
         prepare=training.loader.prepare,
     )
-    first_timed = max(1, STEPS // 4)
-    for iteration in range(STEPS + first_timed):
+    first_timed = max(1, _STEPS // 4)
+    for iteration in range(_STEPS + first_timed):
         if iteration == first_timed:
             step.read_totals()
             began = time.perf_counter()
         step(*training.loader.draw(iteration), lr=0.0)
     step.read_totals()
     training.loader.close()
-    return (time.perf_counter() - began) / STEPS
+    return (time.perf_counter() - began) / _STEPS
 
 
 def _time_evaluation(parts: Parts) -> float:
-    """Seconds of an evaluation of all held-out images, reckoned from one batch."""
+    """Seconds of an evaluation of all held-out images, estimated from one batch."""
     size = parts.dataset.image_size
     images = torch.zeros(max(20, 500 * 32 * 32 // size**2), 3, size, size, device=parts.device)
     network = FoldedBN(parts.training.network).network
     with torch.inference_mode(), autocast(parts.device, parts.training.step.dtype):
-        network(images).sum().item()  # once for the caches
+        network(images).sum().item()  # a first time to fill the caches
         began = time.perf_counter()
         network(images).sum().item()
     held_out = sum(map(len, parts.training.held_out.values()))

@@ -2,20 +2,24 @@
 second process out.
 """
 
+import dataclasses
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from resnet_cli.config.schema import RunConfig, differences, to_plain
 from resnet_cli.runtime.errors import UserError
 from resnet_cli.runtime.files import write_whole
+from resnet_cli.runtime.locks import locked, stand_in
+from resnet_cli.runtime.parse import read_text
+from resnet_cli.training.records import DataRecord, Result, read_data, read_result
 
 
 @dataclass(frozen=True)
@@ -47,21 +51,15 @@ class RunFolder:
     def log(self) -> Path:
         return self.path / "log.txt"
 
-    def read_result(self) -> dict[str, Any] | None:
+    def read_result(self) -> Result | None:
         """The result of a finished run, or None. Raises UserError for a broken one."""
-        if not self.result_file.is_file():
-            return None
-        try:
-            return dict(json.loads(self.result_file.read_text()))
-        except ValueError as error:
-            raise UserError(
-                f"{self.result_file} is no JSON ({error}); delete it to have it written again"
-            ) from error
+        return read_result(self.result_file) if self.result_file.is_file() else None
 
-    def write_result(self, result: dict[str, Any]) -> None:
-        write_whole(self.result_file, json.dumps(result, indent=2) + "\n")
+    def write_result(self, result: Result) -> None:
+        """Writes it whole: from here on the run is finished."""
+        write_whole(self.result_file, json.dumps(result.to_plain(), indent=2) + "\n")
 
-    def open(self, config: RunConfig, *, data: dict[str, Any]) -> None:
+    def open(self, config: RunConfig, *, data: DataRecord) -> None:
         """Writes down which run the folder belongs to, and what its data turned out to be.
 
         Raises UserError where it is another's.
@@ -69,7 +67,7 @@ class RunFolder:
         self.validate_same_config(config)
         self.validate_same_data(data)
         if not self.data_file.exists():
-            write_whole(self.data_file, json.dumps(data, indent=2) + "\n")
+            write_whole(self.data_file, json.dumps(dataclasses.asdict(data), indent=2) + "\n")
         if not self.config_file.exists():
             write_whole(self.config_file, yaml.safe_dump(to_plain(config), sort_keys=False))
 
@@ -77,11 +75,13 @@ class RunFolder:
         """A folder belongs to one config. Raises UserError showing what differs."""
         if not self.config_file.is_file():
             return
+        text = read_text(self.config_file, what="the config")
         try:
-            changed = differences(yaml.safe_load(self.config_file.read_text()), to_plain(config))
-        except (yaml.YAMLError, ValueError) as error:
+            changed = differences(yaml.safe_load(text), to_plain(config))
+        except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:  # YAML's own
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UserError(
-                f"{self.config_file} cannot be read; move the folder away to start anew"
+                f"{self.config_file} does not fit: {reason}; move the folder away to start anew"
             ) from error
         if changed:
             raise UserError(
@@ -94,39 +94,35 @@ class RunFolder:
                 "another runs="
             )
 
-    def validate_same_data(self, data: dict[str, Any]) -> None:
+    def validate_same_data(self, data: DataRecord) -> None:
         """A folder belongs to one set of classes and images.
 
         Raises UserError saying where they differ.
         """
-        before = self.read_data()
-        for key in ("classes", "images") if before else ():
-            if before[key] != data[key]:
-                told = [len(one[key]) if key == "classes" else one[key] for one in (before, data)]
-                raise UserError(
-                    f"{self} holds a run on other data ({key}: {told[0]} -> {told[1]}); move "
-                    "it away or choose another runs="
-                )
+        if (before := self.read_data()) is None:
+            return
+        told = ""
+        if before.classes != data.classes:
+            told = f"classes: {len(before.classes)} -> {len(data.classes)}"
+        elif before.images != data.images:
+            told = f"images: {before.images} -> {data.images}"
+        if told:
+            raise UserError(
+                f"{self} holds a run on other data ({told}); move it away or choose another runs="
+            )
 
-    def read_data(self) -> dict[str, Any]:
-        """What the run's data was; empty where that is not written down.
+    def read_data(self) -> DataRecord | None:
+        """What the run's data was; None where that is not written down.
 
         Raises UserError for a broken file.
         """
-        if not self.data_file.is_file():
-            return {}
-        try:
-            return dict(json.loads(self.data_file.read_text()))
-        except ValueError as error:
-            raise UserError(
-                f"{self.data_file} is no JSON ({error}); delete it to have it written again"
-            ) from error
+        return read_data(self.data_file) if self.data_file.is_file() else None
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, *, say: Callable[[str], None] | None = None) -> Iterator[None]:
         """Makes the folder and keeps a second process out of it while open.
 
-        Raises UserError naming the holder.
+        `say` is told where the file system has no locks. Raises UserError naming the holder.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -134,18 +130,35 @@ class RunFolder:
             raise UserError(
                 f"cannot make the run folder {self}: {error.strerror}; choose another runs="
             ) from error
-        holder = self.path / ".holder"
-        lock = FileLock(self.path / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            who = holder.read_text() if holder.exists() else "another process"
-            raise UserError(
-                f"{self} is being trained by {who}; wait for it, or choose another runs="
-            ) from error
-        try:
-            holder.write_text(f"process {os.getpid()}")
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(locked(self._lock, timeout=0, say=say))
+            except Timeout as error:
+                raise UserError(self._held()) from error
+            stack.callback(self._holder.unlink, missing_ok=True)
+            self._holder.write_text(f"{os.getpid()} on {platform.node()}", encoding="utf-8")
             yield
-        finally:
-            holder.unlink(missing_ok=True)
-            lock.release()
+
+    @property
+    def _lock(self) -> Path:
+        return self.path / ".lock"
+
+    @property
+    def _holder(self) -> Path:
+        """Tells a second process who holds the lock, which may not be read itself."""
+        return self.path / ".holder"
+
+    def _held(self) -> str:
+        """Who trains this run, and what helps."""
+        who = "another process"
+        with suppress(OSError):
+            who = f"process {self._holder.read_text(errors='replace')[:100]}"
+        left = stand_in(self._lock)
+        remedy = f"; if that is gone, delete {left}" if left.exists() else ""
+        return f"{self} is being trained by {who}; wait for it, or choose another runs={remedy}"
+
+    def clear_holder(self) -> None:
+        """Removes what a process that was killed has left of its lock."""
+        if self._holder.exists():
+            with suppress(OSError), locked(self._lock, timeout=0):
+                self._holder.unlink(missing_ok=True)

@@ -1,11 +1,10 @@
-"""What a run says of itself: the plan before, the table after, and result.json."""
+"""What a run reports: the plan before, the table after, and result.json."""
 
 import platform
 import shlex
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import torch
 import torchvision
@@ -13,22 +12,22 @@ import torchvision
 from resnet_cli import __version__
 from resnet_cli.config.schema import RunConfig, to_plain
 from resnet_cli.data.choices import Augmentation
-from resnet_cli.data.crops import sides
+from resnet_cli.data.crops import shorter_side_range
 from resnet_cli.data.images import Dataset
 from resnet_cli.models import complexity
 from resnet_cli.run.build import Parts
 from resnet_cli.run.folder import RunFolder
-from resnet_cli.runtime.console import bold, duration, rows
+from resnet_cli.runtime.console import Console, bold, duration, rows
 from resnet_cli.runtime.device import describe, peak_memory, precision_name
+from resnet_cli.training.records import Best, DataRecord, Final, Result
 from resnet_cli.training.schedule import Schedule
 from resnet_cli.training.trainer import Trainer
 
-# where there are both, the test images are what is reported
-HELD_OUT = {"test": "test", "val": "validation"}
+_MANY_EPOCHS = 1000  # the paper's schedules have 164 (CIFAR-10) and 120 (ImageNet)
 
 
-def plan(config: RunConfig, parts: Parts, folder: RunFolder) -> str:
-    """What is about to happen, for a person."""
+def _plan(config: RunConfig, parts: Parts, *, folder: RunFolder) -> str:
+    """What is about to happen, in two columns."""
     net, data, recipe, sgd = (
         parts.training.network.architecture,
         parts.dataset,
@@ -49,8 +48,8 @@ def plan(config: RunConfig, parts: Parts, folder: RunFolder) -> str:
             ),
             ("data", f"{data.name}: {there} images"),
             *[("", remark) for remark in data.remarks],
-            ("pixels", f"{config.dataset.normalization} normalization; {augmentation(config)}"),
-            ("recipe", f"SGD, batch {config.batch_size}, lr {rates(recipe)}"),
+            ("pixels", f"{config.dataset.normalization} normalization; {_augmentation(config)}"),
+            ("recipe", f"SGD, batch {config.batch_size}, lr {_rates(recipe)}"),
             (
                 "",
                 f"momentum {sgd.momentum:g}, weight decay "
@@ -68,38 +67,50 @@ def plan(config: RunConfig, parts: Parts, folder: RunFolder) -> str:
     )
 
 
-def announce(config: RunConfig, parts: Parts, folder: RunFolder, *, note: str = "") -> str:
-    """The heading of a run, and its plan beneath."""
+def announce(config: RunConfig, parts: Parts, *, folder: RunFolder, note: str = "") -> str:
+    """The heading of a run, and its plan below."""
     name = parts.training.network.architecture.name
     heading = bold(f"{name} on {config.dataset.name}, seed {config.seed}{note}")
-    return f"{heading}\n{plan(config, parts, folder)}"
+    return f"{heading}\n{_plan(config, parts, folder=folder)}"
 
 
-def data(dataset: Dataset) -> dict[str, Any]:
-    """What data.json says of a run: which classes, and how many images of each split."""
+def warn_of_many_epochs(config: RunConfig, parts: Parts, *, console: Console) -> None:
+    """Warns of a schedule that was made for far more images than there are."""
+    iterations, images = config.schedule.iterations, len(parts.dataset.train)
+    epochs = iterations * config.batch_size / images
+    if epochs > _MANY_EPOCHS:
+        shorter = max(1, round(90 * images / config.batch_size))
+        console.warn(
+            f"{iterations:,} iterations are {epochs:,.0f} epochs of {images:,} training images; "
+            f"schedule.epochs=90, for example, would be {shorter:,} iterations"
+        )
+
+
+def data(dataset: Dataset) -> DataRecord:
+    """The contents of data.json: the classes, and the number of images in each split."""
     counts = {
         name: len(split) for name, split in {"train": dataset.train, **dataset.held_out}.items()
     }
-    return {
-        "name": dataset.name,
-        "classes": list(dataset.classes),
-        "images": counts,
-        "remarks": list(dataset.remarks),
-    }
+    return DataRecord(
+        name=dataset.name,
+        classes=list(dataset.classes),
+        images=counts,
+        remarks=list(dataset.remarks),
+    )
 
 
-def augmentation(config: RunConfig) -> str:
+def _augmentation(config: RunConfig) -> str:
     """What happens to a training image, in words."""
     size = config.dataset.image_size
     if size is None:
         return "pad 4, random crop and flip"
     if config.dataset.augmentation is Augmentation.inception:
         return f"random area and ratio to {size}x{size}, flip"
-    smallest, largest = sides(size)
-    return f"shorter side {smallest} - {largest}, random {size}x{size} crop, flip, PCA colour noise"
+    smallest, largest = shorter_side_range(size)
+    return f"shorter side {smallest} - {largest}, random {size}x{size} crop, flip, PCA color noise"
 
 
-def rates(recipe: Schedule) -> str:
+def _rates(recipe: Schedule) -> str:
     """The learning rates of a schedule, in words."""
     words = f"{recipe.lr:g}"
     if recipe.milestones:
@@ -109,7 +120,7 @@ def rates(recipe: Schedule) -> str:
     if rule := recipe.plateau:
         words += (
             f" x {recipe.gamma:g} when the error plateaus ({rule.patience} tests without "
-            f"{rule.progress:g} points), {rule.drops} times"
+            f"{rule.min_delta:g} percentage points), {rule.max_drops} times"
         )
     if recipe.warmup_lr is not None:
         words += (
@@ -119,66 +130,59 @@ def rates(recipe: Schedule) -> str:
     return words
 
 
-def make_result(config: RunConfig, parts: Parts, trainer: Trainer, command: str) -> dict[str, Any]:
-    """What result.json says of a finished run.
+def make_result(config: RunConfig, parts: Parts, *, trainer: Trainer, command: str) -> Result:
+    """The contents of result.json for a finished run.
 
-    Errors in percent; the last iterate is the result, the best is beside it.
+    Errors are in percent; the last iterate is the result, the best iterate stands beside it.
     """
     now = trainer.progress
-    held_out = {f"{name}_error": now.last.get(f"{name}/error") for name in HELD_OUT}
-    top5 = {
-        f"{name}_top5_error": now.last[f"{name}/top5_error"]
-        for name in HELD_OUT
-        if f"{name}/top5_error" in now.last
-    }
-    return {
-        "network": parts.training.network.architecture.name,
-        "dataset": config.dataset.name,
-        "classes": len(parts.dataset.classes),
-        "training_images": len(parts.dataset.train),
-        "seed": config.seed,
-        "parameters": complexity.parameters(parts.training.network.architecture),
-        "iterations": now.iteration,
-        "devices": config.devices,
-        "final": {
-            "iteration": now.iteration,
-            "train_error": now.last["train/error"],  # running, over augmented mini-batches
-            "train_loss": now.last["train/loss"],
-            **held_out,
-            **top5,
-        },
-        "best": {
-            "iteration": now.best_iteration,
-            "error": now.best_error,
-            "chosen_on": {"val": "validation", "test": "test"}[trainer.chosen_on],
-        },
-        "warmup_ended_at": now.warmup_ended_at,
-        "skipped_images": now.skipped,
-        "seconds": round(now.seconds, 1),
-        # evaluation and saving included
-        "images_per_second": round(now.iteration * config.batch_size / now.seconds, 1),
-        # of this process so far, earlier runs of a sweep included
-        "peak_memory_gib": round(peak_memory(), 2),
-        "device": describe(parts.device),
-        "precision": precision_name(parts.training.step.dtype),
-        "compiled": parts.compiling,
-        "versions": {
+    assert now.best_iteration is not None and now.best_error is not None
+    return Result(
+        network=parts.training.network.architecture.name,
+        dataset=config.dataset.name,
+        classes=len(parts.dataset.classes),
+        training_images=len(parts.dataset.train),
+        seed=config.seed,
+        parameters=complexity.parameters(parts.training.network.architecture),
+        iterations=now.iteration,
+        devices=config.devices,
+        final=Final(
+            iteration=now.iteration,
+            train_error=now.last["train/error"],
+            train_loss=now.last["train/loss"],
+            test_error=now.last.get("test/error"),
+            val_error=now.last.get("val/error"),
+            test_top5_error=now.last.get("test/top5_error"),
+            val_top5_error=now.last.get("val/top5_error"),
+        ),
+        best=Best(
+            iteration=now.best_iteration,
+            error=now.best_error,
+            chosen_on={"val": "validation", "test": "test"}[trainer.chosen_on],
+        ),
+        warmup_ended_at=now.warmup_ended_at,
+        skipped_images=now.skipped,
+        seconds=round(now.seconds, 1),
+        images_per_second=round(now.iteration * config.batch_size / now.seconds, 1),
+        peak_memory_gib=round(peak_memory(), 2),
+        device=describe(parts.device),
+        precision=precision_name(parts.training.step.dtype),
+        compiled=parts.compiling,
+        versions={
             "resnet_cli": __version__,
             "torch": torch.__version__,
             "torchvision": torchvision.__version__,
             "python": platform.python_version(),
         },
-        "commit": commit(),
-        "command": command,
-        "finished": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-        "config": to_plain(config),
-    }
+        commit=commit(),
+        command=command,
+        finished=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        config=to_plain(config),
+    )
 
 
 def commit() -> str | None:
-    """The checkout's commit, `+changes` where files differ from it; None for an installed
-    package.
-    """
+    """The checkout's commit, with `+changes` where files differ; None for an installed package."""
     root = Path(__file__).resolve().parent.parent.parent
     if not (root / ".git").exists():
         return None
@@ -195,52 +199,54 @@ def commit() -> str | None:
     return head + ("+changes" if changed else "")
 
 
-def headline(result: dict[str, Any]) -> str:
-    final = result["final"]
-    told = [
-        f"{words} error {final[f'{name}_error']:.2f} %"
-        for name, words in HELD_OUT.items()
-        if final[f"{name}_error"] is not None
-    ]
-    return f"{told[0]}, training error {final['train_error']:.2f} %"
+def _held_out(final: Final) -> list[tuple[str, float, float | None]]:
+    """The images that were measured, with their top-1 and top-5 errors."""
+    # where there are both, the test images are what is reported
+    measured = (
+        ("test", final.test_error, final.test_top5_error),
+        ("validation", final.val_error, final.val_top5_error),
+    )
+    return [(words, top1, top5) for words, top1, top5 in measured if top1 is not None]
 
 
-def closing(result: dict[str, Any], folder: RunFolder) -> str:
+def headline(result: Result) -> str:
+    """The errors of a run, in a line."""
+    words, error, _ = _held_out(result.final)[0]
+    return f"{words} error {error:.2f} %, training error {result.final.train_error:.2f} %"
+
+
+def closing(result: Result, folder: RunFolder) -> str:
     """The short table at the end of a run, and where things lie."""
-    final, best = result["final"], result["best"]
-    errors = []
-    for name, words in HELD_OUT.items():
-        if final[f"{name}_error"] is not None:
-            top5 = final.get(f"{name}_top5_error")
-            errors.append(
-                (
-                    f"{words} error",
-                    f"{final[f'{name}_error']:.2f} %"
-                    + (f", top-5 {top5:.2f} %" if top5 is not None else ""),
-                )
-            )
-    errors[0] = (errors[0][0], f"{errors[0][1]}  (last iteration, {final['iteration']:,})")
+    final, best = result.final, result.best
+    errors = [
+        (
+            f"{words} error",
+            f"{top1:.2f} %" + (f", top-5 {top5:.2f} %" if top5 is not None else ""),
+        )
+        for words, top1, top5 in _held_out(final)
+    ]
+    errors[0] = (errors[0][0], f"{errors[0][1]}  (last iteration, {final.iteration:,})")
     skipped = [
         (
             "skipped",
-            f"{len(result['skipped_images'])} images that could not be decoded; result.json "
+            f"{len(result.skipped_images)} images that could not be decoded; result.json "
             "lists them",
         )
     ]
     return rows(
         [
             *errors,
-            ("training error", f"{final['train_error']:.2f} %  (running, augmented)"),
+            ("training error", f"{final.train_error:.2f} %  (running, augmented)"),
             (
                 "best",
-                f"{best['error']:.2f} %  (iteration {best['iteration']:,}, chosen on the "
-                f"{best['chosen_on']} images)",
+                f"{best.error:.2f} %  (iteration {best.iteration:,}, chosen on the "
+                f"{best.chosen_on} images)",
             ),
-            *(skipped if result["skipped_images"] else []),
+            *(skipped if result.skipped_images else []),
             (
                 "time",
-                f"{duration(result['seconds'])}, {result['images_per_second']:,.0f} images/s, "
-                f"{result['peak_memory_gib']:.2f} GiB",
+                f"{duration(result.seconds)}, {result.images_per_second:,.0f} images/s, "
+                f"{result.peak_memory_gib:.2f} GiB",
             ),
             ("result", str(folder.result_file)),
             ("curves", f"tensorboard --logdir {shlex.quote(str(folder))}"),

@@ -1,56 +1,57 @@
-"""Where a run goes on from: its own last checkpoint, or one that `resume=` names."""
+"""Where a run continues from: its own last checkpoint, or the one that `resume=` names."""
 
 from pathlib import Path
-from typing import Any
 
-from resnet_cli.config.schema import RunConfig, differences, to_plain
-from resnet_cli.evaluation.weights import load_weights
+from resnet_cli.config.schema import RunConfig, differences, from_plain, to_plain
 from resnet_cli.run.build import Parts
 from resnet_cli.run.folder import RunFolder
 from resnet_cli.runtime.errors import UserError
+from resnet_cli.runtime.files import expand
 from resnet_cli.training import checkpoint
+from resnet_cli.training.checkpoint import Checkpoint
+from resnet_cli.training.parts import TrainingParts
 from resnet_cli.training.trainer import Trainer
 
-Saved = tuple[dict[str, Any], Path]
+Saved = tuple[Checkpoint, Path]
 
 
 def resume_file(config: RunConfig, parts: Parts) -> Saved | None:
     """The checkpoint that `resume=PATH` names, and its file; None for auto and never.
 
-    Raises UserError where it does not fit; nothing has been written yet.
+    Called before anything is written. Raises UserError where it does not fit.
     """
     if config.resume in ("auto", "never"):
         return None
-    path = checkpoint.resolve(Path(config.resume).expanduser())
+    path = checkpoint.resolve(expand(config.resume))
     saved = checkpoint.load(path)
-    network = parts.training.network
-    load_weights(network, saved["network"], path=path, name=network.architecture.name)
-    done, end = saved["progress"]["iteration"], config.schedule.iterations
-    if done > end:
+    _validate_fits(saved, config, parts.training, path=path)
+    if saved.progress.iteration == config.schedule.iterations and _changed(saved, config, path):
         raise UserError(
-            f"checkpoint {path} is at iteration {done:,}, past the end of this schedule ({end:,})"
+            f"checkpoint {path} is at the end of this schedule and of another config: nothing is "
+            "left to train"
         )
     return saved, path
 
 
-def resume(trainer: Trainer, config: RunConfig, folder: RunFolder, given: Saved | None) -> None:
-    """Goes on from the folder's own checkpoint, else from the `given` one, if there is any.
+def resume(trainer: Trainer, config: RunConfig, *, folder: RunFolder, given: Saved | None) -> None:
+    """Continues from the folder's own checkpoint, else from the `given` one, if there is any.
 
     Raises UserError where it does not fit.
     """
     context, console = trainer.context, trainer.console
-    reads = context.is_main and config.resume != "never"
-    newest = checkpoint.newest(folder.checkpoints, warn=console.warn) if reads else None
+    newest = None
+    if context.is_main and config.resume != "never":
+
+        def validate(saved: Checkpoint, path: Path) -> None:
+            if not _changed(saved, config, path):  # else that is what is told below
+                _validate_fits(saved, config, trainer.parts, path=path)
+
+        newest = checkpoint.newest(folder.checkpoints, warn=console.warn, validate=validate)
     own = context.broadcast_object(newest)
     if (found := own or given) is None:
         return
     saved, path = found
-    try:
-        changed = differences(saved["config"], to_plain(config))
-    except ValueError as error:
-        raise UserError(
-            f"checkpoint {path} was written by another version of resnet-train ({error})"
-        ) from error
+    changed = _changed(saved, config, path)
     if changed and own:
         raise UserError(
             f"{path} is of another config ({'; '.join(changed)}); move {folder} away or "
@@ -60,6 +61,47 @@ def resume(trainer: Trainer, config: RunConfig, folder: RunFolder, given: Saved 
     if changed:
         if context.is_main:
             console.warn(f"{path} was trained with another config ({'; '.join(changed)})")
-        # measured on another run's terms
+        # the best error was measured on another run's terms
         trainer.progress.best_error = trainer.progress.best_iteration = None
+        trainer.progress.in_warmup &= config.schedule.warmup_lr is not None
     console.say(f"resuming at iteration {trainer.progress.iteration:,} from {path}")
+
+
+def _config_of(saved: Checkpoint, path: Path) -> RunConfig:
+    """Raises UserError for a config that this version cannot read."""
+    try:
+        return from_plain(saved.config)
+    except ValueError as error:
+        raise UserError(
+            f"checkpoint {path} was written by another version of resnet-train ({error})"
+        ) from error
+
+
+def _changed(saved: Checkpoint, config: RunConfig, path: Path) -> list[str]:
+    """`key: old -> new` for what another run was told otherwise. Raises UserError."""
+    return differences(to_plain(_config_of(saved, path)), to_plain(config))
+
+
+def _validate_fits(
+    saved: Checkpoint, config: RunConfig, parts: TrainingParts, *, path: Path
+) -> None:
+    """Whether a run can go on from there. Raises UserError saying what does not fit."""
+    network, now, then = parts.network, saved.progress, _config_of(saved, path)
+    checkpoint.validate_fits(saved, network, path=path, name=network.architecture.name)
+    if then.optimizer.momentum and not saved.momentum:
+        raise UserError(f"checkpoint {path} is refused: it holds no momentum")
+    if now.in_warmup and then.schedule.warmup_lr is None:
+        raise UserError(f"checkpoint {path} is refused: in a warm-up, and its config has none")
+    end = config.schedule.iterations
+    if now.iteration > end:
+        raise UserError(
+            f"checkpoint {path} is at iteration {now.iteration:,}, past the end of this schedule "
+            f"({end:,})"
+        )
+    figures = {"train/loss", "train/error", *(f"{name}/error" for name in parts.held_out)}
+    lacking = figures - now.last.keys() | ({"the best error"} if now.best_error is None else set())
+    if now.iteration == end and lacking:
+        raise UserError(
+            f"checkpoint {path} is refused: it is at the end of its schedule and lacks "
+            f"{min(lacking)}"
+        )

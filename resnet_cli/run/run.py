@@ -17,16 +17,18 @@ from resnet_cli.runtime.console import Console
 from resnet_cli.runtime.device import choose_device
 from resnet_cli.runtime.distributed import Context
 from resnet_cli.runtime.errors import Stopped, UserError
+from resnet_cli.runtime.files import expand
 from resnet_cli.runtime.signals import StopRequest, stop_on_signal
-from resnet_cli.training.trainer import Every, Record, Trainer
+from resnet_cli.training.parts import Every, Record
+from resnet_cli.training.records import Result
+from resnet_cli.training.trainer import Trainer
 
-Result = dict[str, Any]  # what result.json holds
 Steps = Generator[None, None, Result]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What is to be run, and where it is kept."""
+    """What is to be trained, and where it is kept."""
 
     config: RunConfig
     folder: RunFolder
@@ -34,7 +36,7 @@ class Run:
     dry_run: bool = False
 
     def to_plain(self) -> dict[str, Any]:
-        """For JSON, on the way to another process."""
+        """For another process, as JSON."""
         return {
             "config": to_plain(self.config),
             "folder": str(self.folder),
@@ -43,7 +45,7 @@ class Run:
 
 
 def run_from_plain(tree: dict[str, Any]) -> Run:
-    """`Run.to_plain` undone."""
+    """The inverse of `Run.to_plain`."""
     config, folder = from_plain(tree["config"]), RunFolder(Path(tree["folder"]))
     return Run(config=config, folder=folder, command=tree["command"])
 
@@ -67,23 +69,28 @@ def train(run: Run, *, console: Console, patient: bool = False) -> Result:
 
 
 def train_steps(run: Run, *, context: Context, console: Console, stop: StopRequest) -> Steps:
-    """`train`, a step at a time, so that several runs may take turns in one process.
+    """`train`, one step at a time, so that several runs may take turns in one process.
 
     Returns the result; raises what `train` does.
     """
     if (finished := _finished_result(run, context=context, console=console)) is not None:
         return finished
     device = choose_device(run.config.device, context.local_rank)
-    parts = build(run.config, console, context, device=device)
+    parts = build(run.config, console=console, context=context, device=device)
     given = resume_file(run.config, parts)
     with _claimed(run, parts, context=context, console=console):
         trainer = Trainer(parts.training, _record(run, parts), context=context, console=console)
-        console.say(result.announce(run.config, parts, run.folder))
-        with _recorded(console), explain_out_of_memory(run.config, parts, context, console=console):
-            resume(trainer, run.config, run.folder, given)
-            parts.bad.found = trainer.progress.skipped  # one list: what is found is saved
+        console.say(result.announce(run.config, parts, folder=run.folder))
+        if context.is_main:
+            result.warn_of_many_epochs(run.config, parts, console=console)
+        with (
+            _recorded(console),
+            explain_out_of_memory(run.config, parts, context=context, console=console),
+        ):
+            resume(trainer, run.config, folder=run.folder, given=given)
+            parts.bad.found = trainer.progress.skipped  # one list: what is skipped is saved
             yield from trainer.steps(stop)
-        made = result.make_result(run.config, parts, trainer, run.command)
+        made = result.make_result(run.config, parts, trainer=trainer, command=run.command)
         if context.is_main:
             run.folder.write_result(made)
             console.say(result.closing(made, run.folder))
@@ -95,26 +102,28 @@ def _finished_result(run: Run, *, context: Context, console: Console) -> Result 
 
     Raises UserError where the folder is another run's.
     """
-    # the main rank's word: the others' disks may show the file later
+    # the main rank decides: the file may become visible to the others later
     found = context.broadcast_object(run.folder.read_result() if context.is_main else None)
     if context.is_main:
         run.folder.validate_same_config(run.config)
     if found is not None:
         data = run.config.dataset
-        if data.name is DatasetName.imagenet and Path(data.root).expanduser().is_dir():
-            # this folder of photographs may be another one
+        if data.name is DatasetName.imagenet and expand(data.root).is_dir():
+            # dataset.root may be another folder of photographs by now
             run.folder.validate_same_data(result.data(load_dataset(data, console)))
+        if context.is_main:
+            run.folder.clear_holder()
         console.say(f"{run.folder} is finished: {result.headline(found)}")
     return found
 
 
 @contextmanager
 def _claimed(run: Run, parts: Parts, *, context: Context, console: Console) -> Iterator[None]:
-    """Holds the run folder's lock; from here on the console keeps a log in it."""
+    """Holds the lock of the run folder, and logs to its log.txt from here on."""
     if not context.is_main:
         yield
         return
-    with run.folder.locked():
+    with run.folder.locked(say=console.warn):
         run.folder.open(run.config, data=result.data(parts.dataset))
         console.keep(run.folder.log)
         yield
@@ -122,7 +131,7 @@ def _claimed(run: Run, parts: Parts, *, context: Context, console: Console) -> I
 
 @contextmanager
 def _recorded(console: Console) -> Iterator[None]:
-    """Writes into the log what ended the run."""
+    """Logs the error that ends the run."""
     try:
         yield
     except UserError as error:
@@ -131,7 +140,7 @@ def _recorded(console: Console) -> Iterator[None]:
 
 
 def _record(run: Run, parts: Parts) -> Record:
-    """What is written of the run while it trains."""
+    """What the trainer writes of the run, and how often."""
     config = run.config
     plain = to_plain(config)
     return Record(

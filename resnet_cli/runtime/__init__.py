@@ -1,4 +1,4 @@
-"""The machine beneath everything: devices, processes, signals, files, errors, the console.
+"""The machine: devices, processes, signals, files, errors and the console.
 
-Leaves that anything may import.
+These modules know nothing of networks or runs; anything may import them.
 """

@@ -1,5 +1,6 @@
-"""What can be chosen of the machine, as words of the command line. Imports nothing, so that reading
-a command line stays quick.
+"""Choices about the machine, as words of the command line.
+
+Imports nothing of ours, so that parsing a command line stays quick.
 """
 
 from enum import StrEnum
@@ -8,22 +9,22 @@ from enum import StrEnum
 class DeviceChoice(StrEnum):
     """The kind of device to train on."""
 
-    auto = "auto"  # cuda where there is one
+    auto = "auto"  # cuda if there is one
     cpu = "cpu"
     cuda = "cuda"
 
 
 class Precision(StrEnum):
-    """What convolutions multiply in."""
+    """The number format that convolutions multiply in."""
 
-    auto = "auto"  # bf16 where the hardware multiplies it, else fp32
+    auto = "auto"  # bf16 if the hardware supports it, else fp32
     fp32 = "fp32"
     bf16 = "bf16"
     fp16 = "fp16"
 
 
 class Switch(StrEnum):
-    """A means to speed that is used where it pays (auto), always, or never."""
+    """Whether an optimization is used: where it pays (auto), always, or never."""
 
     auto = "auto"
     on = "on"

@@ -1,4 +1,4 @@
-"""PyTorch's compiler: whether it pays for a run, and how it is asked."""
+"""PyTorch's compiler: whether it pays for a run, and whether it is available."""
 
 import logging
 import os
@@ -11,38 +11,40 @@ import torch
 from resnet_cli.runtime.choices import Switch
 from resnet_cli.runtime.errors import UserError
 
-# On 2 AMX cores compiling ResNet-20 takes 25 s and saves 30 ms of each 90 ms step: even after about
-# 850 iterations.
-# Deeper networks are sooner even: their blocks are alike, so ResNet-110 takes 60 s and saves 120
-# ms. Twice that, to be sure.
-COMPILE_PAYS_AFTER = 2000
-# Compiling what tests ResNet-20 takes 10 s and saves 25 us of each image of 41M multiply-adds: even
-# after about 1.6e13.
-TESTING_PAYS_AFTER = 3e13
+# On 2 AMX cores, compiling ResNet-20 takes 25 s and saves 30 ms of each 90 ms step: it breaks even
+# after about 850 iterations. Deeper networks break even sooner, since their blocks are alike:
+# ResNet-110 takes 60 s and saves 120 ms per step. This is about twice that, to be safe.
+_COMPILE_PAYS_AFTER = 2000
+# In multiply-adds: compiling ResNet-20 for evaluation takes 10 s and saves 25 us for each image of
+# 41M multiply-adds, so it breaks even after about 1.6e13.
+_TESTING_PAYS_AFTER = 3e13
 
 
 def choose_compile(
-    choice: Switch, device: torch.device, *, iterations: int, checkpointing: bool = False
+    choice: Switch,
+    device: torch.device,
+    *,
+    iterations: int,
+    activation_checkpointing: bool = False,
 ) -> tuple[bool, str]:
-    """Whether to compile a run of `iterations`, and why.
+    """Whether to compile a run, and the reason in words.
 
-    These are the schedule's, not what is left: a resumed run decides the same. Raises UserError for
-    `on` where it cannot be.
+    `iterations` is the length of the schedule, not what is left of it, so that a resumed run
+    decides the same. Raises UserError if `choice` is `on` but compiling is impossible.
     """
     if choice is Switch.off:
         return False, "compile=off"
-    if checkpointing and choice is Switch.on:
+    if activation_checkpointing and choice is Switch.on:
         raise UserError(
             "compile=on and activation_checkpointing=true do not go together: the compiler "
-            "decides itself "
-            "what it keeps"
+            "itself decides what is recomputed"
         )
-    if checkpointing:
+    if activation_checkpointing:
         return False, "activation_checkpointing=true"
     if choice is Switch.auto and device.type != "cpu":
         return False, "not on CUDA, unless compile=on"
-    if choice is Switch.auto and iterations < COMPILE_PAYS_AFTER:
-        return False, f"under {COMPILE_PAYS_AFTER} iterations it does not pay"
+    if choice is Switch.auto and iterations < _COMPILE_PAYS_AFTER:
+        return False, f"under {_COMPILE_PAYS_AFTER} iterations it does not pay"
     missing = missing_for_compiling() if device.type == "cpu" else None
     if missing and choice is Switch.on:
         raise UserError(
@@ -50,20 +52,20 @@ def choose_compile(
             "or use compile=auto"
         )
     if missing:
-        return False, f"{missing} is missing; going on without"
+        return False, f"{missing} is missing; continuing without"
     return True, "compile=on" if choice is Switch.on else "a long run"
 
 
 def compile_for_testing(choice: Switch, device: torch.device, *, multiply_adds: float) -> bool:
-    """Whether to compile what only tests, for so much of it."""
+    """Whether to compile a network that is only evaluated, for this total of multiply-adds."""
     possible = device.type == "cpu" and missing_for_compiling() is None
     return possible and (
-        choice is Switch.on or (choice is Switch.auto and multiply_adds >= TESTING_PAYS_AFTER)
+        choice is Switch.on or (choice is Switch.auto and multiply_adds >= _TESTING_PAYS_AFTER)
     )
 
 
 def missing_for_compiling() -> str | None:
-    """What PyTorch's CPU compiler lacks on this machine, in words."""
+    """What PyTorch's CPU compiler lacks on this machine, in words; None if it lacks nothing."""
     compilers = (os.environ.get("CXX", ""), "g++", "clang++")
     if not any(shutil.which(name) for name in compilers if name):
         return "a C++ compiler (g++ or clang++)"
@@ -73,9 +75,10 @@ def missing_for_compiling() -> str | None:
 
 
 def start_compiling() -> None:
-    """Before a run's first `torch.compile`: forgets what a sweep has compiled in this process;
-    on disk it is kept.
+    """Prepares the compiler for a network; to be called before each `torch.compile`.
+
+    Discards what earlier runs of a sweep have compiled in this process; the cache on disk stays.
     """
-    torch.compiler.reset()  # after eight networks of one class it would quietly stop compiling
-    # it warns of a missing CUDA nobody asked for
+    torch.compiler.reset()  # after eight networks of one class it would silently stop compiling
+    # it warns that CUDA is missing, even if nobody asked for it
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""Work for a GPU recorded once and replayed from then on: one launch in the place of hundreds."""
+"""CUDA graphs: GPU work is captured once and then replayed, one launch instead of hundreds."""
 
 import gc
 from collections.abc import Callable, Iterable
@@ -10,15 +10,18 @@ from torch import Tensor
 from resnet_cli.runtime.choices import Switch
 from resnet_cli.runtime.errors import UserError
 
-# before the recording: libraries choose their algorithms, lazily made tensors are made
-WARMUP_CALLS = 3
+# Before the capture, libraries choose their algorithms, and lazily created tensors are created.
+CALLS_BEFORE_CAPTURE = 3
 
-Work = Callable[..., Any]  # of tensors on the device
-Recording = tuple[Callable[[], None], Any]  # plays it; what it returns, written anew each time
+_Work = Callable[..., Any]  # on tensors on the device
+Replay = tuple[Callable[[], None], Any]  # replays the graph; its output, overwritten each time
 
 
-def choose_capture(choice: Switch, device: torch.device, dtype: torch.dtype, *, world: int) -> bool:
-    """Whether a run's steps are recorded. Raises UserError for `on` where they cannot be."""
+def choose_capture(choice: Switch, device: torch.device, *, dtype: torch.dtype, world: int) -> bool:
+    """Whether the steps of a run are captured.
+
+    Raises UserError if `choice` is `on` but they cannot be.
+    """
     reasons = {
         "there is no CUDA device": device.type != "cuda",
         "the loss scaler of precision=fp16 decides on the host": dtype is torch.float16,
@@ -30,72 +33,71 @@ def choose_capture(choice: Switch, device: torch.device, dtype: torch.dtype, *, 
     return choice is not Switch.off and against is None
 
 
-class CapturedGraph:
-    """`work(*inputs)` as one CUDA graph, recorded at the first call.
+def _capture(work: _Work, inputs: list[Tensor]) -> Replay:
+    """Captures `work(*inputs)`. Raises RuntimeError if it does what a graph cannot hold."""
+    gc.collect()  # frees the graphs of runs that have ended
+    # Graphs captured on one stream share workspaces and must not run at the same time, so each has
+    # a stream of its own.
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(CALLS_BEFORE_CAPTURE):
+            work(*inputs)
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    # thread_local: the threads of a loader may call CUDA during the capture
+    with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+        output = work(*inputs)
+    return graph.replay, output
 
-    `work` takes tensors whose shapes stay the same, waits for nothing and draws no random numbers;
-    what it returns is overwritten by the next call. `state` names every tensor that it changes: the
-    rehearsals before the recording leave no trace in them. Where it cannot be recorded, `warn` is
-    told once and `work` is called as it is, as it is for inputs of other shapes.
+
+class CapturedGraph:
+    """`work(*inputs)` as one CUDA graph, captured at the first call.
+
+    `work` must not wait for the device nor draw random numbers; the next call overwrites its
+    output. `state` yields every tensor that it changes: they are restored after the calls before
+    the capture. If the capture fails, `warn` is told once and `work` is always called directly, as
+    it is for inputs of other shapes than the first.
     """
 
     def __init__(
         self,
-        work: Work,
+        work: _Work,
         *,
         state: Callable[[], Iterable[Tensor]],
         warn: Callable[[str], None],
-        record: Callable[..., Recording] | None = None,
+        capture: Callable[..., Replay] | None = None,
     ) -> None:
-        self.work, self.state, self.warn, self.record = work, state, warn, record or cuda_graph
+        self.work, self.state, self.warn, self.capture = work, state, warn, capture or _capture
         self.inputs: list[Tensor] | None = None
-        self.play: Callable[[], None] | None = None
+        self.replay: Callable[[], None] | None = None
         self.output: Any = None
 
     def __call__(self, *inputs: Tensor) -> Any:
-        """Waits for nothing but the recording."""
+        """The output of `work`; waits for nothing after the first call."""
         if self.inputs is None:
-            self.prepare(inputs)
-        assert self.inputs is not None
-        if self.play is None or any(
-            kept.shape != given.shape for kept, given in zip(self.inputs, inputs, strict=True)
-        ):
+            self.inputs = [given.clone() for given in inputs]
+            self._prepare(self.inputs)
+        pairs = list(zip(self.inputs, inputs, strict=True))
+        if self.replay is None or any(static.shape != given.shape for static, given in pairs):
             return self.work(*inputs)
-        for kept, given in zip(self.inputs, inputs, strict=True):
-            kept.copy_(given, non_blocking=True)
-        self.play()
+        for static, given in pairs:
+            static.copy_(given, non_blocking=True)
+        self.replay()
         return self.output
 
-    def prepare(self, inputs: tuple[Tensor, ...]) -> None:
-        """Records. Raises torch.OutOfMemoryError."""
-        self.inputs = [one.clone() for one in inputs]
+    def _prepare(self, inputs: list[Tensor]) -> None:
+        """Captures the graph and restores the state. Raises torch.OutOfMemoryError."""
         before = [(tensor, tensor.clone()) for tensor in self.state()]
         try:
-            self.play, self.output = self.record(self.work, self.inputs)
+            self.replay, self.output = self.capture(self.work, inputs)
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
             self.warn(
-                "no CUDA graph could be recorded, going on without, slower: "
+                "no CUDA graph could be captured; continuing without, more slowly: "
                 f"{str(error).splitlines()[0]}"
             )
         with torch.no_grad():
             for tensor, value in before:
                 tensor.copy_(value)
-
-
-def cuda_graph(work: Work, inputs: list[Tensor]) -> Recording:
-    """Raises RuntimeError where `work` does what a graph cannot hold."""
-    gc.collect()  # a run that has ended holds its graph's memory until then
-    # its own: graphs recorded on one stream share workspaces and must not run at the same time
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(WARMUP_CALLS):
-            work(*inputs)
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    # thread_local: what the threads of a loader do meanwhile is none of the graph's business
-    with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
-        output = work(*inputs)
-    return graph.replay, output

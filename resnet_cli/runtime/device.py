@@ -1,4 +1,4 @@
-"""The machine: which device, which number format, and how memory is kept."""
+"""The device and number format to compute with, and the memory of the machine."""
 
 import ctypes
 import math
@@ -14,7 +14,7 @@ import torch
 from resnet_cli.runtime.choices import DeviceChoice, Precision
 from resnet_cli.runtime.errors import UserError
 
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # <malloc.h>
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # <malloc.h>
 
 DTYPES = {
     Precision.fp32: torch.float32,
@@ -24,9 +24,9 @@ DTYPES = {
 
 
 def choose_device(choice: DeviceChoice, number: int = 0) -> torch.device:
-    """The device to train on, of GPUs that with this number.
+    """The device to train on; `number` is that of the GPU on this machine.
 
-    Raises UserError where it is not there.
+    Raises UserError if there is no such device.
     """
     cuda = torch.cuda.is_available()
     if choice is DeviceChoice.cuda and not cuda:
@@ -35,97 +35,91 @@ def choose_device(choice: DeviceChoice, number: int = 0) -> torch.device:
         )
     if not cuda or choice is DeviceChoice.cpu:
         return torch.device("cpu")
-    there = torch.cuda.device_count()
-    if 1 < there <= number:
-        raise UserError(f"process {number + 1} of this machine has no GPU: there are {there}")
-    # srun may show each process its own GPU alone
-    return torch.device("cuda", number if there > 1 else 0)
+    count = torch.cuda.device_count()
+    if 1 < count <= number:
+        raise UserError(f"process {number + 1} of this machine has no GPU: there are {count}")
+    # srun may show each process only its own GPU
+    return torch.device("cuda", number if count > 1 else 0)
 
 
 def cores() -> int:
-    """CPU cores this process may use."""
+    """Number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def peak_memory() -> float:
-    """The most this process ever held, in GiB."""
-    # Linux; what getrusage tells there counts the parent's memory in, from before the exec
+    """Peak memory of this process, in GiB."""
+    # On Linux, getrusage includes the parent's memory from before the exec.
     with suppress(OSError):
-        return (
-            int(re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[0]) / 2**20
-        )
+        return _kilobytes("/proc/self/status", "VmHWM") / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**30  # bytes, on a Mac
 
 
 def count_devices(device: torch.device) -> int:
-    """How many processes can train side by side: GPUs, or on a CPU its cores."""
+    """How many processes can train at the same time: the number of GPUs, or of CPU cores."""
     return torch.cuda.device_count() if device.type == "cuda" else cores()
 
 
 def make_exact() -> None:
-    """On CUDA: the same convolution algorithm every time, so that a resumed run is bit-equal,
-    and fp32 that is not TF32.
+    """Makes CUDA choose deterministic convolutions, and compute fp32 without TF32.
+
+    A resumed run then has the same bits as one that was not stopped.
     """
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.allow_tf32 = False
 
 
 def free_memory(device: torch.device) -> float:
-    """Bytes that this process could still take: of the GPU, or of the machine within the limits
-    set for it. Infinite where nobody tells.
+    """Bytes that this process can still allocate, on the GPU or within the limits of the machine.
+
+    Infinite if that is unknown.
     """
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     found = [math.inf]
     with suppress(OSError, ValueError, IndexError):
-        found.append(
-            1024
-            * int(re.findall(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())[0])
-        )
+        found.append(1024 * _kilobytes("/proc/meminfo", "MemAvailable"))
     with suppress(OSError, ValueError, IndexError):  # ulimit -v
         limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-        taken = 1024 * int(
-            re.findall(r"VmSize:\s+(\d+) kB", Path("/proc/self/status").read_text())[0]
-        )
+        taken = 1024 * _kilobytes("/proc/self/status", "VmSize")
         found.append(math.inf if limit == resource.RLIM_INFINITY else limit - taken)
     with suppress(OSError, ValueError, IndexError):  # a container's limit
         folder = Path("/sys/fs/cgroup")
-        # would be given up
-        cache = int(
-            re.findall(r"^inactive_file (\d+)", (folder / "memory.stat").read_text(), re.MULTILINE)[
-                0
-            ]
-        )
-        found.append(
-            int((folder / "memory.max").read_text())
-            - int((folder / "memory.current").read_text())
-            + cache
-        )
+        statistics = (folder / "memory.stat").read_text()
+        # the kernel frees this part of the cache when memory is short
+        cache = int(re.findall(r"^inactive_file (\d+)", statistics, re.MULTILINE)[0])
+        limit, used = (int((folder / f"memory.{name}").read_text()) for name in ("max", "current"))
+        found.append(limit - used + cache)
     return max(0.0, min(found))
 
 
+def _kilobytes(path: str, name: str) -> int:
+    """A value of a file in /proc. Raises OSError, IndexError."""
+    return int(re.findall(rf"{name}:\s+(\d+) kB", Path(path).read_text())[0])
+
+
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that no memory is left, on the GPU or off it."""
+    """Whether an error means that no memory is left, on the GPU or the CPU."""
     return isinstance(
         error, MemoryError | torch.OutOfMemoryError
     ) or "DefaultCPUAllocator: " in str(error)
 
 
 def keep_memory() -> None:
-    """Lets glibc keep what is freed instead of handing it back to Linux, which would have to clear
-    every page anew at each step.
+    """Makes glibc keep freed memory instead of returning it to Linux.
 
-    Large blocks come from the heap then, too, where the next step finds them again.
+    Linux would have to clear every page again at each step. Large blocks then come from the heap,
+    too, where the next step reuses them.
     """
     with suppress(AttributeError, OSError, TypeError):  # musl, a Mac
         libc = ctypes.CDLL(None)
-        libc.mallopt(M_MMAP_MAX, 0)
-        libc.mallopt(M_TRIM_THRESHOLD, -1)
+        libc.mallopt(_M_MMAP_MAX, 0)
+        libc.mallopt(_M_TRIM_THRESHOLD, -1)
 
 
 def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
-    """What convolutions multiply in; weights, BN statistics and the loss stay float32."""
+    """The dtype that convolutions multiply in; weights, BN statistics and the loss are float32."""
     if precision is not Precision.auto:
         return DTYPES[precision]
     if device.type == "cuda":
@@ -137,16 +131,17 @@ def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
 
 
 def precision_name(dtype: torch.dtype) -> str:
+    """`fp32`, `bf16` or `fp16`."""
     return next(str(name) for name, value in DTYPES.items() if value is dtype)
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
-    """Mixed precision as a context; for float32 one that does nothing."""
+    """A context for mixed precision; for float32 it does nothing."""
     return torch.autocast(device.type, dtype=dtype, enabled=dtype is not torch.float32)
 
 
 def describe(device: torch.device) -> str:
-    """The device in words: `Intel Xeon, 2 threads`, `NVIDIA H200`."""
+    """Describes a device: `Intel Xeon, 2 threads`, `NVIDIA H200`."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     name = (

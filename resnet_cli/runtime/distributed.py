@@ -1,12 +1,12 @@
-"""How a process learns that it is one of several: torchrun, `resnet-train devices=N` and srun
-say it in the environment.
+"""Distributed training: the ranks, which the environment names, and what they exchange.
+
+torchrun, `resnet-train devices=N` and srun set the environment.
 """
 
 import os
 import platform
-import re
 import warnings
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,206 +17,155 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from resnet_cli.runtime.errors import Stopped, UserError
+from resnet_cli.runtime.ranks import RankInfo, rank_from_env
 
-PORT = 29500  # where the ranks meet, unless MASTER_PORT says otherwise: PyTorch's own choice
-
-
-@dataclass(frozen=True)
-class RankInfo:
-    """A rank of a world, and where all of them meet."""
-
-    rank: int
-    world: int
-    local_rank: int
-    address: str
-    port: int
+# Seconds that NCCL waits longer than gloo: its watchdog kills the process without a word, gloo
+# raises an error.
+_NCCL_GRACE = 60
+# Steps between two checks for a signal; less often on a GPU, where the host runs ahead.
+SIGNAL_CHECK_EVERY = {"cpu": 1, "cuda": 10}
 
 
-def rank_from_env(environment: MutableMapping[str, str] = os.environ) -> RankInfo | None:
-    """The place of this process, or None where it runs alone. Raises UserError where the
-    environment does not add up.
-
-    srun's variables are translated to torchrun's, which is what PyTorch reads.
-    """
-    # in a step, not in sbatch's own script
-    if "RANK" not in environment and int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
-        environment.update(from_slurm(environment))
-    if "RANK" not in environment:
-        return None
-    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_PORT")
-    if missing := [name for name in (*names, "MASTER_ADDR") if name not in environment]:
-        raise UserError(
-            f"RANK is set, but {', '.join(missing)} not: start the processes with torchrun or "
-            "srun, or unset RANK"
-        )
-    try:
-        rank, world, local_rank, port = (int(environment[name]) for name in names)
-    except ValueError as error:
-        raise UserError(f"{', '.join(names)} must be numbers: {error}") from error
-    return RankInfo(rank, world, local_rank, environment["MASTER_ADDR"], port)
-
-
-def from_slurm(environment: MutableMapping[str, str]) -> dict[str, str]:
-    """torchrun's variables from those of a SLURM step; the ranks meet on its first node."""
-    nodes = environment.get("SLURM_STEP_NODELIST", "localhost")
-    job = int(environment.get("SLURM_JOB_ID", "0"))  # two jobs on one node must not meet each other
-    return {
-        "RANK": environment["SLURM_PROCID"],
-        "WORLD_SIZE": environment["SLURM_STEP_NUM_TASKS"],
-        "LOCAL_RANK": environment["SLURM_LOCALID"],
-        "MASTER_ADDR": environment.get("MASTER_ADDR", first_node(nodes)),
-        "MASTER_PORT": environment.get("MASTER_PORT", str(PORT + job % 10_000)),
-    }
-
-
-def first_node(nodes: str) -> str:
-    """`gpu[07-09,12],big1` -> `gpu07`."""
-    return re.sub(r"\[([^],-]+)[^]]*\]", r"\1", re.split(r",(?![^[]*\])", nodes)[0])
-
-
-# seconds that NCCL waits longer than gloo: its watchdog kills the process, gloo tells what is the
-# matter
-GRACE = 60
-# steps between two looks for a signal: on a GPU the host runs ahead and looks less often
-STOP_LOOK = {"cpu": 1, "cuda": 10}
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Context:
-    """Which of the processes this is.
+    """This process among the ranks.
 
-    The methods are for all ranks together: each one calls, or none.
+    Its methods are collective: all ranks must call them, or none.
     """
 
     rank: int = 0
     world: int = 1
     local_rank: int = 0
-    sharing: int = 1  # ranks that share this one's CPU cores, itself among them
-    control: distributed.ProcessGroup | None = None  # gloo, for what the hosts agree on
+    sharing: int = 1  # ranks that share the CPU cores of this one, itself included
+    control: distributed.ProcessGroup | None = None  # gloo, for agreements between hosts
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the one process that writes the run folder and speaks."""
+        """Whether this is the process that writes the run folder and prints."""
         return self.rank == 0
 
     @property
     def part(self) -> tuple[int, int]:
-        """Which part of the work is this one's: the how-manieth of how many."""
+        """Rank and world size, which determine the share of the work of this process."""
         return self.rank, self.world
 
     def replicate(self, network: nn.Module) -> nn.Module:
-        """The network whose gradients are averaged over the ranks, the exchange hidden behind
-        the backward pass.
+        """Wraps a network so that its gradients are averaged over the ranks.
+
+        The exchange overlaps with the backward pass.
         """
         if self.world == 1:
             return network
-        torch._dynamo.config.optimize_ddp = False  # it would cut the compiled graph at every bucket
-        warnings.filterwarnings(
-            "ignore", message=".*broadcast_buffers.* is deprecated"
-        )  # its heir is younger than the oldest torch we take
-        # BN's running averages are the first rank's; they are sent around when somebody reads them,
+        torch._dynamo.config.optimize_ddp = False  # it would split the graph at every bucket
+        # its replacement is newer than the oldest PyTorch that we support
+        warnings.filterwarnings("ignore", message=".*broadcast_buffers.* is deprecated")
+        # BN's running averages are those of the first rank. They are broadcast when they are read,
         # not at every step.
         return DistributedDataParallel(
             network, static_graph=True, gradient_as_bucket_view=True, broadcast_buffers=False
         )
 
     def all_reduce_max(self, value: Tensor) -> None:
-        """Replaces `value` by the largest of all ranks, in place; nothing waits for the device."""
+        """Replaces `value` by the largest over all ranks in place; does not wait for the device."""
         if self.world > 1:
             distributed.all_reduce(value, distributed.ReduceOp.MAX)
 
     def gather(self, value: Tensor) -> Tensor:
-        """The `value` of every rank: [...] -> [world, ...]."""
+        """Stacks the `value` of every rank: [...] -> [world, ...]."""
         if self.world == 1:
             return value[None]
-        every = [torch.empty_like(value) for _ in range(self.world)]
-        distributed.all_gather(every, value)
-        return torch.stack(every)
+        values = [torch.empty_like(value) for _ in range(self.world)]
+        distributed.all_gather(values, value)
+        return torch.stack(values)
 
     def broadcast(self, tensors: Iterable[Tensor]) -> None:
-        """Replaces the tensors by the first rank's, in place."""
+        """Replaces tensors by those of the first rank, in place."""
         if self.world > 1:
             for tensor in tensors:
                 distributed.broadcast(tensor, 0)
 
     def broadcast_object(self, value: Any) -> Any:
-        """The first rank's `value`: plain values and tensors on the CPU."""
+        """The `value` of the first rank: plain values and tensors on the CPU."""
         if self.world == 1:
             return value
-        parcel = [value]
-        distributed.broadcast_object_list(parcel, 0, device=torch.device("cpu"))
-        return parcel[0]
+        values = [value]
+        distributed.broadcast_object_list(values, 0, device=torch.device("cpu"))
+        return values[0]
 
     def gather_union(self, lines: list[str]) -> list[str]:
-        """What any rank has in its list, each once, rank by rank."""
+        """The lines of all ranks without repetitions, ordered by rank."""
         if self.world == 1:
             return lines
-        every: list[list[str]] = [[] for _ in range(self.world)]
-        distributed.all_gather_object(every, lines)
-        return list(dict.fromkeys(line for one in every for line in one))
+        gathered: list[list[str]] = [[] for _ in range(self.world)]
+        distributed.all_gather_object(gathered, lines)
+        return list(dict.fromkeys(line for one in gathered for line in one))
 
     def max_or_none(self, number: int | None) -> int | None:
-        """The largest number some rank has, or None: how a signal that reached one becomes
-        known to all.
+        """The largest number of any rank, or None if no rank has one.
+
+        This is how all ranks learn of a signal that has reached one of them.
         """
         if self.world == 1:
             return number
-        # on the CPU: over gloo, past the device's queue
-        said = torch.tensor(-1 if number is None else number)
-        distributed.all_reduce(said, distributed.ReduceOp.MAX, group=self.control)
-        return None if said < 0 else int(said)
+        # on the CPU and over gloo: does not wait for the device
+        largest = torch.tensor(-1 if number is None else number)
+        distributed.all_reduce(largest, distributed.ReduceOp.MAX, group=self.control)
+        return None if largest < 0 else int(largest)
 
 
 @contextmanager
 def process_group(device: torch.device, *, timeout: float) -> Iterator[Context]:
-    """Meets the other ranks, if this process was started as one of several: by resnet-train
-    devices=N, torchrun or srun.
+    """Joins the other ranks, if this process was started as one of several.
 
-    `timeout`: seconds that a rank waits for the others. Raises UserError where they cannot meet.
+    `timeout`: seconds that a rank waits for the others. Raises UserError if they cannot meet.
     """
-    here = rank_from_env()
-    if here is None:
+    info = rank_from_env()
+    if info is None:
         yield Context()
         return
     if device.type == "cuda":
-        torch.cuda.set_device(here.local_rank)
-    init_process_group(here, device, timeout=timeout + GRACE)
+        torch.cuda.set_device(info.local_rank)
+    _init_process_group(info, device, timeout=timeout + _NCCL_GRACE)
     control = distributed.new_group(backend="gloo", timeout=timedelta(seconds=timeout))
     assert isinstance(control, distributed.ProcessGroup)
-    cores: list[Any] = [None] * here.world
-    distributed.all_gather_object(cores, own_cores())
+    cores: list[Any] = [None] * info.world
+    distributed.all_gather_object(cores, _own_cores())
     stopped = None
     try:
         yield Context(
-            here.rank, here.world, here.local_rank, cores.count(cores[here.rank]), control
+            rank=info.rank,
+            world=info.world,
+            local_rank=info.local_rank,
+            sharing=cores.count(cores[info.rank]),
+            control=control,
         )
-    except Stopped as agreed:
-        stopped = agreed
-    # not after an error: the others may not come, and the process ends anyway
+    except Stopped as error:
+        stopped = error
+    # Not after another error: the other ranks may not get here, and the process ends anyway.
     distributed.destroy_process_group()
     if stopped:
         raise stopped
 
 
-def own_cores() -> tuple[str, list[int]]:
-    """This machine, and which of its cores this process may use: srun may give each rank its
-    own, torchrun gives all to all.
+def _own_cores() -> tuple[str, list[int]]:
+    """This machine, and the cores of it that this process may use.
+
+    srun may give each rank its own cores; torchrun gives all cores to all ranks.
     """
-    return platform.node(), sorted(os.sched_getaffinity(0)) if hasattr(
-        os, "sched_getaffinity"
-    ) else []
+    has_affinity = hasattr(os, "sched_getaffinity")  # not on a Mac
+    return platform.node(), sorted(os.sched_getaffinity(0)) if has_affinity else []
 
 
-def init_process_group(here: RankInfo, device: torch.device, *, timeout: float) -> None:
-    """NCCL for tensors on GPUs, gloo for those on the CPU."""
+def _init_process_group(info: RankInfo, device: torch.device, *, timeout: float) -> None:
+    """Initializes NCCL for tensors on GPUs, gloo for those on the CPU."""
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     try:
         distributed.init_process_group(
-            backend, rank=here.rank, world_size=here.world, timeout=timedelta(seconds=timeout)
+            backend, rank=info.rank, world_size=info.world, timeout=timedelta(seconds=timeout)
         )
     except distributed.DistNetworkError as error:
         if "EADDRINUSE" in str(error) or "address already in use" in str(error):
             raise UserError(
-                f"port {here.port} of {here.address} is taken: set MASTER_PORT to a free one"
+                f"port {info.port} of {info.address} is in use: set MASTER_PORT to a free one"
             ) from error
         raise

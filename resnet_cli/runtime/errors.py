@@ -1,4 +1,7 @@
-"""What a user can mend: one clear line on stderr and an exit code. A traceback is for our bugs."""
+"""Errors that a user can fix: one clear line on stderr and an exit code.
+
+A traceback is for our own bugs.
+"""
 
 import difflib
 import errno
@@ -7,40 +10,56 @@ import signal
 import sys
 from collections.abc import Callable, Iterable
 
-FAILED, BAD_USAGE, BAD_DATA, DIVERGED = 1, 2, 3, 4
-LOST, SILENT = 75, 76  # between the processes of one run: another one is gone, or does not answer
+FAILED, _BAD_USAGE, _BAD_DATA, _DIVERGED = 1, 2, 3, 4
+# between the processes of one run: another process is gone, or does not answer
+LOST, SILENT = 75, 76
 
-# Full, read-only or forbidden disks: the user's to mend, whichever file they hit first.
+LONGEST = 1000  # characters of a message: a file may hold a name of any length
+
+# full, read-only or forbidden disks, which the user can fix, whichever file is affected first
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 class UserError(Exception):
     """Bad usage or configuration; a checkpoint missing, unreadable or of another network."""
 
-    exit_code = BAD_USAGE
+    exit_code = _BAD_USAGE
+
+    def __str__(self) -> str:
+        """The message in one line, whatever a file or its name put into it."""
+        text = super().__str__()
+        if not text.isprintable():
+            text = "".join(map(_printable, text))
+        return text if len(text) <= LONGEST else f"{text[: LONGEST - 205]} ... {text[-200:]}"
+
+
+def _printable(character: str) -> str:
+    """A character, or what Python would write for it: a terminal acts on escape sequences."""
+    return character if character.isprintable() else ascii(character)[1:-1]
 
 
 class DataError(UserError):
     """A data set that is missing or broken."""
 
-    exit_code = BAD_DATA
+    exit_code = _BAD_DATA
 
 
 class Diverged(UserError):
-    """The loss is no longer a number."""
+    """The loss or a weight has become NaN or infinite."""
 
-    exit_code = DIVERGED
+    exit_code = _DIVERGED
 
 
 class Failed(UserError):
-    """Anything else the user can mend: a full disk, too little memory."""
+    """Anything else that the user can fix: a full disk, too little memory."""
 
     exit_code = FAILED
 
 
 class Lost(UserError):
-    """Another process of the same run is gone or silent; started anew, the run goes on from its
-    last checkpoint.
+    """Another process of the same run is gone or does not answer.
+
+    When the run is started again, it continues from its last checkpoint.
     """
 
     def __init__(self, message: str, *, silent: bool) -> None:
@@ -49,7 +68,7 @@ class Lost(UserError):
 
 
 class Told(UserError):
-    """What another process of ours ended with."""
+    """The error that another process of ours ended with."""
 
     def __init__(self, message: str, *, code: int) -> None:
         super().__init__(message)
@@ -57,7 +76,7 @@ class Told(UserError):
 
 
 class Stopped(UserError):
-    """A signal asked the run to stop; it is saved and the same command continues it."""
+    """A signal asked the run to stop; it is saved, and the same command continues it."""
 
     def __init__(self, message: str, *, signum: int) -> None:
         super().__init__(message)
@@ -65,7 +84,10 @@ class Stopped(UserError):
 
 
 def did_you_mean(word: str, known: Iterable[str], *, otherwise: str = "") -> str:
-    """`: did you mean 'resnet20'?`, or `otherwise`, or the list of what there is."""
+    """A hint for an unknown word: `: did you mean 'resnet20'?`.
+
+    If no known word is similar: `otherwise`, or the list of known words.
+    """
     names = [str(name) for name in known]
     near = difflib.get_close_matches(word, names, n=2, cutoff=0.6)
     if near:
@@ -74,33 +96,34 @@ def did_you_mean(word: str, known: Iterable[str], *, otherwise: str = "") -> str
 
 
 def explain(error: BaseException) -> tuple[str, int]:
-    """The line and the exit code for an error a user can mend.
+    """The line and the exit code for an error that a user can fix.
 
-    Raises the error itself where it is our bug.
+    Raises the error itself if it is our own bug.
     """
     if isinstance(error, UserError):
         return str(error), error.exit_code
     if isinstance(error, KeyboardInterrupt):
         return "stopped", 128 + signal.SIGINT
     if isinstance(error, BrokenPipeError):
-        return "nobody reads stdout any more", 128 + signal.SIGPIPE
+        return "stdout was closed by its reader", 128 + signal.SIGPIPE
     if isinstance(error, OSError) and error.errno in DISK_ERRORS:
         where = f" ({error.filename})" if error.filename else ""
         return f"cannot read or write: {error.strerror}{where}", FAILED
-    # PyTorch raises it wherever the process happens to be
+    # PyTorch raises this at any point of the program
     if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
         reason = str(error).splitlines()[0].strip()
         return (
-            f"a loader process died ({reason}); was memory short? dataset.workers=0 does "
-            "without; the same command continues",
+            f"a loader process died ({reason}); was memory short? dataset.workers=0 uses "
+            "none; the same command continues",
             FAILED,
         )
     raise error
 
 
 def run_command(name: str, body: Callable[[], int]) -> int:
-    """Runs the body of a command; an error a user can mend becomes `NAME: line` on stderr and
-    its exit code.
+    """Runs the body of a command and returns its exit code.
+
+    An error that a user can fix becomes `NAME: line` on stderr.
     """
     try:
         code = body()

@@ -1,14 +1,18 @@
-"""Files that are whole or absent, whatever happens while they are written."""
+"""Writes files atomically: after a crash, a file is complete or absent. And where files go."""
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
+
+from resnet_cli.runtime.errors import UserError
 
 
 def write_whole(path: Path, content: bytes | str, *, keep: Path | None = None) -> None:
-    """Writes `path` under another name, flushes it to the disk and renames it; what was there
-    before becomes `keep`.
+    """Writes under another name, flushes to the disk, and renames to `path`.
 
-    Raises OSError where the disk takes no more; then the old file stands.
+    What was at `path` before becomes `keep`. A reader finds a complete `path` at every moment, once
+    there has been one. Raises OSError if the disk takes no more; the old file is then unchanged.
     """
     part = path.with_name(path.name + ".part")
     try:
@@ -17,8 +21,43 @@ def write_whole(path: Path, content: bytes | str, *, keep: Path | None = None) -
             file.flush()
             os.fsync(file.fileno())
         if keep is not None and path.exists():
-            os.replace(path, keep)
+            _also_as(keep, path)
         os.replace(part, path)
     except OSError:
         part.unlink(missing_ok=True)
         raise
+
+
+def _also_as(keep: Path, path: Path) -> None:
+    """Makes `keep` the file that `path` is, without taking `path` away."""
+    second = keep.with_name(keep.name + ".part")
+    second.unlink(missing_ok=True)
+    try:
+        try:
+            os.link(path, second)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(path, second)
+        os.replace(second, keep)
+    finally:
+        # a full disk; or both names were one file already, which rename(2) leaves as it is
+        second.unlink(missing_ok=True)
+
+
+def expand(path: str | Path) -> Path:
+    """A path as a user typed it, with `~` resolved. Raises UserError where it leads nowhere."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UserError(
+            f"{path}: there is no such home folder here; write the whole path"
+        ) from error
+
+
+def cache_folder() -> Path:
+    """Where what can be made again is kept: for somebody without a home, a temporary folder."""
+    if given := os.environ.get("XDG_CACHE_HOME"):
+        return Path(given) / "resnet_cli"
+    try:
+        return Path.home() / ".cache" / "resnet_cli"
+    except RuntimeError:
+        return Path(tempfile.gettempdir()) / f"resnet_cli-{os.getuid()}"

@@ -1,8 +1,7 @@
-"""SIGINT, SIGTERM, SIGUSR1 and SIGUSR2 ask a run to stop; the loop looks at its next step, saves,
-and leaves with 128 + signal.
+"""Signals that ask a run to stop: the loop saves at its next step and exits with 128 + signal.
 
-SIGUSR1 is what SLURM is told to send a while before the time is up; SIGUSR2 is submitit's word for
-it.
+They are SIGINT, SIGTERM, SIGUSR1 and SIGUSR2. SLURM sends SIGUSR1 some time before a job's time is
+up, if asked to; submitit uses SIGUSR2 for that.
 """
 
 import signal
@@ -14,11 +13,12 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class StopRequest:
-    """The signal that asked, or None."""
+    """The first signal that has asked for a stop, in `signum`; None before."""
 
     def __init__(self, *, patient: bool = False) -> None:
-        """`patient`: one of several processes, which may hear of one signal twice: from a
-        scheduler, and from the parent.
+        """`patient`: ignores further signals.
+
+        One of several processes may get a signal twice, from a scheduler and from its parent.
         """
         self.signum: int | None = None
         self.patient = patient
@@ -27,7 +27,7 @@ class StopRequest:
         if self.signum is None:
             self.signum = signum
         elif not self.patient:
-            raise KeyboardInterrupt  # asked twice: leave at once, the last checkpoint stands
+            raise KeyboardInterrupt  # the second: exit now, the last checkpoint remains
 
 
 @contextmanager

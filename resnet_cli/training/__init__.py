@@ -1,1 +1,1 @@
-"""The recipe: optimizer, schedule, step, loop, checkpoints and the record of a run."""
+"""Training: optimizer, schedule, step, loop, checkpoints and the log of a run."""

@@ -1,25 +1,26 @@
-"""The record of a run: metrics.jsonl, the source of truth, and TensorBoard events, a view of it."""
+"""The log of a run: metrics.jsonl, the source of truth, and TensorBoard events, a view of it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from torch.utils.tensorboard import SummaryWriter
-from torch.utils.tensorboard.summary import hparams as summarise
+from torch.utils.tensorboard.summary import hparams as summarize
 
 from resnet_cli.runtime.files import write_whole
+from resnet_cli.runtime.parse import parse, parse_json
 
-EVENTS = "events.out.tfevents*"
-ERRORS = {
+_EVENTS = "events.out.tfevents*"
+_ERRORS = {
     "train/error": "training error",
     "val/error": "validation error",
     "test/error": "test error",
 }
 
-# Custom Scalars draws, of all runs, what matches: plain networks on the left, residual ones on the
-# right (Fig. 6).
-LAYOUT = {
+# TensorBoard's Custom Scalars tab draws what matches, of all runs: plain networks on the left,
+# residual ones on the right (Fig. 6).
+_LAYOUT = {
     "degradation": {
         "plain": ["Multiline", ["plain/.*"]],
         "residual": ["Multiline", ["residual/.*"]],
@@ -27,86 +28,96 @@ LAYOUT = {
 }
 
 
-def board(folder: Path, *, iteration: int, hparams: Mapping[str, Any]) -> SummaryWriter:
-    """Opens a run's events at `iteration`: points after it are void.
+def _open_tensorboard(folder: Path, *, iteration: int, hparams: Mapping[str, Any]) -> SummaryWriter:
+    """Opens the events of a run at `iteration`; later points are discarded.
 
-    Layout and settings are written once in a run's life.
+    Layout and hyperparameters are written only when the run starts.
     """
     if iteration == 0:
-        for old in folder.glob(EVENTS):  # of a start that never reached a checkpoint
+        for old in folder.glob(_EVENTS):  # of a start that was stopped before its first checkpoint
             old.unlink()
-    first = not any(folder.glob(EVENTS))
+    first = not any(folder.glob(_EVENTS))
     writer = SummaryWriter(str(folder), purge_step=iteration + 1)
     if first:
-        writer.add_custom_scalars(LAYOUT)
+        writer.add_custom_scalars(_LAYOUT)
         values = {
             key: value if isinstance(value, bool | int | float) else str(value)
             for key, value in hparams.items()
         }
-        for summary in summarise(values, dict.fromkeys(ERRORS)):
+        for summary in summarize(values, dict.fromkeys(_ERRORS)):
             writer._get_file_writer().add_summary(summary)
     return writer
 
 
 METRICS = "metrics.jsonl"
+_LONGEST = 10_000  # characters of a line; what is longer is none of ours
 
 
 def read_metrics(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """The lines of a metrics.jsonl, and how many of them could not be read (the last of a
-    killed run, say).
+    """The lines of a metrics.jsonl, and how many of them are broken.
+
+    The last line of a killed run may be.
     """
+    if not path.is_file():
+        return [], 0
     lines, broken = [], 0
-    for text in path.read_text(errors="replace").splitlines() if path.exists() else []:
-        try:
-            line = json.loads(text)
-        except json.JSONDecodeError:
-            line = None
-        if is_log_point(line):
-            lines.append(line)
-        else:
-            broken += 1
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for text in _texts(file):
+            try:
+                lines.append(log_point(text))
+            except ValueError:
+                broken += 1
     return lines, broken
 
 
-def is_log_point(line: Any) -> bool:
-    """Figures under their names, `iteration` among them."""
-    return (
-        isinstance(line, dict)
-        and "iteration" in line
-        and all(isinstance(value, int | float) for value in line.values())
-    )
+def _texts(file: TextIO) -> Iterator[str]:
+    """The lines of a file; of a line that is too long to be ours, an empty one."""
+    while text := file.readline(_LONGEST):
+        whole = part = text
+        while len(part) == _LONGEST and not part.endswith("\n"):
+            whole, part = "", file.readline(_LONGEST)
+        yield whole
+
+
+def log_point(text: str) -> dict[str, Any]:
+    """Figures under their names, `iteration` among them. Raises ValueError."""
+    line = parse_json(text)
+    iteration = line.pop("iteration", None) if isinstance(line, dict) else None
+    return {
+        "iteration": parse(int, iteration, "iteration"),
+        **parse(dict[str, float], line, "the line"),
+    }
 
 
 class Logbook:
     """Appends one line per log point.
 
-    Opening it at iteration k drops what an interrupted run had written after k.
+    Opened at iteration k, it drops what an interrupted run had written after k.
     """
 
     def __init__(
         self, folder: Path, *, iteration: int, family: str, hparams: Mapping[str, Any]
     ) -> None:
-        """`family`: plain or residual. `hparams`: what TensorBoard's HParams tab lists of this
-        run.
-        """
+        """`family`: plain or residual. `hparams`: what TensorBoard's HParams tab lists of it."""
         path = folder / METRICS
-        kept = [line for line in read_metrics(path)[0] if line["iteration"] <= iteration]
-        write_whole(path, "".join(json.dumps(line) + "\n" for line in kept))
+        lines = [line for line in read_metrics(path)[0] if line["iteration"] <= iteration]
+        write_whole(path, "".join(json.dumps(line) + "\n" for line in lines))
         self.file = path.open("a", buffering=1)
         self.family = family
-        self.board = board(folder, iteration=iteration, hparams=hparams)
+        self.board = _open_tensorboard(folder, iteration=iteration, hparams=hparams)
 
     def write(self, iteration: int, values: dict[str, float]) -> None:
-        """One log point: errors in percent, loss in nats.
+        """Writes one log point: errors in percent, loss in nats.
 
-        Errors also go under a name that says plain or residual, for the layout.
+        TensorBoard also gets the errors by a name that tells plain from residual, for the layout.
         """
         self.file.write(json.dumps({"iteration": iteration, **values}) + "\n")
         for name, value in values.items():
             self.board.add_scalar(name, value, iteration)
-            if name in ERRORS:
-                self.board.add_scalar(f"{self.family}/{ERRORS[name]}", value, iteration)
+            if name in _ERRORS:
+                self.board.add_scalar(f"{self.family}/{_ERRORS[name]}", value, iteration)
 
     def close(self) -> None:
+        """Closes the files."""
         self.file.close()
         self.board.close()

@@ -1,5 +1,6 @@
-"""How much memory a batch takes, told before a CPU's kernel kills the run for it, and after a
-GPU has refused.
+"""Estimates the memory that a batch takes.
+
+On a CPU this warns before the kernel kills the run; on a GPU it explains an out-of-memory error.
 """
 
 import math
@@ -11,43 +12,44 @@ from resnet_cli.models.layers import recomputing
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.runtime.device import autocast
 
-# the gradients on their way and what a convolution takes for itself: measured, about so many of the
-# largest map
-ON_TOP = 20
-AGAIN = 12  # with checkpointing: the maps of the block that is computed again
-SPARE = 0.9  # of what is free; the rest goes to what lies between blocks of memory
+# Measured, as multiples of the largest map: gradients in flight and workspaces of convolutions;
+# and, with activation checkpointing, the maps of the block that is recomputed.
+_OVERHEAD = 20
+_RECOMPUTED = 12
+_USABLE = 0.9  # of the free memory; the rest is lost to fragmentation
 
 
 def bytes_per_image(network: ResNet, *, image_size: int, dtype: torch.dtype) -> float:
-    """What a step holds of each image at most: what is kept for the backward pass, counted, and
-    what that needs on top.
+    """Estimates the peak memory of a training step, in bytes per image.
+
+    The tensors saved for the backward pass are counted; the overhead of that pass was measured.
     """
     (two, _), (four, largest) = (
-        kept(network, images, image_size=image_size, dtype=dtype) for images in (2, 4)
+        saved_for_backward(network, images, image_size=image_size, dtype=dtype) for images in (2, 4)
     )
-    return (four - two) / 2 + (ON_TOP + AGAIN * network.checkpoints) * largest / 4
+    maps = _OVERHEAD + _RECOMPUTED * network.activation_checkpointing
+    return (four - two) / 2 + maps * largest / 4
 
 
-def kept(network: ResNet, images: int, *, image_size: int, dtype: torch.dtype) -> tuple[int, int]:
-    """Bytes that a forward pass keeps for the backward pass, and those of the largest tensor
-    among them.
-    """
+def saved_for_backward(
+    network: ResNet, images: int, *, image_size: int, dtype: torch.dtype
+) -> tuple[int, int]:
+    """Bytes that a forward pass saves for the backward pass, and those of the largest tensor."""
     weight = network.fc.weight
     storages: dict[int, int] = {}
 
-    def note(tensor: Tensor) -> Tensor:
+    def record(tensor: Tensor) -> Tensor:
         storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
-    pictures = torch.zeros(images, 3, image_size, image_size, device=weight.device).contiguous(
-        memory_format=torch.channels_last
-    )
+    batch = torch.zeros(images, 3, image_size, image_size, device=weight.device)
+    batch = batch.contiguous(memory_format=torch.channels_last)
     with (
-        torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor),
+        torch.autograd.graph.saved_tensors_hooks(record, lambda tensor: tensor),
         recomputing(),
         autocast(weight.device, dtype),
     ):
-        loss = network.train()(pictures).sum()
+        loss = network.train()(batch).sum()
     assert loss.requires_grad
     return sum(storages.values()), max(storages.values())
 
@@ -57,17 +59,20 @@ def advice(
     *,
     per_image: float,
     room: float,
-    checkpointing: bool,
+    activation_checkpointing: bool,
     unit: int = 1,
-    times: int = 1,
+    devices: int = 1,
 ) -> str:
-    """What would fit in `room` bytes instead of `images` images: `unit` of them, or twice, or
-    four times..., on each of `times` devices.
+    """Advises a batch size that fits into `room` bytes per device, where `images` images do not.
+
+    `unit`: each device gets this number of images times a power of two. `per_image`: bytes.
     """
-    most = min(SPARE * room / per_image, images - 1) / unit
-    words = (
-        f"batch_size={times * unit * 2 ** math.floor(math.log2(most))} would fit"
+    most = min(_USABLE * room / per_image, images - 1) / unit
+    advised = (
+        f"batch_size={devices * unit * 2 ** math.floor(math.log2(most))} would fit"
         if most >= 1
         else "no batch would fit"
     )
-    return words if checkpointing else f"{words}; activation_checkpointing=true needs less"
+    if activation_checkpointing:
+        return advised
+    return f"{advised}; activation_checkpointing=true needs less"

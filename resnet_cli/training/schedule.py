@@ -1,54 +1,60 @@
-"""The learning rate: falls at milestones or when the error plateaus, and ResNet-110's warm-up
-that the training error ends.
-"""
+"""The learning rate: drops at milestones or on plateaus, and the warm-up of ResNet-110."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+
+from resnet_cli.runtime.parse import UNBOUNDED
 
 WARMUP_WINDOW = 100  # iterations over which the training error of a warm-up is measured
 
 
 class Rule(StrEnum):
-    """What makes the rate fall."""
+    """What lowers the learning rate."""
 
     steps = "steps"  # milestones (section 4.2)
     plateau = "plateau"  # "when the error plateaus" (section 3.4)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class PlateauState:
-    """What the plateau rule has seen: plain values, for a checkpoint."""
+    """The state of the plateau rule: plain values, for a checkpoint."""
 
-    best: float = float("inf")  # percent
-    waited: int = 0  # evaluations since it was reached or the rate last fell
-    fallen: int = 0  # times
+    best: float = field(default=math.inf, metadata=UNBOUNDED)  # percent
+    bad_evaluations: int = 0  # in a row without progress since the rate last dropped
+    drops: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plateau:
-    """The rate falls when the error has not come `progress` points under its best for `patience`
-    evaluations; at most `drops` times.
+    """Lowers the learning rate when the error plateaus (section 3.4).
 
-    After a fall the count begins anew; the best stays.
+    That is after `patience` evaluations in a row whose error is not at least `min_delta` percentage
+    points below the best; at most `max_drops` times. A drop resets the count, not the best.
     """
 
     patience: int
-    progress: float
-    drops: int
+    min_delta: float
+    max_drops: int
 
-    def update(self, seen: PlateauState, error: float) -> PlateauState:
-        """What has been seen after one more evaluation, of `error` percent."""
-        # errors are counts over counts: 50.1 - 50.0 must be 0.1
-        if seen.best - error >= self.progress - 1e-9:
-            return PlateauState(error, 0, seen.fallen)
-        if seen.waited + 1 < self.patience:
-            return PlateauState(seen.best, seen.waited + 1, seen.fallen)
-        return PlateauState(seen.best, 0, min(seen.fallen + 1, self.drops))
+    def update(self, state: PlateauState, error: float) -> PlateauState:
+        """The state after one more evaluation, with an error in percent."""
+        # errors are quotients of counts: 50.1 - 50.0 must count as 0.1
+        if state.best - error >= self.min_delta - 1e-9:
+            return PlateauState(best=error, drops=state.drops)
+        if state.bad_evaluations + 1 < self.patience:
+            return replace(state, bad_evaluations=state.bad_evaluations + 1)
+        drops = min(state.drops + 1, self.max_drops)
+        return PlateauState(best=state.best, drops=drops)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """`lr`, times `gamma` at each milestone (fractions of `iterations`) or plateau."""
+    """The learning rate: `lr`, multiplied by `gamma` at each milestone or plateau.
+
+    `milestones` are fractions of `iterations`. With `warmup_lr`, that is the rate until the
+    training error is below `warmup_until_error` (section 4.2, ResNet-110).
+    """
 
     lr: float
     iterations: int
@@ -60,24 +66,20 @@ class Schedule:
 
     @property
     def milestone_iterations(self) -> list[int]:
-        """The first iteration, counted from 0, with each lower rate: 32,000 and 48,000 of
-        64,000.
-        """
+        """The first iteration, counted from 0, of each lower rate: 32,000 and 48,000 of 64,000."""
         return [round(fraction * self.iterations) for fraction in self.milestones]
 
-    def lr_at(self, iteration: int, *, warming: bool = False, fallen: int = 0) -> float:
-        """The rate of the step numbered `iteration`, counted from 0, after `fallen` plateaus.
+    def lr_at(self, iteration: int, *, in_warmup: bool = False, drops: int = 0) -> float:
+        """The rate of an iteration, counted from 0, after `drops` plateaus.
 
-        A warm-up has its own rate, which nothing lowers.
+        The rate of the warm-up is constant.
         """
-        if warming:
+        if in_warmup:
             assert self.warmup_lr is not None
             return self.warmup_lr
         passed = sum(iteration >= milestone for milestone in self.milestone_iterations)
-        return self.lr * self.gamma ** (passed + fallen)
+        return self.lr * self.gamma ** (passed + drops)
 
     def warmup_is_over(self, training_error: float) -> bool:
-        """Whether the training error (percent, over the last WARMUP_WINDOW iterations) ends the
-        warm-up.
-        """
+        """Whether the warm-up ends at this error, in percent over WARMUP_WINDOW iterations."""
         return training_error < self.warmup_until_error

@@ -1,6 +1,6 @@
 """One step of SGD: batch, forward, loss, backward, update, count.
 
-Nothing here waits for the device.
+Only `TrainStep.read_totals` waits for the device.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,44 +19,43 @@ from resnet_cli.runtime.distributed import Context
 def make_optimizer(
     network: nn.Module, *, lr: float, momentum: float, weight_decay: float, nesterov: bool
 ) -> torch.optim.SGD:
-    """Momentum SGD over everything learned, weight decay on all of it, BN and biases included
-    (sections 3.4 and 4.2).
+    """SGD with momentum, weight decay on all parameters, those of BN and biases included.
 
-    The learning rate is a tensor beside the weights, so that a schedule changes it without waiting
-    for the device.
+    As in sections 3.4 and 4.2. The learning rate is a tensor on the device of the weights, so that
+    a schedule can change it without waiting for the device.
     """
     device = next(network.parameters()).device
     rate = torch.tensor(lr, device=device)
     optimizer = torch.optim.SGD(
         network.parameters(),
-        rate,
-        momentum,
+        lr=rate,
+        momentum=momentum,
         weight_decay=weight_decay,
         nesterov=nesterov,
         fused=True,
     )
-    # else a first step that is skipped would leave them unset
+    # created here, since a skipped first step would not
     for weight in network.parameters() if momentum else ():
         optimizer.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
     return optimizer
 
 
-Prepare = Callable[..., tuple[Tensor, Tensor]]
+_Prepare = Callable[..., tuple[Tensor, Tensor]]
 
 
-def as_they_are(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def _unchanged(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     return images, labels
 
 
 class TrainStep:
-    """Trains `network` one batch a call and counts on the device what happened.
+    """Trains `network` by one batch per call, and counts loss and errors on the device.
 
-    `prepare` makes images [N, 3, H, W] float32 and labels [N] int64 of what the step is called with
-    (see data/loader.py), so that augmentation can be compiled and captured with the rest.
+    `prepare` turns what the step is called with into images float32 [N, 3, H, W] and labels int64
+    [N] (see data/loader.py), so that augmentation can be compiled and captured with the rest.
 
-    A loss that is not finite never reaches the weights: from then on the fused optimizer skips
-    every update (`found_inf`), and `read` tells at which step, the next time the host asks. In fp16
-    the loss scaler skips the bad step alone.
+    If the loss becomes NaN or infinite, training stops before the weights are updated: from that
+    step on the fused optimizer skips every update (`found_inf`), and `read_totals` tells which step
+    it was. In fp16 the loss scaler skips only the bad step.
     """
 
     def __init__(
@@ -66,11 +65,11 @@ class TrainStep:
         *,
         dtype: torch.dtype,
         compiled: bool,
-        prepare: Prepare = as_they_are,
+        prepare: _Prepare = _unchanged,
         capture: Callable[..., CapturedGraph] | None = None,
         context: Context | None = None,
     ) -> None:
-        """`capture`: makes one replayed graph of a step, where there is a device for it."""
+        """`capture`: turns a step into a CUDA graph, on a device that has them."""
         self.network, self.optimizer, self.dtype = network, optimizer, dtype
         self.context = context or Context()
         self.forward: Callable[[Tensor], Tensor] = self.context.replicate(network)
@@ -79,48 +78,47 @@ class TrainStep:
         if compiled:
             start_compiling()
             self.forward = torch.compile(self.forward)
-            # on a CPU it would draw an image's crop anew for every pixel of it
+            # on a CPU, compiled code would draw the crop again for every pixel
             if self.device.type == "cuda":
                 self.prepare = torch.compile(prepare)
-        self.lr: float | None = None  # what the device has
+        self.lr: float | None = None  # that is on the device
         self.ddp_primed = self.context.world == 1
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=dtype is torch.float16)
-        # loss, wrong images, good steps
+        # summed loss, wrong images, steps with a finite loss
         self.totals = torch.zeros(3, dtype=torch.float64, device=self.device)
-        # 1.0 after the first loss that is not finite
+        # 1.0 from the first loss on that is not finite
         self.nonfinite = torch.zeros((), device=self.device)
         self.captured = capture is not None
         self.train: Callable[..., None] = (
-            capture(self.train_on, state=self.state) if capture else self.train_on
+            capture(self._train_on, state=self.state) if capture else self._train_on
         )
 
     def __call__(self, *drawn: Tensor, lr: float) -> None:
-        """One step on this rank's part of a batch, which `prepare` makes of `drawn`."""
+        """One step on this rank's part of a batch, which `prepare` makes from `drawn`."""
         if not self.ddp_primed:
-            self.prime_ddp(*drawn)
+            self._prime_ddp(*drawn)
         if lr != self.lr:
             self.optimizer.param_groups[0]["lr"].fill_(lr)
             self.lr = lr
         self.train(*drawn)
 
-    def train_on(self, *drawn: Tensor) -> None:
-        """All of a step that happens on the device."""
-        self.optimizer.zero_grad()  # what a recording that broke off may have left
+    def _train_on(self, *drawn: Tensor) -> None:
+        """The part of a step that runs on the device."""
+        self.optimizer.zero_grad()  # gradients that a failed capture may have left
         images, labels = self.prepare(*drawn)
-        logits, loss = self.loss(images, labels)
+        logits, loss = self._loss(images, labels)
         with torch.no_grad():
             self.nonfinite.copy_(torch.maximum(self.nonfinite, (~loss.isfinite()).float()))
-            self.context.all_reduce_max(
-                self.nonfinite
-            )  # one rank's loss is in every rank's gradients
+            # the loss of one rank is in the gradients of all
+            self.context.all_reduce_max(self.nonfinite)
         self.optimizer.found_inf = self.nonfinite  # type: ignore[attr-defined]  # read by the fused kernel
         self.scaler.scale(loss).backward()
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad()
-        self.count(loss.detach(), logits.detach(), labels)
+        self._count(loss.detach(), logits=logits.detach(), labels=labels)
 
-    def loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def _loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Logits [N, classes], and the mean cross-entropy in nats."""
         with autocast(self.device, self.dtype):
             logits = self.forward(images)
@@ -131,30 +129,30 @@ class TrainStep:
         yield from self.network.parameters()
         yield from self.network.buffers()
         yield from (
-            kept["momentum_buffer"]
-            for kept in self.optimizer.state.values()
-            if kept.get("momentum_buffer") is not None
+            state["momentum_buffer"]
+            for state in self.optimizer.state.values()
+            if state.get("momentum_buffer") is not None
         )
         yield from (self.totals, self.nonfinite)
 
-    def prime_ddp(self, *drawn: Tensor) -> None:
-        """Two passes that leave no trace. DDP orders the gradients anew after its first, and with
-        it their sums' roundings:
+    def _prime_ddp(self, *drawn: Tensor) -> None:
+        """Runs two passes without any effect on the state.
 
-        without these a resumed run would take one step in another order than the run that was never
-        stopped.
+        DDP reorders its gradient buckets after its first pass, which changes the rounding of their
+        sums: without these, the first step of a resumed run would differ from that of a run that
+        was not stopped.
         """
         buffers = [buffer.clone() for buffer in self.network.buffers()]
         for _ in range(2):
-            self.loss(*self.prepare(*drawn))[1].backward()
+            self._loss(*self.prepare(*drawn))[1].backward()
             self.optimizer.zero_grad()
         for buffer, before in zip(self.network.buffers(), buffers, strict=True):
             buffer.copy_(before)
         self.ddp_primed = True
 
     @torch.no_grad()
-    def count(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Adds this batch to the totals, unless the run is broken."""
+    def _count(self, loss: Tensor, *, logits: Tensor, labels: Tensor) -> None:
+        """Adds this batch to the totals, unless a loss was not finite."""
         wrong = (logits.argmax(dim=1) != labels).sum()
         now = torch.stack(
             [
@@ -166,24 +164,25 @@ class TrainStep:
         self.totals += torch.where(self.nonfinite > 0, torch.zeros_like(now), now)
 
     def read_totals(self) -> tuple[float, int, int | None]:
-        """Waits for the device: loss summed over images, wrong images, and how many steps went well
-        before the first bad loss, if any.
+        """Summed loss, wrong images, and the number of steps before a loss was not finite, or None.
 
-        Over all ranks, whose totals stay in `every_total` [world, 3].
+        Waits for the device. The sums are over all ranks, whose totals stay in `totals_of_ranks`
+        [world, 3].
         """
-        self.every_total = self.context.gather(self.totals)
-        loss, wrong, good, broken = torch.cat(
-            [self.every_total.sum(dim=0), self.nonfinite.double()[None]]
+        self.totals_of_ranks = self.context.gather(self.totals)
+        loss, wrong, good_steps, nonfinite = torch.cat(
+            [self.totals_of_ranks.sum(dim=0), self.nonfinite.double()[None]]
         ).tolist()
-        return loss, int(wrong), round(good / self.context.world) if broken else None
+        return loss, int(wrong), round(good_steps / self.context.world) if nonfinite else None
 
-    def restore_totals(self, every: Tensor) -> None:
-        """Takes up the totals of a checkpoint, each rank its own; of another number of ranks,
-        the first takes all.
+    def restore_totals(self, saved: Tensor) -> None:
+        """Continues from the totals of a checkpoint, [ranks, 3].
+
+        If the number of ranks has changed, the first rank takes the sum.
         """
-        every, world = every.reshape(-1, 3), self.context.world
-        if len(every) != world:
-            first = every.sum(dim=0)
-            first[2] *= world / len(every)  # each rank counts its good steps
-            every = torch.cat([first[None], torch.zeros(world - 1, 3, dtype=every.dtype)])
-        self.totals.copy_(every[self.context.rank])
+        saved, world = saved.reshape(-1, 3), self.context.world
+        if len(saved) != world:
+            first = saved.sum(dim=0)
+            first[2] *= world / len(saved)  # every rank counts the steps
+            saved = torch.cat([first[None], torch.zeros(world - 1, 3, dtype=saved.dtype)])
+        self.totals.copy_(saved[self.context.rank])

@@ -1,68 +1,26 @@
-"""The loop: step, count, log, evaluate, save.
+"""The training loop: step, count, log, evaluate, save.
 
-All of its state fits a checkpoint, so a stopped run goes on bit for bit.
+A checkpoint holds all of its state, so that a stopped run continues bit for bit.
 """
 
 import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from resnet_cli.data.images import Normalizer
-from resnet_cli.data.resident import Loader
 from resnet_cli.evaluation.metrics import measure
-from resnet_cli.evaluation.protocol import Test
 from resnet_cli.models.architecture import Shortcut
-from resnet_cli.models.fold_bn import FoldedBN
-from resnet_cli.models.resnet import ResNet
 from resnet_cli.runtime.console import Console
-from resnet_cli.runtime.distributed import STOP_LOOK, Context
+from resnet_cli.runtime.distributed import SIGNAL_CHECK_EVERY, Context
 from resnet_cli.runtime.errors import Diverged, Stopped
 from resnet_cli.runtime.signals import StopRequest
 from resnet_cli.training import checkpoint
+from resnet_cli.training.checkpoint import Checkpoint, Pixels, Scaler
 from resnet_cli.training.logbook import Logbook
+from resnet_cli.training.parts import Record, TrainingParts
 from resnet_cli.training.progress import Clock, Progress, Totals
-from resnet_cli.training.schedule import WARMUP_WINDOW, Plateau, PlateauState, Schedule
-from resnet_cli.training.step import TrainStep
-
-
-@dataclass(frozen=True, kw_only=True)
-class Every:
-    """How often, in iterations."""
-
-    log: int
-    evaluate: int
-    save: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingParts:
-    """What a trainer drives, built and on its device."""
-
-    network: ResNet
-    step: TrainStep
-    loader: Loader
-    schedule: Schedule
-    normalizer: Normalizer
-    tested: FoldedBN  # the network as it is tested
-    held_out: dict[str, Test]  # what to measure, under `val` and `test`
-
-
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """What is written of a run while it trains, and where."""
-
-    folder: Path
-    every: Every
-    identity: dict[str, Any]  # what a checkpoint says of its run
-    hparams: dict[str, Any]  # what TensorBoard lists of it
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.folder / "checkpoints"
+from resnet_cli.training.schedule import WARMUP_WINDOW, Plateau
 
 
 class Trainer:
@@ -74,33 +32,26 @@ class Trainer:
         self.parts, self.record, self.context, self.console = parts, record, context, console
         self.network, self.step, self.loader = parts.network, parts.step, parts.loader
         self.schedule = parts.schedule
-        self.progress = Progress(warming=parts.schedule.warmup_lr is not None)
+        self.progress = Progress(in_warmup=parts.schedule.warmup_lr is not None)
 
     def steps(self, request: StopRequest) -> Iterator[None]:
-        """Trains from where `progress` stands to the last iteration, a step at a time: several runs
-        may take turns.
+        """Trains from the current iteration to the last, one step per item: runs may take turns.
 
-        Raises Diverged when the loss is no longer finite, and Stopped, after saving, when a signal
-        asked for it.
+        Raises Diverged if the loss becomes NaN or infinite, and Stopped, after saving, if a signal
+        has asked for it.
         """
         now, last = self.progress, self.schedule.iterations
         family = "plain" if self.network.architecture.shortcut is Shortcut.none else "residual"
-        self.logbook = (
-            Logbook(
-                self.record.folder,
-                iteration=now.iteration,
-                family=family,
-                hparams=self.record.hparams,
-            )
-            if self.context.is_main
-            else None
-        )
+        folder, hparams = self.record.folder, self.record.hparams
+        self.logbook: Logbook | None = None
+        if self.context.is_main:
+            self.logbook = Logbook(folder, iteration=now.iteration, family=family, hparams=hparams)
         self.console.start(self.network.architecture.name, iteration=now.iteration, iterations=last)
         self.clock = Clock(now.seconds, now.iteration)
         try:
             self.network.train()
             while now.iteration < last:
-                self.stop_if_asked(request)
+                self._stop_if_requested(request)
                 self.step(*self.loader.draw(now.iteration), lr=self.lr_at(now.iteration))
                 now.iteration += 1
                 self.console.advance(now.iteration)
@@ -112,18 +63,16 @@ class Trainer:
                 self.logbook.close()
             self.console.stop()
 
-    def stop_if_asked(self, request: StopRequest) -> None:
-        """Saves and raises Stopped at the step that all ranks agree on, when a signal has
-        reached one of them.
-        """
+    def _stop_if_requested(self, request: StopRequest) -> None:
+        """If a signal has reached any rank: saves and raises Stopped, on all ranks at one step."""
         now = self.progress
-        if now.iteration % STOP_LOOK[self.step.device.type]:
+        if now.iteration % SIGNAL_CHECK_EVERY[self.step.device.type]:
             return
         signum = self.context.max_or_none(request.signum)
         if signum is not None:
-            self.read_totals()
-            self.save()
-            # the others wait for the first, which writes: the end of one would be the end of all
+            self._read_totals()
+            self._save()
+            # The others wait until the main rank has written: if one exits, all are ended.
             self.context.max_or_none(None)
             last = self.schedule.iterations
             raise Stopped(
@@ -132,48 +81,48 @@ class Trainer:
             )
 
     def after_step(self, *, end: bool) -> None:
-        """Between two steps: whatever is due."""
+        """Does what is due between two steps: logs, evaluates, saves."""
         now = self.progress
-        warmup = now.warming and now.iteration % WARMUP_WINDOW == 0
+        warmup = now.in_warmup and now.iteration % WARMUP_WINDOW == 0
         log = end or now.iteration % self.record.every.log == 0
         evaluate = end or now.iteration % self.record.every.evaluate == 0
         save = end or now.iteration % self.record.every.save == 0
         if not (warmup or log or evaluate or save):
             return
-        mark = self.read_totals()  # the one place where the host waits for the device
+        totals = self._read_totals()  # the only place where the host waits for the device
         values: dict[str, float] = {}
         if log:
-            values |= self.train_metrics(mark)
+            values |= self._train_metrics(totals)
             now.last |= values
         if warmup:
-            self.update_lr_warmup(mark)
+            self._update_lr_warmup(totals)
         with self.clock.paused():
             if evaluate:
-                values |= self.evaluate()
+                values |= self._evaluate()
             if values and self.logbook:
                 self.logbook.write(now.iteration, values)
                 self.console.show(values)
             if save:
-                self.save()
+                self._save()
 
     def lr_at(self, iteration: int) -> float:
-        """The rate of the step numbered `iteration`, as things stand."""
-        return self.schedule.lr_at(
-            iteration, warming=self.progress.warming, fallen=self.progress.watched.fallen
-        )
+        """The learning rate of a step, after the warm-up and the plateaus so far."""
+        now = self.progress
+        return self.schedule.lr_at(iteration, in_warmup=now.in_warmup, drops=now.plateau.drops)
 
-    def read_totals(self) -> Totals:
-        """Where the counters stand; waits for the device. Raises Diverged."""
-        loss, wrong, good = self.step.read_totals()
-        if good is not None:
+    def _read_totals(self) -> Totals:
+        """The totals so far; waits for the device. Raises Diverged."""
+        loss, wrong, good_steps = self.step.read_totals()
+        if good_steps is not None:
             raise Diverged(
-                f"the loss is not finite at iteration {good + 1:,} (lr {self.lr_at(good):g}); "
-                f"{self.kept()}; try a smaller optimizer.lr"
+                f"the loss is not finite at iteration {good_steps + 1:,} "
+                f"(lr {self.lr_at(good_steps):g}); {self._last_checkpoint()}; "
+                "try a smaller optimizer.lr"
             )
         return self.progress.iteration, loss, wrong
 
-    def kept(self) -> str:
-        """What a run that cannot go on leaves behind, in words."""
+    def _last_checkpoint(self) -> str:
+        """Tells whether a run that has diverged leaves a checkpoint."""
         last = self.record.checkpoints / checkpoint.LAST
         return (
             f"the last checkpoint, {last}, is from before"
@@ -181,42 +130,41 @@ class Trainer:
             else "no checkpoint was due yet"
         )
 
-    def train_metrics(self, mark: Totals) -> dict[str, float]:
-        """Means over the augmented mini-batches since the last log point: what the paper's
-        figures draw as training error.
+    def _train_metrics(self, totals: Totals) -> dict[str, float]:
+        """Means over the augmented mini-batches since the last log point.
+
+        The training error is that of the paper's figures.
         """
-        loss, error = self.mean_since(self.progress.logged, mark)
-        self.progress.logged = mark
+        iteration, _, _ = totals
+        loss, error = self._mean_since(self.progress.at_log, totals)
+        self.progress.at_log = totals
         return {
-            "epoch": mark[0] * self.loader.batch_size / self.loader.count,
+            "epoch": iteration * self.loader.batch_size / self.loader.count,
             "train/loss": loss,
             "train/error": error,
-            "lr": self.lr_at(mark[0] - 1),
-            "images_per_second": self.clock.lap(mark[0]) * self.loader.batch_size,
+            "lr": self.lr_at(iteration - 1),
+            "images_per_second": self.clock.lap(iteration) * self.loader.batch_size,
         }
 
-    def mean_since(self, before: Totals, mark: Totals) -> tuple[float, float]:
-        """Mean loss, and error in percent, between two marks."""
-        images = (mark[0] - before[0]) * self.loader.batch_size
-        return (mark[1] - before[1]) / images, 100 * (mark[2] - before[2]) / images
+    def _mean_since(self, before: Totals, totals: Totals) -> tuple[float, float]:
+        """Mean loss, and error in percent, between earlier totals and these."""
+        steps, loss, wrong = (now - then for now, then in zip(totals, before, strict=True))
+        images = steps * self.loader.batch_size
+        return loss / images, 100 * wrong / images
 
-    def update_lr_warmup(self, mark: Totals) -> None:
-        """Section 4.2: the warm-up ends when the training error is under 80 %, not after a
-        count.
-        """
+    def _update_lr_warmup(self, totals: Totals) -> None:
+        """Ends the warm-up once the training error is below 80 % (section 4.2)."""
         now = self.progress
-        _, error = self.mean_since(now.warmed, mark)
-        now.warmed = mark
+        _, error = self._mean_since(now.at_warmup_check, totals)
+        now.at_warmup_check = totals
         if self.schedule.warmup_is_over(error):
-            now.warming, now.warmup_ended_at = False, now.iteration
+            now.in_warmup, now.warmup_ended_at = False, now.iteration
             self.console.say(
                 f"warm-up ends at iteration {now.iteration:,}: training error {error:.1f} %"
             )
 
-    def evaluate(self) -> dict[str, float]:
-        """Errors in percent of the validation and test images; keeps the best network, which
-        validation decides where it is there.
-        """
+    def _evaluate(self) -> dict[str, float]:
+        """Errors in percent on the validation and test images; saves the best network so far."""
         now, values = self.progress, {}
         self.context.broadcast(self.network.buffers())
         self.parts.tested.refresh()
@@ -228,23 +176,23 @@ class Trainer:
                 context=self.context,
             )
             values[f"{name}/error"] = errors.top1_error
-            if self.network.architecture.num_classes > 10:  # CIFAR-10's top-5 error says little
+            if self.network.architecture.num_classes > 10:  # CIFAR-10's top-5 error tells little
                 values[f"{name}/top5_error"] = errors.top5_error
         now.last |= values
         error = values[f"{self.chosen_on}/error"]
-        if self.schedule.plateau and not now.warming:  # before anything is saved
-            self.update_plateau(self.schedule.plateau, error)
+        if self.schedule.plateau and not now.in_warmup:  # before anything is saved
+            self._update_plateau(self.schedule.plateau, error)
         if now.best_error is None or error < now.best_error:
             now.best_error, now.best_iteration = error, now.iteration
-            self.write(checkpoint.BEST)
+            self._write(checkpoint.BEST)
         return values
 
-    def update_plateau(self, plateau: Plateau, error: float) -> None:
-        """Section 3.4: the rate falls when the error plateaus."""
+    def _update_plateau(self, plateau: Plateau, error: float) -> None:
+        """Lowers the learning rate when the error plateaus (section 3.4)."""
         now = self.progress
-        before = now.watched.fallen
-        now.watched = plateau.update(now.watched, error)
-        if now.watched.fallen > before:
+        before = now.plateau.drops
+        now.plateau = plateau.update(now.plateau, error)
+        if now.plateau.drops > before:
             self.console.say(
                 f"iteration {now.iteration:,}: the error has plateaued; lr "
                 f"{self.lr_at(now.iteration):g} from here on"
@@ -252,59 +200,51 @@ class Trainer:
 
     @property
     def chosen_on(self) -> str:
-        """What the best network is chosen on."""
+        """The split that the best network is chosen on: `val` if there is one, else `test`."""
         return "val" if "val" in self.parts.held_out else "test"
 
-    def save(self) -> None:
+    def _save(self) -> None:
         """Writes last.pt; the one before becomes previous.pt."""
-        self.write(checkpoint.LAST, keep=self.record.checkpoints / checkpoint.PREVIOUS)
+        self._write(checkpoint.LAST, keep=self.record.checkpoints / checkpoint.PREVIOUS)
 
-    def write(self, name: str, *, keep: Path | None = None) -> None:
-        """Writes a checkpoint; all ranks bring what it needs, the first writes it."""
+    def _write(self, name: str, *, keep: Path | None = None) -> None:
+        """Writes a checkpoint: all ranks contribute, the main one writes."""
         now = self.progress
         now.skipped[:] = self.context.gather_union(now.skipped)
         self.context.broadcast(self.network.buffers())
-        state = self.state()
+        state = self._state()
         if self.context.is_main:
-            checkpoint.save(self.record.checkpoints / name, state, keep=keep)
+            checkpoint.save(self.record.checkpoints / name, state.to_content(), keep=keep)
 
-    def state(self) -> dict[str, Any]:
-        """All that a checkpoint holds: tensors and plain values.
+    def _state(self) -> Checkpoint:
+        """The content of a checkpoint.
 
-        Raises Diverged rather than hand out broken weights.
+        Raises Diverged if a weight is NaN or infinite.
         """
         now = self.progress
-        if not torch.stack([weight.isfinite().all() for weight in self.network.parameters()]).all():
+        values = [*self.network.parameters(), *self.network.buffers()]
+        if not torch.stack([value.isfinite().all() for value in values]).all():
             raise Diverged(
-                f"weights are not finite after iteration {now.iteration:,}; {self.kept()}; "
-                "try a smaller optimizer.lr"
+                f"weights are not finite after iteration {now.iteration:,}; "
+                f"{self._last_checkpoint()}; try a smaller optimizer.lr"
             )
         now.seconds = self.clock.total()
-        return {
+        scaler, pixels = self.step.scaler.state_dict(), self.parts.normalizer
+        return Checkpoint(
             **self.record.identity,
-            "progress": dataclasses.asdict(now),
-            "network": self.network.state_dict(),
-            "momentum": self.step.optimizer.state_dict()["state"],
-            "totals": self.step.every_total,
-            "scaler": self.step.scaler.state_dict(),
-            "normalizer": {"mean": self.parts.normalizer.mean, "std": self.parts.normalizer.std},
-        }
-
-    def restore(self, saved: dict[str, Any]) -> None:
-        """Takes up the state of a checkpoint of the same network."""
-        values = saved["progress"]
-        watched = PlateauState(**values.get("watched", {}))  # older checkpoints have none
-        self.progress = Progress(
-            **values
-            | {
-                "logged": tuple(values["logged"]),
-                "warmed": tuple(values["warmed"]),
-                "watched": watched,
-            }
+            progress=now,
+            network=self.network.state_dict(),
+            momentum=self.step.optimizer.state_dict()["state"],
+            totals=self.step.totals_of_ranks,
+            scaler=Scaler(**scaler) if scaler else None,
+            normalizer=Pixels(mean=pixels.mean, std=pixels.std),
         )
-        self.network.load_state_dict(saved["network"])
-        optimizer = self.step.optimizer
-        optimizer.load_state_dict(optimizer.state_dict() | {"state": saved["momentum"]})
-        self.step.restore_totals(saved["totals"])
-        if saved["scaler"]:
-            self.step.scaler.load_state_dict(saved["scaler"])
+
+    def restore(self, saved: Checkpoint) -> None:
+        """Takes up the state of a checkpoint that fits the network (`checkpoint.validate_fits`)."""
+        self.progress = dataclasses.replace(saved.progress)
+        self.network.load_state_dict(saved.network)
+        checkpoint.restore_momentum(saved, self.step.optimizer)
+        self.step.restore_totals(saved.totals)
+        if saved.scaler:
+            self.step.scaler.load_state_dict(dataclasses.asdict(saved.scaler))

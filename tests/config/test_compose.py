@@ -8,15 +8,19 @@ import torch
 import yaml
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
+from hydra.utils import get_method
 
 from resnet_cli.config import compose
-from resnet_cli.config.compose import jobs, options
+from resnet_cli.config.compose import jobs
 from resnet_cli.config.schema import Config, architecture, differences, from_plain, to_plain
+from resnet_cli.launch import local
 from resnet_cli.models.architecture import Shortcut, Stem
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.models.zoo import NETWORKS
-from resnet_cli.runtime.errors import UserError
+from resnet_cli.runtime.conf import options
+from resnet_cli.runtime.errors import DataError, UserError
 from resnet_cli.training.schedule import Schedule
+from tests.data.trees import write_folders
 
 
 def composed(*overrides: str) -> Config:
@@ -146,7 +150,7 @@ def test_resnet_without_shortcuts_is_the_plain_network() -> None:
             "cifar10/plain56/schedule.iterations=32000/seed0",
         ),
         (
-            ["experiment=quickstart", "scale=0.5"],
+            ["experiment=quickstart", "model=resnet20", "scale=0.5"],
             "synthetic/resnet20-A/quickstart,schedule.iterations=800/seed0",
         ),
         (
@@ -163,7 +167,7 @@ def test_resnet_without_shortcuts_is_the_plain_network() -> None:
         ),
         (["schedule=synthetic"], "cifar10/resnet20-A/synthetic/seed0"),
         (
-            ["experiment=quickstart", "optimizer.lr=0.02"],
+            ["experiment=quickstart", "model=resnet20", "optimizer.lr=0.02"],
             "synthetic/resnet20-A/quickstart,optimizer.lr=0.02/seed0",
         ),
         (["model=resnet34", "shortcut=B"], "imagenet/resnet34-B/seed0"),
@@ -182,8 +186,7 @@ def test_resnet_without_shortcuts_is_the_plain_network() -> None:
     ],
 )
 def test_run_folders(overrides: list[str], folder: str) -> None:
-    with compose.hydra_ready():
-        job = compose.job(compose.quote_paths(overrides))
+    (job,), _ = jobs(compose.quote_paths(overrides), multirun=False)
     assert job.folder == Path("runs") / folder
 
 
@@ -345,6 +348,17 @@ WRONG = {
     "dataset=cifar": "did you mean 'cifar10'?",
     "shortcut=D": "shortcut=D: Invalid value 'D', expected one of [none, A, B, C]",
     "lr=0.05": "did you mean 'optimizer.lr'?",
+    "epochs=10": "did you mean 'schedule.epochs'?",
+    "batch=64": "did you mean 'batch_size'?",
+    "workers=4": "did you mean 'dataset.workers'?",
+    "depth=56": "as in model=resnet56",
+    "pretrained=true": "training starts from random weights; resume=FILE",
+    "weights=resnet50.pth": "training starts from random weights; resume=FILE",
+    "resume=true": "the same command resumes by itself (resume=auto)",
+    "model=resnet21": "unknown model 'resnet21': did you mean 'resnet20' or 'resnet18'?",
+    "model=resnet26": "Any 6n+2 layers: model=resnet20 model.depth=26",
+    "model=ResNet-56": "did you mean 'resnet56'?",
+    "schedule.epochs=0": "schedule.epochs=0: must be a number above 0",
     "modle=resnet20": "unknown key 'modle': did you mean 'model'?",
     "schedule.iteration=5": "did you mean 'schedule.iterations'",
     "+batchsize=5": "did you mean 'batch_size'?",
@@ -365,7 +379,7 @@ WRONG = {
     "hydra/launcher=joblib": "unknown launcher 'joblib': there is basic, local, submitit_local, "
     "submitit_slurm",
     "hydra/launcher=locl": "unknown launcher 'locl': did you mean 'local'?",
-    "hydra/launcher=local": "hydra/launcher=local is for sweeps, be it of one run; add -m",
+    "hydra/launcher=local": "hydra/launcher=local is for sweeps, even of one run; add -m",
     "hydra/lancher=local": "did you mean 'hydra/launcher'?",
     "jobs_per_device=2": "jobs_per_device=2: only sweeps share a device; add -m "
     "hydra/launcher=local",
@@ -396,7 +410,7 @@ def test_what_does_not_fit_is_one_clear_line(override: str, told: str) -> None:
     [
         (["model=resnet34", "model.depth=35"], "Table 1 has 18, 34, 50, 101, 152 layers"),
         (["model=resnet50", "model.stride_in=2x2"], "model.stride_in=2x2: use one of 1x1, 3x3"),
-        (["model=resnet18", "model.groups=32"], "basic blocks (18 layers) have no such widths"),
+        (["model=resnet18", "model.groups=32"], "only bottlenecks (50, 101, 152 layers) have them"),
         (
             ["model=resnet18", "dataset.validation=100"],
             "the images of val/ are the validation images",
@@ -408,6 +422,50 @@ def test_what_does_not_fit_imagenet_is_one_clear_line(overrides: list[str], told
     with pytest.raises(UserError) as refused:
         jobs(overrides, multirun=False)
     assert told in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "iterations"),
+    [
+        (["schedule.epochs=163.84"], 64_000),  # 50,000 images in batches of 128
+        (["schedule.epochs=163.84", "scale=0.0625"], 4_000),
+        (["schedule.epochs=182", "dataset.validation=5000"], round(182 * 45_000 / 128)),
+        (["schedule.epochs=3", "dataset=synthetic", "batch_size=100"], 300),
+        (["schedule.epochs=3", "dataset=synthetic", "dataset.train_images=640"], 15),
+        (["schedule.epochs=0.001", "dataset=synthetic"], 1),
+    ],
+)
+def test_epochs_are_iterations(overrides: list[str], iterations: int) -> None:
+    assert composed(*overrides).schedule.iterations == iterations
+
+
+def test_epochs_find_the_run_of_as_many_iterations() -> None:
+    (job,), _ = jobs(["schedule.epochs=10.24"], multirun=False)
+    assert str(job.folder) == "runs/cifar10/resnet20-A/schedule.iterations=4000/seed0"
+    assert "epochs" not in to_plain(job.config)["schedule"]
+    same = composed("schedule.epochs=163.84")
+    assert differences(to_plain(same), to_plain(composed())) == []
+
+
+def test_epochs_of_a_folder_are_counted(tmp_path: Path) -> None:
+    words = ["model=resnet18", "schedule.epochs=90", "batch_size=4", f"dataset.root={tmp_path}"]
+    with pytest.raises(DataError, match=r"schedule.epochs=90: "):
+        jobs(words, multirun=False)
+    write_folders(tmp_path)
+    (job,), _ = jobs(words, multirun=False)
+    images = len([*(tmp_path / "train").rglob("*.JPEG")])
+    assert job.config.schedule.iterations == round(90 * images / 4)
+
+
+def test_a_length_is_said_once() -> None:
+    with pytest.raises(UserError, match="leave one out"):
+        jobs(["schedule.epochs=10", "schedule.iterations=4000"], multirun=False)
+
+
+def test_the_local_launcher_names_what_launches() -> None:
+    """What `--info` shows for hydra/launcher=local."""
+    node = ConfigStore.instance().load("hydra/launcher/local.yaml").node
+    assert get_method(node["_target_"]) is local.sweep
 
 
 def test_a_scaled_plateau_is_looked_for_as_often() -> None:

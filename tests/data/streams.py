@@ -4,8 +4,9 @@ from pathlib import Path
 
 from resnet_cli.data.choices import Augmentation, Normalization
 from resnet_cli.data.images import fit_normalizer
+from resnet_cli.data.photographs import BadImages
 from resnet_cli.data.samples import Samples
-from resnet_cli.data.streaming import BadImages, StreamingLoader
+from resnet_cli.data.streaming import StreamingLoader
 
 
 def loader(
@@ -16,7 +17,16 @@ def loader(
     bad: BadImages | None = None,
 ) -> StreamingLoader:
     normalizer = fit_normalizer(Normalization.imagenet, samples)
-    return StreamingLoader(samples, how, normalizer, 4, 7, 32, workers, bad or BadImages())
+    return StreamingLoader(
+        samples=samples,
+        augmentation=how,
+        normalizer=normalizer,
+        batch_size=4,
+        seed=7,
+        image_size=32,
+        workers=workers,
+        bad=bad or BadImages(),
+    )
 
 
 def break_one(samples: Samples, index: int) -> str:

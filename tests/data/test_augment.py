@@ -33,13 +33,13 @@ def test_crop_and_flip_against_a_loop() -> None:
         naive(image, int(t), int(lft), bool(f))
         for image, t, lft, f in zip(images, top, left, flip, strict=True)
     ]
-    assert_same(crop_and_flip(images, top, left, flip), torch.stack(expected))
+    assert_same(crop_and_flip(images, top=top, left=left, flip=flip), torch.stack(expected))
 
 
 def test_the_loader_is_the_loop_over_its_batch() -> None:
     split = Split(torch.randint(0, 256, (40, 3, 32, 32), dtype=torch.uint8), torch.arange(40))
     normalizer = fit_normalizer(Normalization.paper, split)
-    loader = ResidentLoader(split, normalizer, batch_size=16, seed=5)
+    loader = ResidentLoader(split=split, normalizer=normalizer, batch_size=16, seed=5)
     for iteration in (0, 2, 7):  # the 2nd batch crosses an epoch's end
         images, labels = loader.batch(iteration)
         indices, epochs = batch_indices(iteration, batch_size=16, count=40, seed=5)
@@ -81,7 +81,7 @@ def test_the_border_is_the_mean() -> None:
     split = Split(
         torch.full((8, 3, 32, 32), 77, dtype=torch.uint8), torch.zeros(8, dtype=torch.int64)
     )
-    images, _ = ResidentLoader(
-        split, fit_normalizer(Normalization.paper, split), batch_size=8, seed=0
-    ).batch(0)
+    normalizer = fit_normalizer(Normalization.paper, split)
+    loader = ResidentLoader(split=split, normalizer=normalizer, batch_size=8, seed=0)
+    images, _ = loader.batch(0)
     assert images.abs().max() < 1e-6

@@ -105,7 +105,9 @@ def fetch(mirror: Mirror, archive: bytes, root: Path) -> None:
     url = f"http://127.0.0.1:{mirror.server_port}"
     md5 = hashlib.md5(archive, usedforsecurity=False).hexdigest()
     there = root / "cifar-10-batches-py/data_batch_1"
-    cifar10.fetch(url, root, archive="a.tar.gz", md5=md5, is_there=there.exists, pause=0.01)
+    cifar10.download_archive(
+        url, root, archive="a.tar.gz", md5=md5, is_complete=there.exists, pause=0.01
+    )
 
 
 @pytest.mark.parametrize("mirror", [2], indirect=True)

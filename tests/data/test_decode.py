@@ -160,7 +160,7 @@ def test_a_file_cut_off_anywhere_is_named(form: str) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     content = encode(Image.fromarray(noise), form)
     for length in (0, 1, 10, 60, len(content) // 2, len(content) - 60):
-        with pytest.raises(DataError, match=r"^n01/x\.JPEG is no readable image: .+") as error:
+        with pytest.raises(DataError, match=r"^n01/x\.JPEG is not a readable image: .+") as error:
             decode(content[:length], where="n01/x.JPEG")
         assert "\n" not in str(error.value)
 
@@ -169,7 +169,7 @@ def test_corrupt_and_other_bytes_are_named(smooth: Pixels) -> None:
     png = bytearray(encode(Image.fromarray(smooth), "PNG"))
     png[len(png) // 2] ^= 0xFF
     for content in (bytes(png), b"<html>404</html>", bytes(1000)):
-        with pytest.raises(DataError, match=r"^x\.png is no readable image"):
+        with pytest.raises(DataError, match=r"^x\.png is not a readable image"):
             decode(content, where="x.png")
 
 

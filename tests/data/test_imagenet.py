@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from resnet_cli.data import imagenet
-from resnet_cli.data.imagenet import ImageFolders, cache_file, open_folders
+from resnet_cli.data.imagenet import ImageFolders, index_path, open_folders
 from resnet_cli.runtime.errors import DataError
 from tests.data import trees
 
@@ -40,7 +40,7 @@ def test_the_second_start_does_not_look_at_a_file(
     assert said[0] == f"indexing {root} (class folders)" and said[1].startswith(
         "indexed 9 + 4 images in "
     )
-    monkeypatch.setattr(imagenet, "build", None)
+    monkeypatch.setattr(imagenet, "build_index", None)
     again = said.open(root)
     assert said == []
     for ours, theirs in ((first.train, again.train), (first.val, again.val)):
@@ -77,7 +77,9 @@ def test_files_that_came_or_went_are_found(said: Listener, tmp_path: Path) -> No
     (root / "train" / "n09" / "a.jpg").write_bytes(trees.jpeg(0))
     age(root / "train")
     folders = said.open(root)
-    assert said[0] == f"{root / 'train' / 'n09'} came and 1 more since it was indexed"
+    assert (
+        said[0] == f"{root / 'train' / 'n09'} was added, and 1 more changed, since it was indexed"
+    )
     assert (
         len(folders.train) == 11 and folders.remarks[1] == "1 of 4 classes have no validation image"
     )
@@ -101,7 +103,7 @@ def test_a_tar_or_list_that_changed_is_named_until_it_is_indexed_again(
     for _ in range(2):
         with pytest.raises(
             DataError,
-            match=rf"^{root / name} changed since it was indexed; .* dataset.reindex=true$",
+            match=rf"^{root / name} has changed since it was indexed; .* dataset.reindex=true$",
         ):
             said.open(root)
     said.open(root, reindex=True)
@@ -115,11 +117,11 @@ def test_shards_that_went_or_came(said: Listener, tmp_path: Path) -> None:
     said.open(root)
     shard = root / "train-000001.tar"
     shard.rename(root / "train-000009.tar")
-    with pytest.raises(DataError, match=rf"^{shard} is missing, and was there when it was indexed"):
+    with pytest.raises(DataError, match=rf"^{shard} is missing, but was there when it was indexed"):
         said.open(root)
     shard.hardlink_to(root / "train-000009.tar")
     said.open(root)
-    assert said[0] == f"{root / 'train-000009.tar'} came since it was indexed"
+    assert said[0] == f"{root / 'train-000009.tar'} was added since it was indexed"
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"PK\3\4", None])
@@ -128,7 +130,7 @@ def test_an_index_that_cannot_be_read_is_built_again(
 ) -> None:
     root = trees.write_folders(tmp_path / "images")
     said.open(root)
-    index = cache_file(root)
+    index = index_path(root)
     whole = index.read_bytes()
     index.write_bytes(whole[: len(whole) // 2] if content is None else content)
     assert len(said.open(root).train) == 9
@@ -139,12 +141,12 @@ def test_an_index_that_cannot_be_read_is_built_again(
     assert said == []
 
 
-def test_an_index_of_another_form_is_built_again(
+def test_an_index_of_another_version_is_built_again(
     said: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = trees.write_folders(tmp_path / "images")
     said.open(root)
-    monkeypatch.setattr(imagenet, "FORM", imagenet.FORM + 1)
+    monkeypatch.setattr(imagenet, "INDEX_VERSION", imagenet.INDEX_VERSION + 1)
     said.open(root)
     assert said[0].startswith("indexing")
 
@@ -155,7 +157,7 @@ def test_a_folder_that_takes_no_index_is_no_failure(said: Listener, tmp_path: Pa
     for _ in range(2):
         assert len(said.open(root).train) == 9
         assert said[-1].startswith(
-            f"the index cannot be kept in {tmp_path / 'caches' / 'resnet_cli'} ("
+            f"the index cannot be stored in {tmp_path / 'caches' / 'resnet_cli'} ("
         )
 
 
@@ -165,7 +167,7 @@ def test_another_layout_at_the_same_root_is_found(said: Listener, tmp_path: Path
     root.rename(tmp_path / "old")
     trees.write_shards(root)
     assert said.open(root).layout == "tar shards"
-    assert said[0] == "class folders before, now tar shards"
+    assert said[0] == "the layout was class folders and is now tar shards"
 
 
 def test_processes_that_start_together_build_one_index(said: Listener, tmp_path: Path) -> None:

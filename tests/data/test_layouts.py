@@ -81,7 +81,7 @@ def test_suffixes_count_in_any_case_and_other_files_are_left_out_and_told(tmp_pa
     folders = open_folders(root)
     assert len(folders.train) == 9 + 5
     assert folders.remarks[1:] == [
-        f"2 files below {root / 'train'} are no images, such as {folder / 'Thumbs.db'}: left out"
+        f"2 files below {root / 'train'} are not images, such as {folder / 'Thumbs.db'}: left out"
     ]
 
 
@@ -159,7 +159,7 @@ BREAKS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "unknown layout": (
         "folders",
         lambda root: [(root / split).rename(root / f"{split}s") for split in ("train", "val")],
-        r"no images in classes in .*images: looked for train/ and val/ with a folder a class, "
+        r"no images in classes in .*images: looked for train/ and val/ with one folder per class, "
         r"Kaggle's .*; found trains/, vals/$",
     ),
     "one folder too high": (
@@ -179,12 +179,12 @@ BREAKS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "an empty class": (
         "folders",
         lambda root: [path.unlink() for path in (root / "train/n01443537").iterdir()],
-        r"train/n01443537 has no image in it: found nothing$",
+        r"train/n01443537 contains no image: found nothing$",
     ),
     "images one folder deeper": (
         "folders",
         lambda root: sink(root / "train/n01443537"),
-        r"train/n01443537 has no image in it: found images/$",
+        r"train/n01443537 contains no image: found images/$",
     ),
     "no val": (
         "kaggle",
@@ -194,7 +194,7 @@ BREAKS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "no solution": (
         "kaggle",
         lambda root: (root / "LOC_val_solution.csv").unlink(),
-        r"val has no folder a class, and .*/LOC_val_solution.csv, which tells the classes, is "
+        r"val has no class folders, and .*/LOC_val_solution.csv, which names the classes, is "
         r"missing$",
     ),
     "another solution": (
@@ -222,7 +222,7 @@ BREAKS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "one archive short": (
         "official",
         lambda root: (root / "ILSVRC2012_devkit_t12.tar.gz").unlink(),
-        r"ILSVRC2012_devkit_t12.tar.gz is missing: it belongs beside ILSVRC2012_img_train.tar$",
+        r"ILSVRC2012_devkit_t12.tar.gz is missing: it belongs next to ILSVRC2012_img_train.tar$",
     ),
     "training tar cut off": (
         "official",
@@ -244,23 +244,23 @@ BREAKS: dict[str, tuple[str, Callable[[Path], object], str]] = {
         lambda root: (root / "ILSVRC2012_img_train.tar").write_bytes(
             trees.tar_of([("a.txt", b"")])
         ),
-        r"img_train.tar holds no tar of a class",
+        r"img_train.tar contains no tar of a class",
     ),
     "validation tar with too few": (
         "official",
         lambda root: (root / "ILSVRC2012_img_val.tar").write_bytes(trees.tar_of([("a.jpg", b"")])),
-        r"img_val.tar holds 1 images, but the devkit's ILSVRC2012_validation_ground_truth.txt "
+        r"img_val.tar contains 1 images, but the devkit's ILSVRC2012_validation_ground_truth.txt "
         r"has 4 lines$",
     ),
     "shard cut off in an image": (
         "shards",
         lambda root: os.truncate(root / "train-000001.tar", 700),
-        r"train-000001.tar is cut off or no tar",
+        r"train-000001.tar is cut off or not a tar",
     ),
     "shard of nothing": (
         "shards",
         lambda root: os.truncate(root / "train-000001.tar", 0),
-        r"train-000001.tar is cut off or no tar: empty file$",
+        r"train-000001.tar is cut off or not a tar: empty file$",
     ),
     "shard without its end": (
         "shards",
@@ -289,12 +289,12 @@ BREAKS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "two images": (
         "shards",
         lambda root: only_member(root, ("a.jpg", b"x"), ("a.png", b"x"), ("a.cls", b"0")),
-        r"train-000001.tar holds two images of one key: a.jpg and a.png$",
+        r"train-000001.tar contains two images with the same key: a.jpg and a.png$",
     ),
     "no number": (
         "shards",
         lambda root: only_member(root, ("a.jpg", b""), ("a.cls", b"cat")),
-        r"tar:a.cls holds no class number: b'cat'$",
+        r"tar:a.cls contains no class number: b'cat'$",
     ),
     "number too large": (
         "shards",
@@ -309,7 +309,7 @@ BREAKS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "only training shards": (
         "shards",
         lambda root: (root / "val-000000.tar").unlink(),
-        r"images holds tar shards, but none of val: looked for val\*.tar and val/\*.tar$",
+        r"images contains tar shards, but none of val: looked for val\*.tar and val/\*.tar$",
     ),
 }
 

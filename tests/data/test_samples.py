@@ -10,30 +10,30 @@ import numpy as np
 import pytest
 
 from resnet_cli.data import samples
-from resnet_cli.data.samples import Gathering, Samples
+from resnet_cli.data.samples import Samples, SamplesBuilder
 from resnet_cli.runtime.errors import DataError
 
 
 def gather_tar(path: Path, content: bytes, *, count: int = 1) -> Samples:
     """`count` members that are the whole file."""
     path.write_bytes(content)
-    gathering = Gathering()
+    builder = SamplesBuilder()
     names, size = [f"{number}.jpg" for number in range(count)], len(content)
-    gathering.add(
+    builder.add(
         path, names, labels=7, offsets=[0] * count, sizes=[size] * count, stamp=samples.stamp(path)
     )
-    return gathering.finish()
+    return builder.build()
 
 
 def test_a_file_that_went_is_named(tmp_path: Path) -> None:
-    gathering = Gathering()
-    gathering.add(tmp_path, ["a.jpg"], labels=0)
+    builder = SamplesBuilder()
+    builder.add(tmp_path, ["a.jpg"], labels=0)
     with pytest.raises(
         DataError,
-        match=rf"^{tmp_path}/a.jpg is missing, and was there when it was indexed; "
+        match=rf"^{tmp_path}/a.jpg is missing, but was there when it was indexed; "
         r".*dataset.reindex=true$",
     ):
-        gathering.finish().read(0)
+        builder.build().read(0)
 
 
 def test_a_tar_that_changed_or_went_is_named(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_a_tar_that_changed_or_went_is_named(tmp_path: Path) -> None:
         os.utime(path, ns=(moment, moment))
         samples.open_tar.cache_clear()  # another process, which opens it anew
         with pytest.raises(
-            DataError, match=rf"^{path} changed since it was indexed; .*dataset.reindex=true$"
+            DataError, match=rf"^{path} has changed since it was indexed; .*dataset.reindex=true$"
         ):
             split.read(0)
     path.unlink()
@@ -107,9 +107,9 @@ def test_samples_go_through_a_pickle(tmp_path: Path) -> None:
 
 def test_names_of_any_bytes(tmp_path: Path) -> None:
     names = ["ümlaut.jpg", "日本.jpg", os.fsdecode(b"latin\xfc.jpg")]
-    gathering = Gathering()
-    gathering.add(tmp_path, names, labels=[0, 1, 2])
-    split = gathering.finish()
+    builder = SamplesBuilder()
+    builder.add(tmp_path, names, labels=[0, 1, 2])
+    split = builder.build()
     for index, name in enumerate(names):
         (tmp_path / name).write_bytes(str(index).encode())
         assert split.name(index) == name and split.read(index) == str(index).encode()

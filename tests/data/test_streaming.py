@@ -12,14 +12,16 @@ import numpy as np
 import pytest
 import torch
 
-from resnet_cli.data.augment import colour_noise
+from resnet_cli.data.augment import color_noise
 from resnet_cli.data.choices import Augmentation
-from resnet_cli.data.crops import box, cut, draws
+from resnet_cli.data.crops import crop_and_resize, crop_box, draw_bits
 from resnet_cli.data.decode import decode
 from resnet_cli.data.imagenet import open_folders
+from resnet_cli.data.photographs import BadImages
 from resnet_cli.data.samples import Samples
 from resnet_cli.data.sampling import batch_indices, mix, sample_hashes
-from resnet_cli.data.streaming import BadImages, StreamingLoader, ViewStream
+from resnet_cli.data.streaming import StreamingLoader
+from resnet_cli.data.view_stream import ViewStream
 from resnet_cli.evaluation.protocol import Protocol
 from resnet_cli.evaluation.views import Views
 from resnet_cli.runtime.errors import DataError
@@ -43,13 +45,13 @@ def naive(samples: Samples, index: int, epoch: int, augmentation: Augmentation) 
     """One photograph, augmented by itself."""
     hashes = sample_hashes(torch.tensor([index]), torch.tensor([epoch]), seed=7)
     picture = decode(samples.read(index), where="")
-    pixels = cut(
-        picture, box(picture, draws(hashes, augmentation)[0], augmentation, image_size=32), size=32
-    )
+    bits = draw_bits(hashes, augmentation)[0]
+    box = crop_box(picture, augmentation, bits=bits, image_size=32)
+    pixels = crop_and_resize(picture, box, size=32)
     pixels = pixels[:, ::-1] if int(mix(hashes, 1)) & 1 else pixels
     values = torch.from_numpy(pixels.astype(np.float32) / 255).permute(2, 0, 1)
     if augmentation is Augmentation.paper:
-        values = values + colour_noise(hashes)[0]
+        values = values + color_noise(hashes)[0]
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     return (values - mean[:, None, None]) / std[:, None, None]
 
@@ -101,7 +103,7 @@ def test_a_corrupt_photograph_stops_the_run_with_its_path(samples: Samples, work
 
 def test_a_skipped_photograph_is_counted_once_and_the_batch_is_full(samples: Samples) -> None:
     path, warned = break_one(samples, 5), []
-    bad = BadImages(skip=True, cap=1, warn=warned.append)
+    bad = BadImages(skip=True, max_skipped=1, warn=warned.append)
     batches = loader(samples, workers=2, bad=bad)
     for iteration in range(9):  # four epochs
         images, labels = batches.batch(iteration)
@@ -115,7 +117,10 @@ def test_too_many_are_too_many(samples: Samples) -> None:
     for index in range(3):
         break_one(samples, index)
     told = pytest.raises(DataError, match=r"more than dataset\.max_skipped=2 images are broken")
-    with told, closing(loader(samples, workers=1, bad=BadImages(skip=True, cap=2))) as batches:
+    with (
+        told,
+        closing(loader(samples, workers=1, bad=BadImages(skip=True, max_skipped=2))) as batches,
+    ):
         epoch(batches)
 
 
@@ -124,10 +129,10 @@ def test_nothing_but_broken_photographs_is_told_in_one_line(samples: Samples) ->
         break_one(samples, index)
     with (
         pytest.raises(DataError) as told,
-        closing(loader(samples, workers=1, bad=BadImages(skip=True, cap=100))) as batches,
+        closing(loader(samples, workers=1, bad=BadImages(skip=True, max_skipped=100))) as batches,
     ):
         batches.batch(0)
-    assert "is no readable image" in str(told.value) and "\n" not in str(told.value)
+    assert "is not a readable image" in str(told.value) and "\n" not in str(told.value)
     # an error that is held holds no worker
     assert told.value.__traceback__ and not multiprocessing.active_children()
 
@@ -135,8 +140,15 @@ def test_nothing_but_broken_photographs_is_told_in_one_line(samples: Samples) ->
 @pytest.mark.parametrize("workers", [0, 2])
 def test_testing_sees_every_photograph_once_and_in_order(samples: Samples, workers: int) -> None:
     path, warned = break_one(samples, 5), []
-    bad = BadImages(skip=True, cap=1, warn=warned.append)
-    stream = ViewStream(samples, Protocol(Views.ten, 32).show, 4, workers, torch.device("cpu"), bad)
+    bad = BadImages(skip=True, max_skipped=1, warn=warned.append)
+    stream = ViewStream(
+        samples=samples,
+        make_views=Protocol(views=Views.ten, image_size=32).make_views,
+        batch_size=4,
+        workers=workers,
+        device=torch.device("cpu"),
+        bad=bad,
+    )
     seen = list(stream)
     assert [tuple(views.shape) for views, _, _ in seen] == [
         (4, 5, 3, 32, 32),

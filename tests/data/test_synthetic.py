@@ -73,11 +73,11 @@ def plane() -> tuple[synthetic.Array, synthetic.Array]:
 
 @pytest.mark.parametrize("name", AREAS)
 def test_a_figure_has_the_area_of_its_name(name: str) -> None:
-    shape = synthetic.SHAPES[synthetic.CLASSES.index(name)]
+    shape = synthetic.SHAPES[name]
     assert (shape(*plane()) > 0).sum() * 0.005**2 == pytest.approx(AREAS[name], rel=0.01)
 
 
-@pytest.mark.parametrize("shape", synthetic.SHAPES, ids=synthetic.CLASSES)
+@pytest.mark.parametrize("shape", synthetic.SHAPES.values(), ids=synthetic.CLASSES)
 def test_a_flip_and_a_shift_keep_the_label(shape: synthetic.Shape) -> None:
     x, y = plane()
     field = shape(x, y)

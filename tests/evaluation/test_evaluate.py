@@ -12,6 +12,8 @@ import torch
 
 from resnet_cli.models.architecture import Shortcut, cifar
 from resnet_cli.models.resnet import ResNet
+from resnet_cli.paper.evaluations import find_evaluations
+from resnet_cli.paper.runs import find
 from tests.helpers.commands import TINY, Command, check_refused, last_line
 from tests.helpers.processes import finish, spawn
 
@@ -42,6 +44,10 @@ def folder(trained: Path, seed: int) -> Path:
     return found
 
 
+def result_images(root: Path) -> dict[str, int]:
+    return dict(json.loads((folder(root, 0) / "data.json").read_text())["images"])
+
+
 def test_a_run_measures_as_it_did_while_training(
     command: Command, trained: Path, tmp_path: Path
 ) -> None:
@@ -59,6 +65,13 @@ def test_a_run_measures_as_it_did_while_training(
         "resnet8-A",
         "test",
     )
+    (told,) = written["trained"]
+    assert (told["network"], told["seed"], told["iteration"]) == ("resnet8-A", 0, 24)
+    assert told["recipe"]["batch_size"] == 32 and "dataset.root" not in told["recipe"]
+    assert written["data"]["images"] == result_images(trained)
+    runs, _ = find([trained])  # resnet-report knows it by what was trained
+    (evaluation,), _ = find_evaluations([out], runs)
+    assert evaluation.run is not None and evaluation.run.folder == folder(trained, 0)
     best = last_line(
         command(
             "resnet-eval", "--ckpt", folder(trained, 0) / "checkpoints/best.pt", "--split", "val"
@@ -137,10 +150,13 @@ def test_other_peoples_weights_in_every_common_form(
     torch.save(WRAPPED[form](network.state_dict()), tmp_path / "x.th")
     ours = last_line(
         command(
-            "resnet-eval", "--ckpt", tmp_path / "x.th", *FOREIGN, "dataset.normalization=imagenet"
+            "resnet-eval", "--ckpt", tmp_path / "x.th", *FOREIGN, "dataset.normalization=imagenet",
+            "--json", tmp_path / "out.json",
         )
-    )
+    )  # fmt: skip
     assert ours == expected(network)
+    (told,) = json.loads((tmp_path / "out.json").read_text())["trained"]
+    assert (told["recipe"], told["seed"]) == (None, None)  # nobody knows
 
 
 def expected(network: ResNet) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from resnet_cli.evaluation.precise_bn import Moments, population_statistics
+from resnet_cli.evaluation.precise_bn import Moments, update_bn_stats
 from resnet_cli.models.architecture import Architecture, Block, Shortcut, Stem, cifar
 from resnet_cli.models.resnet import ResNet
 from tests.helpers.numbers import assert_same
@@ -15,7 +15,12 @@ from tests.helpers.numbers import assert_same
 pytestmark = pytest.mark.numerical
 
 IMAGENET = Architecture(
-    Stem.imagenet, Block.bottleneck, (1, 1, 1, 1), (8, 8, 16, 16), Shortcut.B, 10
+    stem=Stem.imagenet,
+    block=Block.bottleneck,
+    blocks=(1, 1, 1, 1),
+    widths=(8, 8, 16, 16),
+    shortcut=Shortcut.B,
+    num_classes=10,
 )
 IMAGES = (
     torch.randn(22, 3, 64, 64, generator=torch.Generator().manual_seed(1))
@@ -65,7 +70,7 @@ def test_statistics_are_those_of_all_values(architecture: Architecture, size: in
     network, batches = trained(architecture), list(EXACT.split(size))
     wanted = expected(network, batches)
     before = {name: value.clone() for name, value in network.named_parameters()}
-    assert population_statistics(network, batches, dtype=torch.float32) == 22
+    assert update_bn_stats(network, batches, dtype=torch.float32) == 22
     for name, layer in layers(network).items():
         mean, variance = wanted[name]
         # each image's map is summed in float32
@@ -81,7 +86,7 @@ def test_the_first_layer_does_not_see_the_batches() -> None:
     results = []
     for size in (7, 22):
         network = trained()
-        population_statistics(network, EXACT.split(size), dtype=torch.float32)
+        update_bn_stats(network, EXACT.split(size), dtype=torch.float32)
         results.append(network.bn1.state_dict())
     torch.testing.assert_close(*results, rtol=1e-6, atol=1e-6)
 
@@ -91,15 +96,15 @@ def test_one_batch_then_eval_is_training_mode() -> None:
     variance.
     """
     network = trained(cifar(8, shortcut=Shortcut.A))
-    population_statistics(network, [EXACT], dtype=torch.float32)
+    update_bn_stats(network, [EXACT], dtype=torch.float32)
     evaluated = network(EXACT)
     torch.testing.assert_close(evaluated, network.train()(EXACT), rtol=1e-3, atol=1e-3)
 
 
 def test_bf16_is_near() -> None:
     exact, near = trained(dtype=torch.float32), trained(dtype=torch.float32)
-    population_statistics(exact, IMAGES.split(11), dtype=torch.float32)
-    population_statistics(near, IMAGES.split(11), dtype=torch.bfloat16)
+    update_bn_stats(exact, IMAGES.split(11), dtype=torch.float32)
+    update_bn_stats(near, IMAGES.split(11), dtype=torch.bfloat16)
     for one, other in zip(layers(exact).values(), layers(near).values(), strict=True):
         assert other.running_var.dtype == torch.float32
         torch.testing.assert_close(one.running_var, other.running_var, rtol=0.1, atol=1e-3)
@@ -111,7 +116,7 @@ def test_a_diverged_networks_averages_are_forgotten() -> None:
         layer.running_mean.fill_(float("nan"))
         layer.running_var.fill_(float("inf"))
     for one in (clean, network):
-        population_statistics(one, EXACT.split(11), dtype=torch.float32)
+        update_bn_stats(one, EXACT.split(11), dtype=torch.float32)
     assert_same(network.state_dict(), clean.state_dict())
 
 
@@ -127,7 +132,7 @@ def test_after_an_error_the_old_statistics_stand(
     network = trained()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     with pytest.raises(error):
-        population_statistics(network, batches, dtype=torch.float32)
+        update_bn_stats(network, batches, dtype=torch.float32)
     assert_same(network.state_dict(), before)
     assert not any(part.training for part in network.modules())
     assert all(

@@ -14,14 +14,14 @@ from torchvision.transforms import functional as reference
 from resnet_cli.data.choices import Normalization
 from resnet_cli.data.images import CHANNELS, Normalizer
 from resnet_cli.evaluation.views import (
-    centre,
-    corners_and_centre,
+    center_crop,
     dense_scores,
+    five_crop,
+    image_to_tensor,
     multi_scale_scores,
     resize_shorter,
     scores_of,
     ten_crop_scores,
-    whole,
     window_of,
 )
 from resnet_cli.models.architecture import Architecture, Block, Shortcut, Stem, cifar
@@ -33,22 +33,28 @@ pytestmark = pytest.mark.numerical
 FP32 = torch.float32
 MEAN, STD = (torch.tensor(values).view(3, 1, 1) for values in CHANNELS[Normalization.imagenet])
 NORMALIZER = Normalizer(MEAN, STD)
+SMALL = Architecture(
+    stem=Stem.imagenet,
+    block=Block.bottleneck,
+    blocks=(1, 1, 1, 1),
+    widths=(8, 8, 16, 16),
+    shortcut=Shortcut.B,
+    num_classes=30,
+)
 
 # Of softmax scores in float32. The networks compute in float64: in float32 a batch and its images
 # one by one go through other kernels, whose roundings a lively network makes grow.
 CLOSE = {"rtol": 1e-5, "atol": 1e-6}
 
 
-def normalised(images: Tensor) -> Tensor:
+def normalized(images: Tensor) -> Tensor:
     """uint8 -> float64."""
     return NORMALIZER(images).double()
 
 
 @pytest.fixture
 def network() -> ResNet:
-    return lively(
-        Architecture(Stem.imagenet, Block.bottleneck, (1, 1, 1, 1), (8, 8, 16, 16), Shortcut.B, 30)
-    )
+    return lively(SMALL)
 
 
 def lively(architecture: Architecture) -> ResNet:
@@ -66,7 +72,7 @@ def test_the_shorter_side_is_torchvisions(photographs: list[Image.Image]) -> Non
     for image in photographs:
         for side in (64, 73, 224, 256, 480):
             assert_same(
-                whole(resize_shorter(image, side)),
+                image_to_tensor(resize_shorter(image, side)),
                 reference.pil_to_tensor(reference.resize(image, side)),
             )
 
@@ -76,15 +82,15 @@ def test_crops_are_torchvisions(photographs: list[Image.Image]) -> None:
         for side, size in ((256, 224), (224, 224), (73, 64), (64, 63)):
             resized = resize_shorter(image, side)
             five = [reference.pil_to_tensor(crop) for crop in reference.five_crop(resized, size)]
-            assert_same(corners_and_centre(resized, size), torch.stack(five))
+            assert_same(five_crop(resized, size), torch.stack(five))
             assert_same(
-                centre(resized, size),
+                center_crop(resized, size),
                 reference.pil_to_tensor(reference.center_crop(resized, size))[None],
             )
 
 
 def test_a_crop_larger_than_its_image_is_refused(photographs: list[Image.Image]) -> None:
-    for cut in (centre, corners_and_centre):
+    for cut in (center_crop, five_crop):
         with pytest.raises(ValueError, match="no crop of 224 pixels"):
             cut(resize_shorter(photographs[0], 223), 224)
 
@@ -107,7 +113,7 @@ def test_ten_crops_are_a_loop_over_five_and_their_mirror_images(
     expected = [naive(network, [*five, *map(reference.hflip, five)]) for five in fives]
     ours = ten_crop_scores(
         network,
-        normalised(torch.stack([corners_and_centre(image, 64) for image in resized])),
+        normalized(torch.stack([five_crop(image, 64) for image in resized])),
         dtype=FP32,
     )
     assert ours.dtype == FP32
@@ -119,7 +125,7 @@ def test_ten_crops_are_torchvisions_where_the_margins_are_even(
 ) -> None:
     for image in photographs:
         even = image.resize((100, 74))
-        ours = ten_crop_scores(network, normalised(corners_and_centre(even, 64)[None]), dtype=FP32)
+        ours = ten_crop_scores(network, normalized(five_crop(even, 64)[None]), dtype=FP32)
         torch.testing.assert_close(ours[0], naive(network, reference.ten_crop(even, 64)), **CLOSE)
 
 
@@ -128,7 +134,9 @@ def test_a_single_crop_is_the_network_itself(
 ) -> None:
     resized = [resize_shorter(image, 73) for image in photographs]
     ours = scores_of(
-        network, normalised(torch.stack([centre(image, 64) for image in resized]))[:, 0], dtype=FP32
+        network,
+        normalized(torch.stack([center_crop(image, 64) for image in resized]))[:, 0],
+        dtype=FP32,
     )
     expected = [naive(network, [reference.center_crop(image, 64)]) for image in resized]
     torch.testing.assert_close(ours, torch.stack(expected), **CLOSE)
@@ -157,14 +165,16 @@ def test_dense_is_a_loop_over_positions(
     window = window_of(network, 64)
     assert window == 2
     for image in photographs:
-        pixels = normalised(whole(resize_shorter(image, side)))
+        pixels = normalized(image_to_tensor(resize_shorter(image, side)))
         ours = dense_scores(network, pixels[None], window=window, dtype=FP32)
         torch.testing.assert_close(ours[0], by_hand(network, pixels, window=window), **CLOSE)
 
 
 def test_dense_scales_weigh_the_same(network: ResNet, photographs: list[Image.Image]) -> None:
     for image in photographs[:3]:
-        scales = [normalised(whole(resize_shorter(image, side))) for side in (64, 96, 160)]
+        scales = [
+            normalized(image_to_tensor(resize_shorter(image, side))) for side in (64, 96, 160)
+        ]
         expected = sum(by_hand(network, pixels, window=2) for pixels in scales) / 3
         ours = multi_scale_scores(
             network, (pixels[None] for pixels in scales), window=2, dtype=FP32
@@ -244,10 +254,7 @@ def test_logits_would_average_to_something_else(network: ResNet) -> None:
 
 
 def test_wider_networks_have_a_window_too() -> None:
-    architecture = Architecture(
-        Stem.imagenet, Block.bottleneck, (1, 1, 1, 1), (8, 8, 16, 16), Shortcut.B, 5
-    )
-    wide = dataclasses.replace(architecture, groups=2, width_per_group=32)
+    wide = dataclasses.replace(SMALL, num_classes=5, groups=2, width_per_group=32)
     network = lively(wide)
     image = torch.randn(3, 96, 128).double()
     ours = dense_scores(network, image[None], window=2, dtype=FP32)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from resnet_cli.training import checkpoint
 from resnet_cli.training.trainer import Trainer
 
 
@@ -16,6 +16,11 @@ def folder_of(runs: Path) -> Path:
     """The folder of the one run below `runs`, or `runs` itself."""
     (config,) = runs.rglob("config.yaml")
     return config.parent
+
+
+def saved_values(path: Path) -> dict[str, Any]:
+    """What a checkpoint file holds, as PyTorch reads it."""
+    return dict(torch.load(path, weights_only=True))
 
 
 def logged(runs: Path) -> list[dict[str, Any]]:
@@ -31,7 +36,7 @@ def ended(runs: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The one run's last checkpoint and log, without what names its folder or command and what a
     clock wrote: equal for runs that are one run.
     """
-    saved = checkpoint.load(folder_of(runs) / "checkpoints/last.pt")
+    saved = saved_values(folder_of(runs) / "checkpoints/last.pt")
     del saved["config"], saved["command"], saved["progress"]["seconds"]
     saved["progress"]["last"].pop("images_per_second")
     return saved, logged(runs)

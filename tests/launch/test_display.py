@@ -13,8 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from resnet_cli.launch.display import Lines, LiveTable, names, newest, shown
-from resnet_cli.launch.jobs import Outcome, close, ended_by
+from resnet_cli.launch.display import (
+    LineDisplay,
+    TableDisplay,
+    make_display,
+    newest_log_points,
+    short_names,
+)
+from resnet_cli.launch.outcome import Outcome, outcome_of, print_outcomes
 from resnet_cli.run.run import Run
 from tests.launch.small_sweep import planned
 
@@ -31,34 +37,34 @@ def log(run: Run, iteration: int, **values: float) -> None:
 
 
 def test_names_are_what_tells_runs_apart(runs: Path) -> None:
-    assert names(planned(runs)) == [
+    assert short_names(planned(runs)) == [
         "plain8/seed0",
         "plain8/seed1",
         "resnet8-A/seed0",
         "resnet8-A/seed1",
     ]
-    assert names(planned(runs)[:1]) == ["seed0"]
+    assert short_names(planned(runs)[:1]) == ["seed0"]
     mixed = planned(runs, "model=plain20") + planned(
         runs, "model=plain20", "optimizer.lr=0.2", "seed=3"
     )
-    assert len(set(names(mixed))) == 3
+    assert len(set(short_names(mixed))) == 3
 
 
 def test_the_newest_log_points_of_a_file_that_grows(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
-    assert newest(path) == []
+    assert newest_log_points(path) == []
     path.write_text(
         "".join(json.dumps({"iteration": n, "lr": 0.1}) + "\n" for n in range(1000))
         + '{"iteration": 1000, "l'
     )
-    assert [line["iteration"] for line in newest(path)][-1] == 999
-    assert 10 < len(newest(path)) < 1000
+    assert [line["iteration"] for line in newest_log_points(path)][-1] == 999
+    assert 10 < len(newest_log_points(path)) < 1000
 
 
 def test_lines_now_and_then(runs: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """A line when a run starts and ends, and one each 20 s in which it came further."""
     some, now = planned(runs)[:2], 0.0
-    display = Lines(some, clock=lambda: now)
+    display = LineDisplay(some, clock=lambda: now)
     for number in range(2):
         display.started(number, "here")
     log(some[0], 12, **{"test/error": 88.0})
@@ -91,8 +97,8 @@ def test_a_terminal_gets_a_table(runs: Path, monkeypatch: pytest.MonkeyPatch, he
     with os.fdopen(theirs, "w") as terminal, monkeypatch.context() as patched:
         patched.setattr(sys, "stdout", terminal)
         patched.setattr(sys, "stderr", terminal)
-        display = shown(some)
-        assert isinstance(display, LiveTable)
+        display = make_display(some)
+        assert isinstance(display, TableDisplay)
         with display:
             for number in (0, 2, 3):
                 display.started(number, "here")
@@ -108,15 +114,18 @@ def test_a_terminal_gets_a_table(runs: Path, monkeypatch: pytest.MonkeyPatch, he
     assert "resnet-train: plain8/seed0: the loss is not finite\n" in plain
     last = plain[plain.rindex("run ") :]
     assert re.search(r"resnet8-A/seed1 .*12/24 +2.50 +76.54 +87.65 +32 +12 s", last)
-    assert "2 running, 1 broken, 1 waiting" in last
+    assert "2 running, 1 failed, 1 waiting" in last
     assert ("plain8/seed1" in last, "2 of them not shown" in last) == (height == 30, height == 7)
 
 
 def test_the_closing_table_and_its_exit_code(runs: Path, capfd: pytest.CaptureFixture[str]) -> None:
     some = planned(runs)[:3]
-    assert close(some, [Outcome("fine")] * 3, seconds=61) == 0
+    assert print_outcomes(some, [Outcome("fine")] * 3, seconds=61) == 0
     assert (
-        close(some, [Outcome("fine"), Outcome("locked", 2), Outcome("diverged", 4)], seconds=1) == 2
+        print_outcomes(
+            some, [Outcome("fine"), Outcome("locked", 2), Outcome("diverged", 4)], seconds=1
+        )
+        == 2
     )
     out = capfd.readouterr().out
     assert "3 runs in 1 min 01 s\n" in out
@@ -124,7 +133,7 @@ def test_the_closing_table_and_its_exit_code(runs: Path, capfd: pytest.CaptureFi
 
 
 def test_our_own_bugs_leave_a_traceback_and_a_line(capfd: pytest.CaptureFixture[str]) -> None:
-    assert ended_by(ZeroDivisionError("twice\nin a row")) == Outcome(
+    assert outcome_of(ZeroDivisionError("twice\nin a row")) == Outcome(
         "ended by ZeroDivisionError: twice", 1
     )
     assert "ZeroDivisionError: twice" in capfd.readouterr().err

@@ -45,8 +45,13 @@ def test_the_ranks_shares_are_one_processs_batch(world: int) -> None:
 @pytest.mark.numerical
 def test_the_ranks_images_are_one_processs_augmented_alike() -> None:
     split = Split(torch.randint(0, 256, (50, 3, 32, 32), dtype=torch.uint8), torch.arange(50) % 10)
-    whole = ResidentLoader(split, PICTURES, 12, 3).batch(4)
-    parts = [ResidentLoader(split, PICTURES, 12, 3, (rank, 3)).batch(4) for rank in range(3)]
+    whole = ResidentLoader(split=split, normalizer=PICTURES, batch_size=12, seed=3).batch(4)
+    parts = [
+        ResidentLoader(
+            split=split, normalizer=PICTURES, batch_size=12, seed=3, part=(rank, 3)
+        ).batch(4)
+        for rank in range(3)
+    ]
     for one, shares in zip(whole, zip(*parts, strict=True), strict=True):
         assert_same(one, torch.cat(shares))
 
@@ -56,7 +61,7 @@ def test_every_image_is_tested_once(world: int) -> None:
     split = Split(torch.zeros(47, 3, 32, 32, dtype=torch.uint8), torch.zeros(47, dtype=torch.int64))
     test = ImageTest(split, batch_size=5)
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 2))
-    contexts = [Context(rank, world) for rank in range(world)]
+    contexts = [Context(rank=rank, world=world) for rank in range(world)]
     seen = [
         index
         for one in contexts
@@ -71,7 +76,7 @@ def test_bn_in_groups_is_bn_on_each_of_several_devices() -> None:
     torch.manual_seed(0)
     x = torch.randn(12, 5, 3, 3)
     ours, alone = BatchNorm(5), torch.nn.BatchNorm2d(5)
-    ours.group = 4
+    ours.group_size = 4
     expected = torch.cat(
         [batch_norm(part, None, None, ours.weight, ours.bias, training=True) for part in x.split(4)]
     )
@@ -224,7 +229,7 @@ def test_a_port_that_is_taken_is_one_line(
         check_refused(
             command("resnet-train", *RUN, f"runs={runs}"),
             2,
-            f"port {port} of localhost is taken",
+            f"port {port} of localhost is in use",
             "MASTER_PORT",
         )
     assert not runs.exists()

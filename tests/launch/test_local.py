@@ -5,16 +5,19 @@ happens in between.
 import os
 import re
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
+from resnet_cli.config.schema import to_plain
 from resnet_cli.launch import local
-from resnet_cli.launch.display import Lines
-from resnet_cli.launch.local import Sweep, slots
+from resnet_cli.launch.display import LineDisplay
+from resnet_cli.launch.local import Sweep, make_slots
 from resnet_cli.launch.local_worker import RoundRobin
-from resnet_cli.launch.worker_process import Slot
+from resnet_cli.launch.worker_handle import Slot
 from resnet_cli.run.run import Run, train_steps
 from resnet_cli.runtime.console import Console
 from resnet_cli.runtime.distributed import Context
@@ -29,7 +32,8 @@ LOCAL = ["-m", *WORDS, "hydra/launcher=local", "jobs_per_device=2"]
 
 def packed(runs: list[Run], each: int) -> Sweep:
     """All in one process, `each` at a time, as on a GPU."""
-    return Sweep(runs, [Slot("here", {"CUDA_VISIBLE_DEVICES": ""}, each)], Lines(runs))
+    slot = Slot(name="here", environment={"CUDA_VISIBLE_DEVICES": ""}, runs=each)
+    return Sweep(runs, [slot], display=LineDisplay(runs))
 
 
 def test_interleaved_runs_are_what_they_are_alone(runs: Path, alone: list[Run]) -> None:
@@ -116,7 +120,8 @@ def test_a_run_that_breaks_ends_alone(
     (diverging,) = planned(runs, "model=plain20", "seed=2", "optimizer.lr=1e30")
     mixed = [some[0], diverging, some[1], some[2]]
     some[1].folder.path.mkdir(parents=True)
-    some[1].folder.config_file.write_text("{model: {depth: 14}}\n")
+    deeper = replace(some[1].config, model=replace(some[1].config.model, depth=14))
+    some[1].folder.config_file.write_text(yaml.safe_dump(to_plain(deeper)))
     with some[2].folder.locked():
         outcomes = packed(mixed, 3).run()
     assert [outcome.code for outcome in outcomes] == [0, 4, 2, 2]
@@ -138,7 +143,7 @@ def test_a_signal_to_one_process_ends_its_runs_alone(runs: Path, faults: Path) -
     assert "stopped at iteration 8 of 24; the same command continues" in outcomes[0].line
 
 
-def test_places(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slots(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half the cores by default, at least one process, never more than there are runs; threads
     share the cores out.
     """
@@ -152,35 +157,35 @@ def test_places(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (8, 2, (2, "4")),
     ):
         monkeypatch.setattr(local, "cores", lambda cores=cores: cores)
-        found = slots(some, asked)
+        found = make_slots(some, asked)
         assert (len(found), found[0].environment["OMP_NUM_THREADS"]) == wanted
-        assert {place.runs for place in found} == {1}
+        assert {slot.runs for slot in found} == {1}
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert slots(some, 2)[0].environment["OMP_NUM_THREADS"] == "3"
+    assert make_slots(some, 2)[0].environment["OMP_NUM_THREADS"] == "3"
 
 
-def test_places_on_gpus(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slots_on_gpus(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process for each GPU that may be seen, each with so many runs at a time."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
     some = planned(runs, "device=cuda")
     assert [
-        (place.environment["CUDA_VISIBLE_DEVICES"], place.runs) for place in slots(some, 4)
+        (slot.environment["CUDA_VISIBLE_DEVICES"], slot.runs) for slot in make_slots(some, 4)
     ] == [("5", 4), ("7", 4)]
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     assert [
-        (place.environment["CUDA_VISIBLE_DEVICES"], place.runs) for place in slots(some, None)
+        (slot.environment["CUDA_VISIBLE_DEVICES"], slot.runs) for slot in make_slots(some, None)
     ] == [("0", 1), ("1", 1)]
     photographs = planned(runs, "dataset=imagenet", "device=cuda")
     monkeypatch.setattr(local, "cores", lambda: 16)
     # 2 GPUs x 2 runs
     assert {
         run.config.dataset.workers
-        for run in local.share_loaders(photographs, slots(photographs, 2))
+        for run in local.share_loaders(photographs, make_slots(photographs, 2))
     } == {4}
     with pytest.raises(UserError, match="same kind of device"):
-        slots([*some, *planned(runs)], None)
+        make_slots([*some, *planned(runs)], None)
     with pytest.raises(UserError, match="compile=on: runs that share a process cannot be compiled"):
-        slots(planned(runs, "device=cuda", "compile=on"), 2)
-    assert len(slots(planned(runs, "device=cuda", "compile=on"), 1)) == 2
+        make_slots(planned(runs, "device=cuda", "compile=on"), 2)
+    assert len(make_slots(planned(runs, "device=cuda", "compile=on"), 1)) == 2

@@ -29,7 +29,9 @@ def train(context: Context, *, bn_batch: int | None = None) -> dict[str, Any]:
     torch.manual_seed(0)
     split = Split(torch.randint(256, (100, 3, 32, 32), dtype=torch.uint8), torch.arange(100) % 10)
     pixels = Normalizer(torch.full((3, 1, 1), 0.5), torch.ones(3, 1, 1))
-    loader = ResidentLoader(split, pixels, 32, 3, context.part)
+    loader = ResidentLoader(
+        split=split, normalizer=pixels, batch_size=32, seed=3, part=context.part
+    )
     network = ResNet(cifar(8, shortcut=Shortcut.A)).double()
     set_bn_groups(network, bn_batch)
 

@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 from resnet_cli.models.architecture import Architecture, Shortcut, cifar, imagenet
 from resnet_cli.models.layers import set_bn_groups
 from resnet_cli.models.resnet import ResNet
-from resnet_cli.training.memory import kept
+from resnet_cli.training.memory import saved_for_backward
 from tests.helpers.numbers import assert_same
 
 NETWORKS: dict[str, Callable[[], Architecture]] = {
@@ -42,7 +42,7 @@ def test_gradients_and_running_averages_are_the_same_bit_for_bit(
         torch.manual_seed(0)
         network = ResNet(NETWORKS[name]()).to(memory_format=torch.channels_last)
         set_bn_groups(network, group)
-        network.checkpoint(on)
+        network.set_activation_checkpointing(on)
         for number in range(2):
             generator = torch.Generator().manual_seed(number)
             images = torch.randn(8, 3, 32, 32, generator=generator).contiguous(
@@ -62,9 +62,9 @@ def test_gradients_and_running_averages_are_the_same_bit_for_bit(
 def test_a_deep_network_keeps_a_fraction() -> None:
     """Of a block of two convolutions only its input stays, of some five tensors."""
     network = ResNet(cifar(110, shortcut=Shortcut.A))
-    every, _ = kept(network, 2, image_size=32, dtype=torch.float32)
-    network.checkpoint(True)
-    few, _ = kept(network, 2, image_size=32, dtype=torch.float32)
+    every, _ = saved_for_backward(network, 2, image_size=32, dtype=torch.float32)
+    network.set_activation_checkpointing(True)
+    few, _ = saved_for_backward(network, 2, image_size=32, dtype=torch.float32)
     assert few < every / 3
 
 
@@ -72,5 +72,5 @@ def test_testing_is_left_alone() -> None:
     network = ResNet(cifar(8, shortcut=Shortcut.A)).eval()
     images = torch.randn(2, 3, 32, 32)
     plain = network(images)
-    network.checkpoint(True)
+    network.set_activation_checkpointing(True)
     assert_same(network(images), plain)

@@ -71,8 +71,8 @@ def test_option_a_is_every_second_pixel_and_zeros_behind() -> None:
 
 @pytest.mark.numerical
 def test_a_plain_block_is_a_residual_one_without_the_shortcut() -> None:
-    plain = BasicBlock(cifar(20, shortcut=Shortcut.none), 16, 16, stride=1).eval()
-    residual = BasicBlock(cifar(20, shortcut=Shortcut.A), 16, 16, stride=1).eval()
+    plain = BasicBlock(cifar(20, shortcut=Shortcut.none), 16, width=16, stride=1).eval()
+    residual = BasicBlock(cifar(20, shortcut=Shortcut.A), 16, width=16, stride=1).eval()
     residual.load_state_dict(plain.state_dict())
     x = torch.randn(2, 16, 8, 8)
     assert_same(plain(x), plain.residual(x).relu())
@@ -95,7 +95,7 @@ def test_option_b_is_torchvisions_network(name: str) -> None:
 
 def test_the_papers_bottleneck_halves_the_map_in_its_first_1x1() -> None:
     paper, later = (
-        Bottleneck(imagenet(50, shortcut=Shortcut.B, stride_in=where), 64, 64, stride=2)
+        Bottleneck(imagenet(50, shortcut=Shortcut.B, stride_in=where), 64, width=64, stride=2)
         for where in StrideIn
     )
     assert (paper.conv1.stride, paper.conv2.stride) == ((2, 2), (1, 1))

@@ -9,6 +9,7 @@ import pytest
 from resnet_cli.paper.document import runs_table
 from resnet_cli.paper.evaluations import find_evaluations
 from resnet_cli.paper.ours import spread
+from resnet_cli.paper.prose import plain
 from resnet_cli.paper.published import TABLE_2, TABLE_3, TABLE_4, TABLE_5, TABLE_6, PublishedTable
 from resnet_cli.paper.runs import find
 from resnet_cli.paper.tables import Table, make_table
@@ -46,7 +47,7 @@ def test_table_6_sets_ours_beside_the_papers(tmp_path: Path) -> None:
     found = rows(table(TABLE_6, tmp_path))
     # best iterates 6.0, 6.7 and 6.6: mean 6.4333, std 0.3786; of the last: mean 6.5667, std 0.1528;
     # 6.5667 - 6.61 = -0.0433
-    best = "paper: of five runs; best iterate 6.00 (6.43 ± 0.38), chosen on test"
+    best = "paper: of five runs; fp32; best iterate 6.00 (6.43 ± 0.38), chosen on test"
     assert found["ResNet-110"] == [
         "6.43 (6.61 ± 0.16)",
         "6.40 (6.57 ± 0.15)",
@@ -61,7 +62,7 @@ def test_table_6_sets_ours_beside_the_papers(tmp_path: Path) -> None:
         "+11.25",
         "1",
         "4,000, 1/16 of the paper's 64,000",
-        "best iterate 20.00, chosen on test",
+        "fp32; best iterate 20.00, chosen on test",
     ]
     assert found["ResNet-20"] == short
     assert found["ResNet-56"] == [
@@ -74,21 +75,33 @@ def test_table_6_sets_ours_beside_the_papers(tmp_path: Path) -> None:
     ]
     assert found["ResNet-32"] == ["7.51", "not run", "", "", "", ""]
     assert found["Maxout"] == ["9.38", "", "", "", "", ""]
-    assert table(TABLE_6, tmp_path).sources[-1] == "`resnet-train model=resnet110 seed=2` at abc"
+    assert (
+        plain(table(TABLE_6, tmp_path).sources[-1]) == "resnet-train model=resnet110 seed=2 at abc"
+    )
 
 
-def test_one_network_at_two_lengths_has_two_lines_the_longer_first(tmp_path: Path) -> None:
-    make_run(tmp_path, "resnet20-A", errors=(9.0,), iterations=64_000)
+def test_a_whole_schedule_stands_for_the_shorter_ones(tmp_path: Path) -> None:
     make_run(tmp_path, "resnet20-A", errors=(20.0,), iterations=4000)
-    lines = [line for line in table(TABLE_6, tmp_path).grid().rows if line[0] == "ResNet-20"]
-    assert [(line[2], line[5]) for line in lines] == [
-        ("9.00", "64,000"),
+    make_run(tmp_path, "resnet20-A", errors=(16.0,), iterations=16_000)
+
+    def lines() -> list[tuple[str, str]]:
+        found = table(TABLE_6, tmp_path).grid().rows
+        return [(line[2], line[5]) for line in found if line[0] == "ResNet-20"]
+
+    assert lines() == [
+        ("16.00", "16,000, 1/4 of the paper's 64,000"),
         ("20.00", "4,000, 1/16 of the paper's 64,000"),
     ]
+    assert table(TABLE_6, tmp_path).title.endswith("CIFAR-10, ours shortened")
+    make_run(tmp_path, "resnet20-A", errors=(9.0,), iterations=64_000)
+    assert lines() == [("9.00", "64,000")]
+    assert table(TABLE_6, tmp_path).title.endswith("CIFAR-10")
+    make_run(tmp_path, "resnet32-A", errors=(20.0,), iterations=4000)
+    assert table(TABLE_6, tmp_path).title.endswith("some of ours shortened")
 
 
 def test_another_recipe_is_not_the_papers(tmp_path: Path) -> None:
-    make_run(tmp_path, "resnet20-A", iterations=64_000, batch_size=64)
+    make_run(tmp_path, "resnet20-A", "batch_size=64", iterations=64_000)
     assert not table(TABLE_6, tmp_path).has_ours
 
 
@@ -137,7 +150,6 @@ def test_imagenet_tables_come_from_evaluations(tmp_path: Path) -> None:
         views="dense",
         top1=21.0,
         top5=5.5,
-        scales=[224, 256],
     )
     make_evaluation(
         tmp_path / "six.json",
@@ -156,15 +168,17 @@ def test_imagenet_tables_come_from_evaluations(tmp_path: Path) -> None:
         "2",
     ]
     third = rows(table(TABLE_3, tmp_path))
+    ten = "ten, val, 50,000 images, BN running averages, fp32; trained in fp32"
     both = ["25.03", "25.00 (25.50 ± 0.71)", "+0.47", "7.76", "7.50 (8.00 ± 0.71)", "+0.24"]
-    assert third["ResNet-34 A"] == [*both, "2", "600,000", "ten, val, 50,000 images"]
+    assert third["ResNet-34 A"] == [*both, "2", "600,000", ten]
     assert third["ResNet-50"][:2] == ["22.85", "not run"]
     assert third["GoogLeNet"][:3] == ["-", "", ""]
     fourth = rows(table(TABLE_4, tmp_path))["ResNet-50"]
     assert fourth[:2] == ["20.74", "21.00"]
     assert fourth[-2:] == [
         "60,000, 1/10 of the paper's 600,000",
-        "dense at 224, 256, val, 50,000 images",
+        "dense at 224, 256, 384, 480, 640, val, 50,000 images, BN running averages, fp32; "
+        "trained in fp32",
     ]
     assert "ResNet-34 A" not in rows(table(TABLE_4, tmp_path))
     fifth = rows(table(TABLE_5, tmp_path))["ResNet (ILSVRC'15)"]
@@ -181,15 +195,15 @@ def test_the_overview_has_a_row_a_network_plain_first(tmp_path: Path) -> None:
     runs, notes = find([tmp_path])
     assert notes == []
     assert runs_table(runs).rows == [
-        ["plain20", "200", "0", "6.00", "12.00", "about 9.5 (Fig. 6)"],
-        ["resnet20-A", "200", "0, 1, 2", "4.00 (4.25 ± 0.25)", "8.00 (8.50 ± 0.50)", "8.75"],
-        ["resnet56-A", "200 of 200, running", "0", "15.00", "30.00", "6.97"],
+        ["plain-20", "200", "0", "6.00", "12.00", "about 9.5 (read off Fig. 6)"],
+        ["ResNet-20", "200", "0, 1, 2", "4.00 (4.25 ± 0.25)", "8.00 (8.50 ± 0.50)", "8.75"],
+        ["ResNet-56", "200 of 200, not finished", "0", "15.00", "30.00", "6.97"],
     ]
 
 
 def test_other_recipes_are_no_seeds(tmp_path: Path) -> None:
     make_run(tmp_path / "a", "plain20", errors=(60.0, 12.0))
-    make_run(tmp_path / "b", "plain20", errors=(60.0, 30.0), batch_size=64)
+    make_run(tmp_path / "b", "plain20", "batch_size=64", errors=(60.0, 30.0))
     runs, _ = find([tmp_path])
     assert sorted(row[4] for row in runs_table(runs).rows) == ["12.00", "30.00"]
 
@@ -220,6 +234,6 @@ def test_broken_evaluations_are_told(tmp_path: Path) -> None:
     (tmp_path / "speed.json").write_text('[{"images_per_second": 1}]')
     found, notes = find_evaluations([tmp_path], [])
     assert found == []
-    assert [note.split(" was ")[0] for note in notes] == [
+    assert [plain(note).split(" was ")[0] for note in notes] == [
         str(tmp_path / name) for name in ("half.json", "other.json")
     ]

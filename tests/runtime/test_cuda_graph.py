@@ -1,9 +1,10 @@
-"""A recorded step against the plain one, with a stand-in for CUDA's recorder where there is no
+"""A captured step against the plain one, with a stand-in for CUDA's capture where there is no
 GPU.
 """
 
 import copy
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,7 +20,12 @@ from resnet_cli.models.architecture import Shortcut, cifar
 from resnet_cli.models.fold_bn import FoldedBN
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.runtime.choices import Switch
-from resnet_cli.runtime.cuda_graph import WARMUP_CALLS, CapturedGraph, Recording, choose_capture
+from resnet_cli.runtime.cuda_graph import (
+    CALLS_BEFORE_CAPTURE,
+    CapturedGraph,
+    Replay,
+    choose_capture,
+)
 from resnet_cli.runtime.device import make_exact
 from resnet_cli.runtime.errors import UserError
 from resnet_cli.training.step import TrainStep, make_optimizer
@@ -30,11 +36,11 @@ needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a C
 CPU = torch.device("cpu")
 
 
-def pretend(work: Callable[..., Any], inputs: list[Tensor]) -> Recording:
+def pretend(work: Callable[..., Any], inputs: list[Tensor]) -> Replay:
     """What a CUDA graph does, on a CPU: rehearses, then works on the same input tensors and
     into the same output each time it is played.
     """
-    for _ in range(WARMUP_CALLS):
+    for _ in range(CALLS_BEFORE_CAPTURE):
         output = work(*inputs)
 
     def play() -> None:
@@ -45,7 +51,7 @@ def pretend(work: Callable[..., Any], inputs: list[Tensor]) -> Recording:
     return play, output
 
 
-def refuse(work: Callable[..., Any], inputs: list[Tensor]) -> Recording:
+def refuse(work: Callable[..., Any], inputs: list[Tensor]) -> Replay:
     """Breaks off with the gradients made and not yet used."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(torch.optim.SGD, "step", lambda *_: stop())
@@ -58,9 +64,9 @@ def stop() -> None:
 
 
 def captured_by(
-    record: Callable[..., Recording] | None, warnings: list[str]
+    capture: Callable[..., Replay] | None, warnings: list[str]
 ) -> Callable[..., CapturedGraph]:
-    return lambda work, state: CapturedGraph(work, state=state, warn=warnings.append, record=record)
+    return partial(CapturedGraph, warn=warnings.append, capture=capture)
 
 
 def make(
@@ -77,9 +83,8 @@ def make(
         torch.randint(0, 256, (40, 3, 32, 32), dtype=torch.uint8, generator=generator),
         torch.arange(40) % 10,
     )
-    loader = ResidentLoader(
-        split.to(device), fit_normalizer(Normalization.paper, split).to(device), 16, 5
-    )
+    normalizer = fit_normalizer(Normalization.paper, split).to(device)
+    loader = ResidentLoader(split=split.to(device), normalizer=normalizer, batch_size=16, seed=5)
     step = TrainStep(
         network,
         make_optimizer(network, **PAPER_SGD),
@@ -107,28 +112,28 @@ def assert_same_state(one: TrainStep, other: TrainStep) -> None:
 
 
 @pytest.mark.numerical
-def test_50_recorded_steps_are_50_plain_ones_bit_for_bit() -> None:
-    """The rehearsals leave no trace; new batches, epochs and rates reach the recording."""
+def test_50_captured_steps_are_50_plain_ones_bit_for_bit() -> None:
+    """The rehearsals leave no trace; new batches, epochs and rates reach the capture."""
     warnings: list[str] = []
-    plain, recorded = make(), make(capture=captured_by(pretend, warnings))
-    assert list(curve(*recorded)) == list(curve(*plain))
-    assert_same_state(recorded[0], plain[0])
+    plain, captured = make(), make(capture=captured_by(pretend, warnings))
+    assert list(curve(*captured)) == list(curve(*plain))
+    assert_same_state(captured[0], plain[0])
     assert not warnings
 
 
 @pytest.mark.numerical
-def test_what_cannot_be_recorded_goes_on_as_it_is_and_says_so_once() -> None:
+def test_what_cannot_be_captured_goes_on_as_it_is_and_says_so_once() -> None:
     warnings: list[str] = []
-    plain, recorded = make(), make(capture=captured_by(refuse, warnings))
-    assert list(curve(*recorded, steps=5)) == list(curve(*plain, steps=5))
+    plain, captured = make(), make(capture=captured_by(refuse, warnings))
+    assert list(curve(*captured, steps=5)) == list(curve(*plain, steps=5))
     assert warnings == [
-        "no CUDA graph could be recorded, going on without, slower: operation not permitted "
+        "no CUDA graph could be captured; continuing without, more slowly: operation not permitted "
         "when stream is capturing"
     ]
 
 
-def test_no_memory_while_recording_is_not_taken_for_a_graph_that_cannot_be() -> None:
-    def full(*_: Any) -> Recording:
+def test_no_memory_while_capture_is_not_taken_for_a_graph_that_cannot_be() -> None:
+    def full(*_: Any) -> Replay:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     step, loader = make(capture=captured_by(full, []))
@@ -137,7 +142,7 @@ def test_no_memory_while_recording_is_not_taken_for_a_graph_that_cannot_be() -> 
 
 
 @pytest.mark.numerical
-def test_recorded_testing_takes_up_new_weights_and_a_last_batch_of_another_size() -> None:
+def test_captured_testing_takes_up_new_weights_and_a_last_batch_of_another_size() -> None:
     step, loader = make()
     folded = FoldedBN(step.network)
     folded.capture(captured_by(pretend, []))
@@ -189,23 +194,23 @@ def test_nothing_in_a_step_waits_for_the_device() -> None:
     assert waits.found  # it would be seen
 
 
-def test_when_a_run_is_recorded() -> None:
+def test_when_a_run_is_captured() -> None:
     cuda, fp32, fp16 = torch.device("cuda"), torch.float32, torch.float16
-    assert choose_capture(Switch.auto, cuda, fp32, world=1)
-    assert not choose_capture(Switch.off, cuda, fp32, world=1)
+    assert choose_capture(Switch.auto, cuda, dtype=fp32, world=1)
+    assert not choose_capture(Switch.off, cuda, dtype=fp32, world=1)
     for device, dtype, world in ((CPU, fp32, 1), (cuda, fp16, 1), (cuda, fp32, 2)):
-        assert not choose_capture(Switch.auto, device, dtype, world=world)
+        assert not choose_capture(Switch.auto, device, dtype=dtype, world=world)
         with pytest.raises(UserError, match="cuda_graph=on: "):
-            choose_capture(Switch.on, device, dtype, world=world)
+            choose_capture(Switch.on, device, dtype=dtype, world=world)
 
 
 @pytest.mark.cuda
 @needs_cuda
 def test_a_cuda_graph_is_the_plain_step_bit_for_bit() -> None:
     cuda, warnings = torch.device("cuda"), list[str]()
-    plain, recorded = make(cuda), make(cuda, captured_by(None, warnings))
-    assert list(curve(*recorded)) == list(curve(*plain))
-    assert_same_state(recorded[0], plain[0])
+    plain, captured = make(cuda), make(cuda, captured_by(None, warnings))
+    assert list(curve(*captured)) == list(curve(*plain))
+    assert_same_state(captured[0], plain[0])
     assert not warnings
 
 
@@ -249,7 +254,7 @@ def test_the_host_never_waits_between_two_log_points() -> None:
 
 @pytest.mark.cuda
 @needs_cuda
-def test_a_graph_that_cannot_be_recorded_on_a_gpu_leaves_the_plain_step_working() -> None:
+def test_a_graph_that_cannot_be_captured_on_a_gpu_leaves_the_plain_step_working() -> None:
     cuda, warnings = torch.device("cuda"), list[str]()
     plain, waiting = make(cuda), make(cuda, captured_by(None, warnings))
     prepare = waiting[0].prepare

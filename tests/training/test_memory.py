@@ -31,7 +31,7 @@ from resnet_cli.training.step import TrainStep, make_optimizer
 
 keep_memory()
 network = ResNet(NETWORKS[sys.argv[1]]).to(memory_format=torch.channels_last)
-network.checkpoint(sys.argv[4] == "on")
+network.set_activation_checkpointing(sys.argv[4] == "on")
 step = TrainStep(
     network,
     make_optimizer(network, lr=0.1, momentum=0.9, weight_decay=1e-4, nesterov=False),
@@ -71,27 +71,34 @@ def test_the_estimate_is_what_a_training_process_takes(
     assert process.returncode == 0, process.stderr
     taken = json.loads(process.stdout)
     network = ResNet(NETWORKS[name])
-    network.checkpoint(checkpointing == "on")
+    network.set_activation_checkpointing(checkpointing == "on")
     expected = count * bytes_per_image(network, image_size=32, dtype=DTYPES[precision])
     assert expected == pytest.approx(taken, rel=0.35)
 
 
 def test_what_would_fit() -> None:
     """A hundred images of a byte each where room is for fifty, of which a tenth is spare."""
-    assert advice(100, per_image=1, room=50, checkpointing=True) == "batch_size=32 would fit"
     assert (
-        advice(100, per_image=1, room=50, checkpointing=False)
+        advice(100, per_image=1, room=50, activation_checkpointing=True)
+        == "batch_size=32 would fit"
+    )
+    assert (
+        advice(100, per_image=1, room=50, activation_checkpointing=False)
         == "batch_size=32 would fit; activation_checkpointing=true needs less"
     )
     assert (
-        advice(100, per_image=1, room=50, checkpointing=True, unit=12) == "batch_size=24 would fit"
+        advice(100, per_image=1, room=50, activation_checkpointing=True, unit=12)
+        == "batch_size=24 would fit"
     )
     assert (
-        advice(100, per_image=1, room=50, checkpointing=True, times=3) == "batch_size=96 would fit"
+        advice(100, per_image=1, room=50, activation_checkpointing=True, devices=3)
+        == "batch_size=96 would fit"
     )
     # the estimate was too low: 64 did not
-    assert advice(64, per_image=1, room=64, checkpointing=True) == "batch_size=32 would fit"
-    assert advice(100, per_image=60, room=50, checkpointing=True) == "no batch would fit"
+    assert (
+        advice(64, per_image=1, room=64, activation_checkpointing=True) == "batch_size=32 would fit"
+    )
+    assert advice(100, per_image=60, room=50, activation_checkpointing=True) == "no batch would fit"
 
 
 def test_counting_leaves_the_network_as_it_was() -> None:
@@ -118,6 +125,7 @@ LIMITED = """
 import resource, sys
 import torch
 from resnet_cli import train
+from resnet_cli.launch import start
 from resnet_cli.runtime.errors import run_command
 torch.nn.functional.conv2d(torch.zeros(2, 3, 32, 32), torch.zeros(16, 3, 3, 3))
 (size,) = [line for line in open("/proc/self/status") if line.startswith("VmSize")]
@@ -176,6 +184,6 @@ def test_several_devices_are_told_what_each_of_them_can_take() -> None:
             network=ResNet(NETWORKS["resnet20"]), step=SimpleNamespace(dtype=torch.float32)
         ),
     )
-    wanted, _ = need(config, parts, Context(rank=0, world=2), room=1)  # type: ignore[arg-type]
-    _, instead = need(config, parts, Context(rank=0, world=2), room=0.7 * wanted)  # type: ignore[arg-type]
+    wanted, _ = need(config, parts, context=Context(rank=0, world=2), room=1)  # type: ignore[arg-type]
+    _, instead = need(config, parts, context=Context(rank=0, world=2), room=0.7 * wanted)  # type: ignore[arg-type]
     assert instead == "batch_size=128 would fit; activation_checkpointing=true needs less"

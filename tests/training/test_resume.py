@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch._dynamo.utils import counters
 
@@ -15,7 +16,7 @@ from resnet_cli.training import checkpoint
 from tests.helpers.commands import TINY, Command, Outcome, check_refused
 from tests.helpers.numbers import assert_same
 from tests.helpers.processes import finish, spawn, wait_for
-from tests.helpers.runs import ended, folder_of, kill_at
+from tests.helpers.runs import ended, folder_of, kill_at, saved_values
 
 
 @pytest.fixture(scope="module")
@@ -115,9 +116,7 @@ def test_sigkill_during_a_save(runs: Path, undisturbed: Path, tmp_path: Path) ->
             *TINY, f"runs={runs}", env={"PYTHONPATH": str(tmp_path), "KILL_AT_SAVE": str(save)}
         )
         assert finish(process)[0] == -signal.SIGKILL
-        assert (
-            checkpoint.load(folder_of(runs) / "checkpoints/last.pt")["progress"]["iteration"] == 8
-        )
+        assert checkpoint.load(folder_of(runs) / "checkpoints/last.pt").progress.iteration == 8
     assert finish(spawn(*TINY, f"runs={runs}"))[0] == 0
     assert_same(ended(runs), ended(undisturbed))
 
@@ -134,6 +133,51 @@ def test_a_truncated_newest_checkpoint_costs_only_the_way_back(
     assert resumed.code == 0
     assert "falling back to previous.pt, iteration 16" in resumed.err
     assert_same(ended(runs), ended(undisturbed))
+
+
+def shrink_momentum(path: Path) -> None:
+    """Fused SGD would write past the end of this buffer."""
+    content = saved_values(path)
+    content["momentum"][0]["momentum_buffer"] = torch.zeros(1)
+    torch.save(content, path)
+
+
+def test_a_newest_checkpoint_that_does_not_fit_costs_only_the_way_back(
+    command: Command, runs: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        kill_at(patched, 20)
+        command("resnet-train", *TINY, f"runs={runs}")
+    shrink_momentum(folder_of(runs) / "checkpoints/last.pt")
+    resumed = command("resnet-train", *TINY, f"runs={runs}")
+    assert resumed.code == 0
+    assert "the momentum of 'conv1.weight' is [1] of torch.float32" in resumed.err
+    assert "falling back to previous.pt, iteration 16" in resumed.err
+    assert_same(ended(runs), ended(undisturbed))
+
+
+def test_a_given_checkpoint_that_does_not_fit_is_refused_before_anything_is_written(
+    command: Command, runs: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.pt"
+    path.write_bytes((folder_of(undisturbed) / "checkpoints/previous.pt").read_bytes())
+    shrink_momentum(path)
+    refused = command("resnet-train", *TINY, f"runs={runs}", f"resume={path}")
+    check_refused(refused, 2, "the momentum of 'conv1.weight' is [1]", str(path))
+    content = saved_values(folder_of(undisturbed) / "checkpoints/last.pt")
+    torch.save(content | {"progress": content["progress"] | {"last": {}}}, path)
+    refused = command("resnet-train", *TINY, f"runs={runs}", f"resume={path}")
+    check_refused(refused, 2, "at the end of its schedule and lacks test/error", str(path))
+    assert not runs.exists()
+
+
+def test_nothing_is_left_to_train_at_the_end_of_another_recipe(
+    command: Command, runs: Path, undisturbed: Path
+) -> None:
+    source = folder_of(undisturbed) / "checkpoints/last.pt"
+    words = ["optimizer.weight_decay=0.001", f"runs={runs}", f"resume={source}"]
+    check_refused(command("resnet-train", *TINY, *words), 2, "nothing is left to train")
+    assert not runs.exists()
 
 
 def test_a_full_disk_is_one_line_and_loses_nothing(
@@ -156,7 +200,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(
     assert "cannot save" in err
     assert "File too large; what was saved before stands" in err
     assert err.count("\n") == 1
-    assert checkpoint.load(folder_of(runs) / "checkpoints/last.pt")["progress"]["iteration"] == 9
+    assert checkpoint.load(folder_of(runs) / "checkpoints/last.pt").progress.iteration == 9
     assert finish(spawn(*TINY, f"runs={runs}"))[0] == 0
     assert_same(ended(runs), ended(undisturbed))
 

@@ -37,10 +37,10 @@ def test_a_shorter_schedule_is_the_same_recipe(iteration: int, lr: float) -> Non
 
 def test_no_milestone_lowers_the_warmup_rate() -> None:
     schedule = paper(warmup_lr=0.01)
-    assert [schedule.lr_at(iteration, warming=True) for iteration in (0, 400, 32_000, 48_000)] == [
-        0.01
-    ] * 4
-    assert schedule.lr_at(400, warming=False) == pytest.approx(0.1)
+    assert [
+        schedule.lr_at(iteration, in_warmup=True) for iteration in (0, 400, 32_000, 48_000)
+    ] == [0.01] * 4
+    assert schedule.lr_at(400, in_warmup=False) == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize(("error", "over"), [(80.01, False), (80.0, False), (79.99, True)])
@@ -52,10 +52,14 @@ def falls(
     errors: list[float], *, patience: int = 3, progress: float = 0.1, drops: int = 3
 ) -> list[int]:
     """The evaluations, counted from 1, after which the rate falls."""
-    rule, seen, at = Plateau(patience, progress, drops), PlateauState(), []
+    rule, seen, at = (
+        Plateau(patience=patience, min_delta=progress, max_drops=drops),
+        PlateauState(),
+        [],
+    )
     for number, error in enumerate(errors, 1):
-        before, seen = seen.fallen, rule.update(seen, error)
-        if seen.fallen > before:
+        before, seen = seen.drops, rule.update(seen, error)
+        if seen.drops > before:
             at.append(number)
     return at
 
@@ -79,16 +83,24 @@ def test_the_rate_falls_at_plateaus(errors: list[float], expected: list[int]) ->
 
 
 def test_one_image_of_a_thousand_is_a_tenth_of_a_point() -> None:
-    rule = Plateau(patience=2, progress=0.1, drops=3)
+    rule = Plateau(patience=2, min_delta=0.1, max_drops=3)
     for wrong in range(1, 1000):
         assert (
-            rule.update(PlateauState(best=100 * (wrong + 1) / 1000), 100 * wrong / 1000).waited == 0
+            rule.update(
+                PlateauState(best=100 * (wrong + 1) / 1000), 100 * wrong / 1000
+            ).bad_evaluations
+            == 0
         ), wrong
 
 
 def test_a_fall_divides_the_rate() -> None:
-    schedule = Schedule(lr=0.1, iterations=600_000, gamma=0.1, plateau=Plateau(10, 0.1, 3))
-    assert [schedule.lr_at(1, fallen=fallen) for fallen in range(4)] == pytest.approx(
+    schedule = Schedule(
+        lr=0.1,
+        iterations=600_000,
+        gamma=0.1,
+        plateau=Plateau(patience=10, min_delta=0.1, max_drops=3),
+    )
+    assert [schedule.lr_at(1, drops=drops) for drops in range(4)] == pytest.approx(
         [0.1, 0.01, 0.001, 0.0001]
     )
     assert schedule.lr_at(599_999) == 0.1

@@ -138,7 +138,7 @@ def test_without_a_compiler_a_long_run_goes_on_and_says_so(monkeypatch: pytest.M
     monkeypatch.delenv("CXX", raising=False)
     assert choose_compile(Switch.auto, cpu, iterations=64_000) == (
         False,
-        "a C++ compiler (g++ or clang++) is missing; going on without",
+        "a C++ compiler (g++ or clang++) is missing; continuing without",
     )
     assert choose_compile(Switch.auto, cpu, iterations=100)[0] is False
     with pytest.raises(UserError, match="compile=on: a C\\+\\+ compiler"):

@@ -1,59 +1,59 @@
-"""Where ImageNet, or any images in classes, may lie: recognised by looking."""
+"""The layouts in which ImageNet, or any images in classes, may be stored on disk."""
 
 from pathlib import Path
 
 from resnet_cli.data.layouts import folders, kaggle, official, shards
-from resnet_cli.data.layouts.layout import Layout, Scanned, list_folders, list_some
+from resnet_cli.data.layouts.layout import Layout, Scanned, describe_contents, list_folders
 from resnet_cli.runtime.errors import DataError
 
-__all__ = ["Layout", "Scanned", "recognise"]
+__all__ = ["Layout", "Scanned", "recognize"]
 
-LOOKED_FOR = (
-    "train/ and val/ with a folder a class",
+_LAYOUTS = (
+    "train/ and val/ with one folder per class",
     f"Kaggle's {folders.BASES[1]}/ and {kaggle.SOLUTION}",
     "tar shards train*.tar and val*.tar",
     official.TRAIN,
 )
 
 
-def recognise(root: Path) -> Layout:
-    """The layout of the images below `root`.
+def recognize(root: Path) -> Layout:
+    """Recognizes the layout of the images below `root`.
 
-    Raises DataError saying what was looked for and what was found.
+    Raises DataError naming the known layouts and what was found instead.
     """
     if not root.is_dir():
         raise DataError(
-            f"{root} is {'no folder' if root.exists() else 'missing'}; point dataset.root or "
+            f"{root} is {'not a folder' if root.exists() else 'missing'}; point dataset.root or "
             "RESNET_DATA at the images"
         )
-    layout = look(root)
+    layout = _recognize_any(root)
     if layout is None:
         raise DataError(
-            f"no images in classes in {root}: looked for {', '.join(LOOKED_FOR)}; found "
-            f"{list_some(root)}{nearby(root)}"
+            f"no images in classes in {root}: looked for {', '.join(_LAYOUTS)}; found "
+            f"{describe_contents(root)}{_suggest_folder(root)}"
         )
     return layout
 
 
-def look(root: Path) -> Layout | None:
-    for recognise_one in (
-        folders.recognise,
-        kaggle.recognise,
-        shards.recognise,
-        official.recognise,
-        folders.recognise_val,
+def _recognize_any(root: Path) -> Layout | None:
+    for recognize_one in (
+        folders.recognize,
+        kaggle.recognize,
+        shards.recognize,
+        official.recognize,
+        folders.recognize_val,
     ):
-        layout = recognise_one(root)
+        layout = recognize_one(root)
         if layout is not None:
             return layout
     return None
 
 
-def nearby(root: Path) -> str:
-    """A hint at the first folder in `root` that would do."""
+def _suggest_folder(root: Path) -> str:
+    """A hint at the first folder in `root` whose layout is known."""
     for name in list_folders(root)[:50]:
         try:
-            if look(root / name) is not None:
+            if _recognize_any(root / name) is not None:
                 return f"; did you mean dataset.root={root / name}?"
         except (DataError, OSError):
             continue

@@ -1,5 +1,7 @@
-"""Kaggle's archive: training images in class folders, validation images all in one, and a list
-that names their classes.
+"""Layout of Kaggle's archive.
+
+Training images are in class folders, validation images all in one folder, and a CSV file names
+their classes.
 """
 
 import csv
@@ -9,16 +11,16 @@ from pathlib import Path
 
 from resnet_cli.data.layouts.folders import BASES, scan_classes
 from resnet_cli.data.layouts.layout import Layout, Scanned, is_image, list_folders
-from resnet_cli.data.samples import Gathering, Samples
+from resnet_cli.data.samples import Samples, SamplesBuilder
 from resnet_cli.runtime.errors import DataError
 
 SOLUTION = "LOC_val_solution.csv"
 
 
-def recognise(root: Path) -> Layout | None:
-    """The layout, where `train` has class folders and `val` has none.
+def recognize(root: Path) -> Layout | None:
+    """The layout, if `train` has class folders and `val` has none.
 
-    Raises DataError naming what is missing beside them.
+    Raises DataError naming what is missing next to them.
     """
     for base in (root / below for below in BASES):
         classes = list_folders(base / "train")
@@ -27,8 +29,8 @@ def recognise(root: Path) -> Layout | None:
                 raise DataError(f"{base / 'val'} is missing: there is only train/")
             if not (root / SOLUTION).is_file():
                 raise DataError(
-                    f"{base / 'val'} has no folder a class, and {root / SOLUTION}, which "
-                    "tells the classes, is missing"
+                    f"{base / 'val'} has no class folders, and {root / SOLUTION}, which "
+                    "names the classes, is missing"
                 )
             sources = (
                 base / "train",
@@ -36,25 +38,31 @@ def recognise(root: Path) -> Layout | None:
                 root / SOLUTION,
                 *(base / "train" / name for name in classes),
             )
-            return Layout(f"Kaggle's folders and {SOLUTION}", sources, partial(scan, root, base))
+            return Layout(
+                name=f"Kaggle's folders and {SOLUTION}",
+                sources=sources,
+                scan=partial(_scan, root, base),
+            )
     return None
 
 
-def scan(root: Path, base: Path) -> Scanned:
-    """Every image of `base/train/<class>` and of `base/val` as the list has it.
+def _scan(root: Path, base: Path) -> Scanned:
+    """Finds every image of `base/train/<class>`, and of `base/val` as the CSV file has it.
 
     Raises DataError, OSError.
     """
     classes = list_folders(base / "train")
-    train, notes = scan_classes(base / "train", classes, present=set(classes))
-    return Scanned(
-        tuple(classes), train, scan_val(base / "val", root / SOLUTION, classes), tuple(notes)
-    )
+    train, remarks = scan_classes(base / "train", classes, present=set(classes))
+    val = _scan_val(base / "val", root / SOLUTION, classes=classes)
+    return Scanned(classes=tuple(classes), train=train, val=val, remarks=tuple(remarks))
 
 
-def scan_val(folder: Path, solution: Path, classes: list[str]) -> Samples:
-    """The validation images by class and name; the list and the folder must hold the same."""
-    truth = read_solution(solution)
+def _scan_val(folder: Path, solution: Path, *, classes: list[str]) -> Samples:
+    """The validation images, ordered by class and name.
+
+    Raises DataError if the CSV file and the folder do not hold the same images.
+    """
+    truth = _read_solution(solution)
     with os.scandir(folder) as entries:
         images = {
             os.path.splitext(entry.name)[0]: entry.name for entry in entries if is_image(entry.name)
@@ -70,13 +78,16 @@ def scan_val(folder: Path, solution: Path, classes: list[str]) -> Samples:
         if wnid not in label:
             raise DataError(f"{solution}: {stem} is of class {wnid}, which has no folder in train/")
     rows = sorted((label[wnid], images[stem]) for stem, wnid in truth.items())
-    gathering = Gathering()
-    gathering.add(folder, [name for _, name in rows], labels=[number for number, _ in rows])
-    return gathering.finish()
+    builder = SamplesBuilder()
+    builder.add(folder, [name for _, name in rows], labels=[number for number, _ in rows])
+    return builder.build()
 
 
-def read_solution(path: Path) -> dict[str, str]:
-    """Image -> wnid, out of lines such as `ILSVRC2012_val_00048981,n03995372 85 1 499 272`."""
+def _read_solution(path: Path) -> dict[str, str]:
+    """Image -> wnid, from lines such as `ILSVRC2012_val_00048981,n03995372 85 1 499 272`.
+
+    Raises DataError if the columns are not those.
+    """
     try:
         with path.open(newline="", encoding="utf-8") as file:
             return {

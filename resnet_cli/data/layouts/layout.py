@@ -1,4 +1,4 @@
-"""What a layout is: where its files lie, and how they are found."""
+"""What a layout is: where its files are, and how they are scanned."""
 
 import os
 from collections.abc import Callable
@@ -7,26 +7,24 @@ from pathlib import Path
 
 from resnet_cli.data.samples import Samples
 
-IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp")  # in any case
+IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp")  # upper or lower case
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Scanned:
-    """What a scan found; `labels` of the samples are indices into `classes`, `notes` what a
-    person should know of it.
-    """
+    """The result of a scan; the labels of the samples are indices into `classes`."""
 
     classes: tuple[str, ...]
     train: Samples
     val: Samples
-    notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()  # on what was left out
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Layout:
-    """A layout found at some root.
+    """A layout recognized at some root.
 
-    Any change of a source, a folder or a file, makes an index of it stale.
+    If a source, which is a folder or a file, changes, an index of the layout is stale.
     """
 
     name: str  # in words
@@ -35,13 +33,12 @@ class Layout:
 
 
 def is_image(name: str) -> bool:
+    """Whether a file is an image by its name; hidden files are not."""
     return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
 
 
 def list_folders(folder: Path) -> list[str]:
-    """Names of the folders in a folder, sorted; hidden ones do not count, and a missing folder
-    has none.
-    """
+    """Names of the folders in `folder`, sorted and without hidden ones; none if it is missing."""
     if not folder.is_dir():
         return []
     with os.scandir(folder) as entries:
@@ -50,8 +47,8 @@ def list_folders(folder: Path) -> list[str]:
         )
 
 
-def list_some(folder: Path) -> str:
-    """What lies in a folder, for messages: `a/, b.txt, c.txt and 12 more`."""
+def describe_contents(folder: Path) -> str:
+    """Lists a folder's contents for messages: `a/, b.txt, c.txt and 12 more`."""
     with os.scandir(folder) as entries:
         names = sorted(entry.name + "/" * entry.is_dir() for entry in entries)
     shown = ", ".join(names[:6]) or "nothing"

@@ -1,0 +1,50 @@
+"""What a `Trainer` is made of, and what it writes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from resnet_cli.data.images import Normalizer
+from resnet_cli.data.loader import Loader
+from resnet_cli.evaluation.protocol import Test
+from resnet_cli.models.fold_bn import FoldedBN
+from resnet_cli.models.resnet import ResNet
+from resnet_cli.training.schedule import Schedule
+from resnet_cli.training.step import TrainStep
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingParts:
+    """What a trainer drives, built and on its device."""
+
+    network: ResNet
+    step: TrainStep
+    loader: Loader
+    schedule: Schedule
+    normalizer: Normalizer
+    tested: FoldedBN  # the network as it is evaluated
+    held_out: dict[str, Test]  # what to evaluate it on, by the names `val` and `test`
+
+
+@dataclass(frozen=True, kw_only=True)
+class Every:
+    """How often something is done, in iterations."""
+
+    log: int
+    evaluate: int
+    save: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What is written of a run while it trains, and where."""
+
+    folder: Path
+    every: Every
+    identity: dict[str, Any]  # what a checkpoint records about its run
+    hparams: dict[str, Any]  # what TensorBoard lists of it
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints."""
+        return self.folder / "checkpoints"
