@@ -24,6 +24,11 @@ BROKEN: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "a key left out": (lambda tree: tree["optimizer"].pop("lr"), "optimizer.lr is missing"),
     "a list for a word": (lambda tree: tree.update(shortcut=[]), "shortcut=[] does not fit"),
     "another word": (lambda tree: tree.update(shortcut="D"), "shortcut='D' does not fit"),
+    "a number that no float holds": (
+        lambda tree: tree["optimizer"].update(lr=10**400),
+        "optimizer.lr=1000",
+    ),
+    "a number beyond 64 bits": (lambda tree: tree.update(batch_size=2**64), "batch_size=1844"),
     "null": (lambda tree: tree.update(seed=None), "seed=None does not fit"),
     "a group of text": (lambda tree: tree.update(model="x"), "model='x' does not fit"),
     "a key more": (lambda tree: tree["model"].update(ema=1), "unknown key model.ema"),
