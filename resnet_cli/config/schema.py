@@ -310,9 +310,10 @@ def _convert(kind: Any, value: Any, *, name: str) -> Any:
     if isinstance(kind, type) and issubclass(kind, StrEnum) and isinstance(value, str):
         with suppress(ValueError):
             return kind(value)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+    fits_64_bits = type(value) is not int or abs(value) < 2**63
+    if kind is float and type(value) is int and fits_64_bits:
         return float(value)
-    if kind in (bool, int, float, str) and type(value) is kind:
+    if kind in (bool, int, float, str) and type(value) is kind and fits_64_bits:
         return value
     raise ValueError(f"{name}={reprlib.repr(value)} does not fit")
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, fields
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,13 @@ class _About:
             if [type(part) for part in parts] != [str, int, int]:
                 raise ValueError("the stamps of its sources do not fit")
 
+    def validate_below(self, root: Path) -> None:
+        """Raises ValueError if a source or container is not at or below `root`."""
+        sources = [parts[0] for parts in self.stamps]
+        for path in (*sources, *chain(*self.containers.values())):
+            if not Path(path).is_relative_to(root) or ".." in Path(path).parts:
+                raise ValueError(f"{path!r} does not lie below {root}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFolders:
@@ -73,7 +81,11 @@ def open_folders(root: Path, *, reindex: bool = False, say: _Say = lambda _: Non
         stamps: _Stamps = [[str(source), *stamp(source)] for source in layout.sources]
         cache = index_path(root)
         with _locked(cache):
-            scanned = None if reindex else _load_index(cache, layout=layout, stamps=stamps, say=say)
+            scanned = (
+                None
+                if reindex
+                else _load_index(cache, root=root, layout=layout, stamps=stamps, say=say)
+            )
             if scanned is None:
                 scanned = build_index(root, layout, say=say)
                 _save_index(cache, scanned, layout=layout, stamps=stamps, say=say)
@@ -149,7 +161,9 @@ def _locked(cache: Path) -> Iterator[None]:
         yield
 
 
-def _load_index(cache: Path, *, layout: Layout, stamps: _Stamps, say: _Say) -> Scanned | None:
+def _load_index(
+    cache: Path, *, root: Path, layout: Layout, stamps: _Stamps, say: _Say
+) -> Scanned | None:
     """Reads the index; None if there is none or it is stale, in which case `say` is told why.
 
     Raises DataError if a tar or list has changed since it was indexed.
@@ -160,6 +174,7 @@ def _load_index(cache: Path, *, layout: Layout, stamps: _Stamps, say: _Say) -> S
             if about["form"] != INDEX_VERSION:
                 return None
             kept = parse(_About, about)
+            kept.validate_below(root)
             if kept.layout != layout.name:
                 say(f"the layout was {kept.layout} and is now {layout.name}")
                 return None

@@ -71,6 +71,7 @@ def read(path: Path) -> Predictions:
                     )
             scores, labels, paths = (file[name] for name in _ARRAYS)
             words = str(file["about"]) if "about" in file else "{}"
+        kinds = (scores.dtype, scores.ndim, labels.dtype, paths.dtype.kind)
     except UserError:
         raise
     except Exception as error:  # on foreign or cut-off bytes np.load raises anything at all
@@ -83,7 +84,6 @@ def read(path: Path) -> Predictions:
         parse(list[str], about.get("checkpoints", []), "checkpoints")
     except ValueError as error:
         raise UserError(f"predictions {path}: what it is about does not fit: {error}") from error
-    kinds = (scores.dtype, scores.ndim, labels.dtype, paths.dtype.kind)
     if (
         kinds != (np.float32, 2, np.int64, "U")
         or labels.shape != paths.shape

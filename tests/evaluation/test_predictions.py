@@ -2,6 +2,7 @@
 images are told apart.
 """
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,31 @@ def test_arrays_that_are_no_predictions_are_one_line(tmp_path: Path, kind: str) 
     with pytest.raises(UserError, match=told) as raised:
         read(tmp_path / "x.npz")
     assert str(tmp_path / "x.npz") in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_an_entry_that_is_no_array_is_one_line(tmp_path: Path) -> None:
+    """NumPy hands over its bytes, whatever they are."""
+    path = tmp_path / "x.npz"
+    np.savez(path, **{key: value for key, value in ARRAYS.items() if key != "scores"})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("scores", b"")
+    with pytest.raises(UserError, match="cannot be read"):
+        read(path)
+
+
+def test_a_small_file_that_unpacks_to_a_large_one_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    np.savez_compressed(path, **ARRAYS | {"more": np.zeros(10**7)})
+    with pytest.raises(UserError, match="would unpack to 80,00"):
+        read(path)
+
+
+def test_negative_probabilities_are_refused(tmp_path: Path) -> None:
+    scores = ARRAYS["scores"].copy()
+    scores[0, :2] += (-2, 2)
+    np.savez(tmp_path / "x.npz", **ARRAYS | {"scores": scores})
+    with pytest.raises(UserError, match="no probabilities"):
+        read(tmp_path / "x.npz")
 
 
 def test_bytes_that_are_no_predictions_are_one_line(tmp_path: Path) -> None:
