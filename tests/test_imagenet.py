@@ -135,8 +135,8 @@ def start_endless(photographs: Path, runs: Path) -> tuple[subprocess.Popen[str],
         *SMALL,
         f"dataset.root={photographs}",
         f"runs={runs}",
-        "schedule.iterations=100000",
-        "eval_every=100000",
+        "schedule.iterations=2000",  # 888 epochs: more than 1,000 would be warned of
+        "eval_every=2000",
         "log_every=1",
     ]
     process = spawn(*words, "dataset.workers=1", "compile=off", start_new_session=True)

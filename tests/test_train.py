@@ -198,11 +198,11 @@ def test_a_sweep_trains_all_skips_the_finished_and_goes_on_past_a_broken_one(
     (broken / "config.yaml").write_text("{model: {depth: 14}}\n")
     first = command("resnet-train", *sweep)
     assert first.code == 2
-    assert "config.yaml does not fit: shortcut is missing" in first.err
+    assert "config.yaml does not fit: dataset.name is missing" in first.err
     assert len(list(runs.rglob("result.json"))) == 3
     table = first.out[first.out.rindex("4 runs in") :]
     assert table.count("test error") == 3
-    assert table.count("shortcut is missing") == 1
+    assert table.count("dataset.name is missing") == 1
     (broken / "config.yaml").unlink()
     second = command("resnet-train", *sweep)
     assert second.code == 0

@@ -9,7 +9,7 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,19 +44,24 @@ def prefetch(
         pin_memory=device.type == "cuda",
         worker_init_fn=_ignore_signals,
     )
-    try:
-        items = iter(loader)
-    except OSError as error:  # semaphores live in shared memory, and each worker has pipes
-        _end_half_made(error)
-        raise Failed(
-            f"cannot start dataset.workers={workers} loader processes: {error.strerror}; "
-            f"dataset.workers=0 uses none (is {_SHARED_MEMORY} there, and what does ulimit -n -u "
-            "say?)"
-        ) from error
-    for item in items:
+    # The iterator has no name: the frame of an error that is kept would keep it and its workers.
+    for item in _started(loader):
         if isinstance(item, DataError):
             raise item
         yield pickle.loads(item) if isinstance(item, bytes) else item
+
+
+def _started(loader: DataLoader[Any]) -> Iterator[Any]:
+    """The loader's items, its workers started. Raises Failed where there is no room for them."""
+    try:
+        return iter(loader)
+    except OSError as error:  # semaphores live in shared memory, and each worker has pipes
+        _end_half_made(error)
+        raise Failed(
+            f"cannot start dataset.workers={loader.num_workers} loader processes: "
+            f"{error.strerror}; dataset.workers=0 uses none (is {_SHARED_MEMORY} there, and what "
+            "does ulimit -n -u say?)"
+        ) from error
 
 
 @dataclass(frozen=True)
