@@ -28,7 +28,10 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that is told")
 def test_memory_that_is_kept_is_not_cleared_anew_at_every_step() -> None:
-    """10 x 69 MiB are 176,640 pages of 4 KiB; kept, the same ones are written again."""
+    """10 x 69 MiB are 176,640 pages of 4 KiB; kept, the same ones are written again.
+
+    A block may still move once, when something small has come to lie in its place.
+    """
     faults = {
         how: int(
             subprocess.run(
@@ -41,5 +44,5 @@ def test_memory_that_is_kept_is_not_cleared_anew_at_every_step() -> None:
         )
         for how in ("kept", "returned")
     }
-    assert faults["kept"] < 100
-    assert faults["returned"] > 10_000
+    assert faults["returned"] > 100_000
+    assert faults["kept"] < faults["returned"] / 5, faults
