@@ -321,8 +321,8 @@ def test_a_terminal_gets_a_bar(runs: Path, no_color: bool) -> None:
     assert process.wait(PATIENCE) == 0
     text = shown.decode()
     bar = next(line for line in reversed(text.split("\r")) if "24/24" in line and "loss" in line)
-    for part in ("resnet8-A", "train error", "test error", "lr 0.001", "images/s", "<"):
-        assert part in bar
+    for word in ("resnet8-A", "train error", "test error", "lr 0.001", "images/s", "<"):
+        assert word in bar
     assert ("\033[1m" in text or "\033[32m" in text) is not no_color
 
 

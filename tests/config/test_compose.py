@@ -12,7 +12,7 @@ from hydra.utils import get_method
 
 from resnet_cli.config import compose
 from resnet_cli.config.compose import jobs
-from resnet_cli.config.schema import Config, architecture, differences, from_plain, to_plain
+from resnet_cli.config.schema import RunConfig, architecture, differences, from_plain, to_plain
 from resnet_cli.launch import local
 from resnet_cli.models.architecture import Shortcut, Stem
 from resnet_cli.models.resnet import ResNet
@@ -23,7 +23,7 @@ from resnet_cli.training.schedule import Schedule
 from tests.data.trees import write_folders
 
 
-def composed(*overrides: str) -> Config:
+def composed(*overrides: str) -> RunConfig:
     (job,), _ = jobs(list(overrides), multirun=False)
     return job.config
 

@@ -106,6 +106,8 @@ def test_bf16_is_near() -> None:
     update_bn_stats(exact, IMAGES.split(11), dtype=torch.float32)
     update_bn_stats(near, IMAGES.split(11), dtype=torch.bfloat16)
     for one, other in zip(layers(exact).values(), layers(near).values(), strict=True):
+        assert one.running_var is not None
+        assert other.running_var is not None
         assert other.running_var.dtype == torch.float32
         torch.testing.assert_close(one.running_var, other.running_var, rtol=0.1, atol=1e-3)
 
@@ -113,6 +115,8 @@ def test_bf16_is_near() -> None:
 def test_a_diverged_networks_averages_are_forgotten() -> None:
     clean, network = trained(), trained()
     for layer in layers(network).values():
+        assert layer.running_mean is not None
+        assert layer.running_var is not None
         layer.running_mean.fill_(float("nan"))
         layer.running_var.fill_(float("inf"))
     for one in (clean, network):
