@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from filelock import FileLock
 from torchvision.datasets import CIFAR10
-from torchvision.datasets.utils import download_and_extract_archive
+from torchvision.datasets.utils import check_integrity, download_and_extract_archive
 
 from resnet_cli.data.images import Split
 from resnet_cli.runtime.errors import DataError
@@ -111,8 +111,10 @@ def download_archive(
             except (OSError, EOFError, ValueError, HTTPException, tarfile.TarError) as error:
                 reason = str(error)
             except RuntimeError as error:  # the MD5 differs
-                (root / archive).unlink(missing_ok=True)
                 reason = str(error)
+            finally:  # half an archive stays for nobody, after a signal neither
+                if not check_integrity(root / archive, md5):
+                    (root / archive).unlink(missing_ok=True)
             if attempt < _ATTEMPTS:
                 time.sleep(pause * attempt)
     raise DataError(

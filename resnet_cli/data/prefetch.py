@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from resnet_cli.runtime.errors import DataError, Failed
+from resnet_cli.runtime.signals import STOPPING
 
 _SHARED_MEMORY = "/dev/shm"
 _AHEAD = 2  # items that each worker has ready
@@ -119,7 +120,7 @@ def _identity(value: Any) -> Any:
 
 def _ignore_signals(_: int) -> None:
     """Leaves signals, which may reach the whole process group, to the parent process."""
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+    for signum in STOPPING:
         signal.signal(signum, signal.SIG_IGN)
 
 

@@ -19,7 +19,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from resnet_cli.runtime.console import Console
 from resnet_cli.runtime.errors import LOST, SILENT, Failed, Stopped, Told
-from resnet_cli.runtime.signals import STOPPING
+from resnet_cli.runtime.signals import handled
 
 _RANK_MODULE = "resnet_cli.launch.rank"  # what each process runs
 # seconds that ranks have to save after a signal: they look for it between two steps, not during an
@@ -56,7 +56,7 @@ def _start_ranks(plan: dict[str, Any], *, devices: int) -> str | None:
     # what a user needs to know, we print ourselves
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(_SHUTDOWN_SECONDS))
-    handlers = {signum: signal.getsignal(signum) for signum in STOPPING}
+    handlers = {signum: signal.getsignal(signum) for signum in handled()}
     with tempfile.TemporaryDirectory(prefix="resnet-train-") as name:
         folder = Path(name)
         file = folder / "plan.json"
@@ -70,7 +70,7 @@ def _start_ranks(plan: dict[str, Any], *, devices: int) -> str | None:
             rdzv_endpoint="localhost:0",  # any free port
             # `launch` starts anew itself: elastic would do so after a wrong config, too
             max_restarts=0,
-            signals_to_handle=",".join(signum.name for signum in STOPPING),
+            signals_to_handle=",".join(signum.name for signum in handled()),
             local_addr="localhost",  # this machine's name need not lead to it
             logs_specs=DefaultLogsSpecs(log_dir=str(folder)),
         )

@@ -88,9 +88,10 @@ class WorkerHandle:
         )
 
     def stop(self) -> None:
-        """Closes its stdin: it saves what is in flight, and ends."""
+        """Closes its stdin: it saves what is in flight, and ends, even if it was suspended."""
         with suppress(BrokenPipeError):
             self.stdin.close()
+        self.process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """Ends it at once, if it has not ended by itself, and closes its pipes."""

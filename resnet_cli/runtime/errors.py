@@ -10,6 +10,8 @@ import signal
 import sys
 from collections.abc import Callable, Iterable
 
+from resnet_cli.runtime.signals import Interrupted, stop_on_signal
+
 FAILED, _BAD_USAGE, _BAD_DATA, _DIVERGED = 1, 2, 3, 4
 # between the processes of one run: another process is gone, or does not answer
 LOST, SILENT = 75, 76
@@ -130,6 +132,8 @@ def explain(error: BaseException) -> tuple[str, int]:
     """
     if isinstance(error, UserError):
         return str(error), error.exit_code
+    if isinstance(error, Interrupted):
+        return f"stopped by {signal.Signals(error.signum).name}", 128 + error.signum
     if isinstance(error, KeyboardInterrupt):
         return "stopped", 128 + signal.SIGINT
     if isinstance(error, BrokenPipeError):
@@ -170,12 +174,13 @@ def _open_streams() -> None:
 def run_command(name: str, body: Callable[[], int]) -> int:
     """Runs the body of a command and returns its exit code.
 
-    An error that a user can fix becomes `NAME: line` on stderr.
+    An error that a user can fix becomes `NAME: line` on stderr, and so does a signal.
     """
     _open_streams()
     try:
-        code = body()
-        sys.stdout.flush()
+        with stop_on_signal():
+            code = body()
+            sys.stdout.flush()
         return code
     except BrokenPipeError:  # `resnet-info | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
