@@ -55,6 +55,7 @@ class Trainer:
             self.network.train()
             if now.unwritten is not None:  # stopped in the evaluation after this iteration
                 values, now.unwritten = now.unwritten, None
+                self._read_totals()
                 self._evaluate_and_save(
                     values, evaluate=True, save=self._is_due(self.record.every.save)
                 )

@@ -4,6 +4,7 @@ run left alone.
 
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -42,7 +43,8 @@ def test_a_closed_terminal(runs: Path) -> None:
         os.execv(sys.executable, [sys.executable, "-m", "resnet_cli.train", *words])
     deadline = time.monotonic() + 60
     while not list(runs.rglob("metrics.jsonl")) and time.monotonic() < deadline:
-        os.read(terminal, 65536)
+        if select.select([terminal], [], [], 0.1)[0]:
+            os.read(terminal, 65536)
     os.close(terminal)
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 128 + signal.SIGHUP
