@@ -100,6 +100,7 @@ def test_data_that_does_not_come(
     assert_same(ended(runs), ended(undisturbed))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     missing_for_compiling() is not None,
     reason="PyTorch's compiler needs g++ or clang++ and Python.h",
