@@ -118,8 +118,8 @@ def stop_on_signal(*, patient: bool = False) -> Iterator[StopRequest]:
 def held_back() -> Iterator[None]:
     """While open, this thread takes no stopping signal, nor do programs that it starts.
 
-    A mask survives fork and exec. What has come meanwhile is acted on at the end. Costs a
-    microsecond.
+    A mask survives fork and exec. What has come meanwhile is acted on at the end. Costs 20
+    microseconds, of a compiled step's milliseconds.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
