@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from resnet_cli.runtime.signals import StopRequest, handled, held_back, stop_on_signal
-from tests.conftest import TINY, Command, spawn
+from tests.helpers.commands import TINY, Command
+from tests.helpers.processes import finish, spawn, wait_for
 
 
 @pytest.mark.parametrize("module", ["hydra", "torch"])
@@ -30,8 +31,8 @@ def test_while_imported(tmp_path: Path, runs: Path, module: str, name: str) -> N
     )
     path = f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
     process = spawn(*TINY, f"runs={runs}", env={"PYTHONPATH": path})
-    out, err = process.communicate(timeout=120)
-    assert (process.returncode, out) == (128 + signal.Signals[name], "")
+    code, out, err = finish(process)
+    assert (code, out) == (128 + signal.Signals[name], "")
     assert err == f"resnet-train: stopped by {name}\n"
     assert not runs.exists()
 
@@ -77,9 +78,7 @@ def test_a_slow_download(tmp_path: Path, runs: Path) -> None:
     mirror, root = Trickle(), tmp_path / "data"
     words = ["dataset.download=true", f"dataset.mirror=http://127.0.0.1:{mirror.port}"]
     process = spawn(*words, f"dataset.root={root}", f"runs={runs}")
-    deadline = time.monotonic() + 60
-    while mirror.asked < 2 and time.monotonic() < deadline:  # torchvision asks where to, first
-        time.sleep(0.1)
+    wait_for(lambda: mirror.asked >= 2)  # torchvision asks where to, first
     time.sleep(1.5)
     assert seconds_to_stop(process) < 5
     assert [path.name for path in root.iterdir() if not path.name.endswith(".lock")] == []

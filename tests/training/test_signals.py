@@ -19,10 +19,10 @@ from resnet_cli.data.resident import ResidentLoader
 from resnet_cli.evaluation.metrics import ErrorCount
 from resnet_cli.runtime.compile import missing_for_compiling
 from resnet_cli.training import checkpoint
-from tests.conftest import TINY, Command, spawn
-from tests.training.test_resume import assert_same, ended, folder_of, kill_at, undisturbed
-
-__all__ = ["undisturbed"]
+from tests.helpers.commands import TINY, Command
+from tests.helpers.numbers import assert_same
+from tests.helpers.processes import PATIENCE, finish, spawn, wait_for
+from tests.helpers.runs import ended, folder_of, kill_at
 
 
 @pytest.mark.parametrize("name", ["SIGHUP", "SIGQUIT", "SIGXCPU"])
@@ -41,7 +41,7 @@ def test_a_closed_terminal(runs: Path) -> None:
     pid, terminal = pty.fork()
     if pid == 0:
         os.execv(sys.executable, [sys.executable, "-m", "resnet_cli.train", *words])
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while not list(runs.rglob("metrics.jsonl")) and time.monotonic() < deadline:
         if select.select([terminal], [], [], 0.1)[0]:
             os.read(terminal, 65536)
@@ -113,19 +113,19 @@ def test_ctrl_c_while_compiling_and_a_broken_cache(tmp_path: Path) -> None:
     words = [*TINY, "compile=on", "schedule.iterations=4"]
     env = {"TORCHINDUCTOR_CACHE_DIR": str(cache)}
     process = spawn(*words, f"runs={tmp_path / 'cut'}", env=env, start_new_session=True)
-    deadline = time.monotonic() + 120
-    while not compiling(process.pid) and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_for(lambda: compiling(process.pid))
     os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=300)
-    assert process.returncode == 130, err
+    code, _, err = finish(process)
+    assert code == 130, err
     assert "stopped at iteration 1 of 4" in err and err.count("\n") == 1
-    assert finished(*words, f"runs={tmp_path / 'cut'}", env=env) == (0, "")
+    code, _, err = finish(spawn(*words, f"runs={tmp_path / 'cut'}", env=env))
+    assert (code, err) == (0, "")
     for number, library in enumerate(sorted(cache.rglob("*.so"))):
         size = library.stat().st_size
         os.truncate(library, [0, 100, 5000, size // 2, size - 1][number % 5])
         os.utime(library, (0, 0))
-    assert finished(*words, f"runs={tmp_path / 'broken'}", env=env) == (0, "")
+    code, _, err = finish(spawn(*words, f"runs={tmp_path / 'broken'}", env=env))
+    assert (code, err) == (0, "")
     assert_same(ended(tmp_path / "broken"), ended(tmp_path / "cut"))
 
 
@@ -136,9 +136,3 @@ def compiling(group: int) -> bool:
         line.split()[0] == str(group) and line.split()[1] in ("cc1plus", "clang++", "ld", "as")
         for line in found.splitlines()
     )
-
-
-def finished(*words: object, env: dict[str, str]) -> tuple[int, str]:
-    process = spawn(*words, env=env)
-    _, err = process.communicate(timeout=300)
-    return process.returncode, err
