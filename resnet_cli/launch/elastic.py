@@ -17,6 +17,7 @@ from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, Sign
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+from resnet_cli.launch.python import module_words
 from resnet_cli.runtime.console import Console
 from resnet_cli.runtime.errors import LOST, SILENT, Failed, Stopped, Told
 from resnet_cli.runtime.signals import handled
@@ -75,7 +76,7 @@ def _start_ranks(plan: dict[str, Any], *, devices: int) -> str | None:
             logs_specs=DefaultLogsSpecs(log_dir=str(folder)),
         )
         try:
-            elastic_launch(config, sys.executable)("-m", _RANK_MODULE, str(file))
+            elastic_launch(config, sys.executable)(*module_words(_RANK_MODULE), str(file))
         except SignalException as stop:  # elastic has passed it on and waited
             lines = [line for line, code in _reports(folder) if code == 128 + stop.sigval]
             late = "killed while stopping; the same command continues from the last checkpoint"

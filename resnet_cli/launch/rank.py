@@ -1,7 +1,7 @@
 """One of the processes of a run on several devices.
 
 torchrun and srun start resnet-train itself, which calls `train` here; elastic.py starts
-`python -m resnet_cli.launch.rank PLAN.json`.
+this module with the name of the plan.
 """
 
 import dataclasses
