@@ -143,6 +143,13 @@ def explain(error: BaseException) -> tuple[str, int]:
     for words, code in _WORDED.items():
         if isinstance(error, RuntimeError) and words in str(error):
             return _explain_os_error(OSError(code, os.strerror(code))), FAILED
+    if isinstance(error, RuntimeError) and "DataLoader timed out" in str(error):
+        waited = str(error).partition(" after ")[2]
+        return (
+            f"the loader processes have sent nothing for {waited}; does a disk or a file server "
+            "hang? the same command continues",
+            FAILED,
+        )
     # PyTorch raises this at any point of the program
     if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
         reason = str(error).splitlines()[0].strip()
