@@ -4,6 +4,7 @@ Only `TrainStep.read_totals` waits for the device.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from resnet_cli.runtime.compile import start_compiling
 from resnet_cli.runtime.cuda_graph import CapturedGraph
 from resnet_cli.runtime.device import autocast
 from resnet_cli.runtime.distributed import Context
+from resnet_cli.runtime.signals import held_back
 
 
 def make_optimizer(
@@ -75,6 +77,10 @@ class TrainStep:
         self.forward: Callable[[Tensor], Tensor] = self.context.replicate(network)
         self.prepare = prepare
         self.device = next(network.parameters()).device
+        # no signal reaches the compiler, which any step may start
+        self.shielded: Callable[[], AbstractContextManager[None]] = (
+            held_back if compiled else nullcontext
+        )
         if compiled:
             start_compiling()
             self.forward = torch.compile(self.forward)
@@ -95,12 +101,13 @@ class TrainStep:
 
     def __call__(self, *drawn: Tensor, lr: float) -> None:
         """One step on this rank's part of a batch, which `prepare` makes from `drawn`."""
-        if not self.ddp_primed:
-            self._prime_ddp(*drawn)
-        if lr != self.lr:
-            self.optimizer.param_groups[0]["lr"].fill_(lr)
-            self.lr = lr
-        self.train(*drawn)
+        with self.shielded():
+            if not self.ddp_primed:
+                self._prime_ddp(*drawn)
+            if lr != self.lr:
+                self.optimizer.param_groups[0]["lr"].fill_(lr)
+                self.lr = lr
+            self.train(*drawn)
 
     def _train_on(self, *drawn: Tensor) -> None:
         """The part of a step that runs on the device."""

@@ -2,15 +2,20 @@
 
 import copy
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from resnet_cli.analysis import measure
 from resnet_cli.evaluation.precise_bn import Moments, update_bn_stats
 from resnet_cli.models.architecture import Architecture, Block, Shortcut, Stem, cifar
+from resnet_cli.models.layers import BatchNorm, set_bn_groups
 from resnet_cli.models.resnet import ResNet
+from tests.helpers.commands import TINY, Command, last_line
 from tests.helpers.numbers import assert_same
+from tests.helpers.runs import folder_of
 
 pytestmark = pytest.mark.numerical
 
@@ -167,3 +172,31 @@ def test_moments_are_unbiased() -> None:
     for value in (1.0, 2.0, 6.0):  # one at a time
         moments.add(torch.full((1, 1, 1, 1), value))
     assert (moments.mean.item(), moments.variance.item()) == (3, 7)
+
+
+def test_groups_normalize_by_themselves_as_in_training() -> None:
+    """Later layers' inputs depend on which images were normalized together."""
+    network, batches = trained(), [EXACT[:16]]
+    set_bn_groups(network, 8)
+    whole = expected(network, batches)
+    update_bn_stats(network, batches, dtype=torch.float32)
+    for name, layer in layers(network).items():
+        mean, variance = whole[name]
+        torch.testing.assert_close(layer.running_mean, mean, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(layer.running_var, variance, rtol=1e-5, atol=1e-6)
+
+
+def test_a_runs_groups_are_those_of_its_measurement(
+    command: Command, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = command("resnet-train", *TINY, "schedule.iterations=2", "bn_batch=8", f"runs={runs}")
+    assert trained.code == 0, trained.err
+    groups: list[int | None] = []
+
+    def update(network: nn.Module, batches: Iterator[Tensor], *, dtype: torch.dtype) -> int:
+        groups.extend(one.group_size for one in network.modules() if isinstance(one, BatchNorm))
+        return update_bn_stats(network, batches, dtype=dtype)
+
+    monkeypatch.setattr(measure, "update_bn_stats", update)
+    last_line(command("resnet-eval", "--ckpt", folder_of(runs), "--bn", "population"))
+    assert groups == [8] * 7
