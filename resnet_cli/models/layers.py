@@ -65,7 +65,8 @@ class BatchNormFunction(torch.autograd.Function):
         ctx.save_for_backward(x, weight, mean, inverse)
         mean_, variance_ = mean.flatten(), variance.flatten()
         ctx.mark_non_differentiable(mean_, variance_)
-        return (values * scale + (_per_channel(bias) - mean * scale)).to(x.dtype), mean_, variance_
+        normalized = values * scale + (_per_channel(bias) - mean * scale)
+        return _as(x.dtype, normalized), mean_, variance_
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
@@ -79,11 +80,18 @@ class BatchNormFunction(torch.autograd.Function):
         slope = -scale * inverse * grad_weight * per_value
         offset = -scale * grad_bias * per_value - mean * slope
         return (
-            (grad * scale + x.float() * slope + offset).to(x.dtype),
+            _as(x.dtype, grad * scale + x.float() * slope + offset),
             grad_weight.flatten(),
             grad_bias.flatten(),
             None,
         )
+
+
+def _as(dtype: torch.dtype, values: Tensor) -> Tensor:
+    """Cast only where that changes something: compiled by torch 2.11, a cast of float32 to float32
+    at the end of a function's forward pass makes its gradients zero.
+    """
+    return values if values.dtype == dtype else values.to(dtype)
 
 
 def _sum_per_channel(values: Tensor) -> Tensor:
