@@ -118,9 +118,10 @@ class TrainStep:
             # a number less itself is 0, unless it is NaN or infinite
             torch.maximum(self.nonfinite, (loss - loss) != 0, out=self.nonfinite)
             # the loss of one rank is in the gradients of all
-            self.context.all_reduce_max(self.nonfinite)
+            exchanged = self.context.start_all_reduce_max(self.nonfinite)
         self.optimizer.found_inf = self.nonfinite  # type: ignore[attr-defined]  # read by the fused kernel
         self.scaler.scale(loss).backward()
+        exchanged()
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad()
