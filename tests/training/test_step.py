@@ -96,6 +96,14 @@ def test_bf16_keeps_weights_statistics_and_loss_in_fp32() -> None:
     assert step.read_totals()[0] == pytest.approx(exact.read_totals()[0], rel=0.02)
 
 
+def test_every_bn_layer_has_counted_every_batch() -> None:
+    step = make()
+    for images, labels in batches(3):
+        step(images, labels, lr=0.01)
+    layers = [one for one in step.network.modules() if isinstance(one, torch.nn.BatchNorm2d)]
+    assert [int(one.num_batches_tracked or 0) for one in layers] == [3] * len(layers) == [3] * 7
+
+
 @pytest.mark.numerical
 @pytest.mark.parametrize("poison", [float("nan"), float("inf")])
 def test_a_bad_loss_never_reaches_the_weights(poison: float) -> None:
