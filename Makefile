@@ -8,7 +8,7 @@ export RESNET_DATA ?= data
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test test-portable test-slow coverage lint format cifar10 benchmark clean
+.PHONY: help install quickstart test test-portable test-slow test-cuda coverage lint format cifar10 benchmark clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ test-portable: install ## the numerical tests as on other CPUs: 1 and 2 threads,
 
 test-slow: install ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
+
+test-cuda: install ## the tests that need a GPU, on a machine that has one
+	$(BIN)/python -m pytest -m cuda
 
 coverage: install ## which lines the tests reach; TESTS=tests/data for some of them
 	$(BIN)/python -m pytest --cov --cov-report=term $(TESTS)

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from queue import Empty, SimpleQueue
@@ -23,29 +24,56 @@ from resnet_cli.runtime.distributed import Context
 from resnet_cli.runtime.errors import Stopped
 from resnet_cli.runtime.signals import Interrupted, stop_on_signal
 
+_MOST_AHEAD = 4  # steps of a run that wait for the device
 _IDLE_SECONDS = 0.2  # between two checks for a signal while there is nothing to train
+
+
+class _InFlight:
+    """A run and, on a GPU, its stream with the steps that the device has still to do."""
+
+    def __init__(self, steps: Steps) -> None:
+        self.steps = steps
+        self.stream = torch.cuda.Stream() if torch.cuda.is_available() else None
+        self.ahead: deque[torch.cuda.Event] = deque()
+
+    def is_ahead(self) -> bool:
+        """Whether the device has enough to do for this run."""
+        while self.ahead and self.ahead[0].query():
+            self.ahead.popleft()
+        return len(self.ahead) >= _MOST_AHEAD
+
+    def advance(self) -> None:
+        """One step. Raises what it raises, StopIteration after the last."""
+        with torch.cuda.stream(self.stream):  # does nothing for None
+            next(self.steps)
+            if self.stream is not None:
+                self.ahead.append(self.stream.record_event())
 
 
 class RoundRobin:
     """The runs in flight.
 
     Each has a CUDA stream of its own, so that the device may work on one while the host prepares
-    the next step of another.
+    the next step of another. No run gets further ahead of the device than a few steps: else a slow
+    network would fill the device's queue, and a fast one beside it would wait for every step of it.
     """
 
     def __init__(self) -> None:
-        self.in_flight: dict[int, tuple[Steps, torch.cuda.Stream | None]] = {}
+        self.in_flight: dict[int, _InFlight] = {}
 
     def add(self, number: int, steps: Steps) -> None:
         """Takes up a run; `number` is what `round` calls it."""
-        self.in_flight[number] = steps, torch.cuda.Stream() if torch.cuda.is_available() else None
+        self.in_flight[number] = _InFlight(steps)
 
     def round(self) -> Iterator[tuple[int, Outcome]]:
-        """One step of every run; yields those that ended with it. A run that fails ends alone."""
-        for number, (steps, stream) in list(self.in_flight.items()):
+        """A step of every run that the device waits for; yields those that ended with it. A run
+        that fails ends alone.
+        """
+        for number, run in list(self.in_flight.items()):
+            if run.is_ahead():
+                continue
             try:
-                with torch.cuda.stream(stream):  # does nothing for None
-                    next(steps)
+                run.advance()
                 continue
             except StopIteration as end:
                 outcome = Outcome(headline(end.value))

@@ -64,6 +64,8 @@ class Trainer:
                 self.step(*self._draw(), lr=self.lr_at(now.iteration))
                 now.iteration += 1
                 self.console.advance(now.iteration)
+                if self._due():
+                    yield from self._until_the_device_is_done()
                 self.after_step()
                 yield
         finally:
@@ -107,22 +109,38 @@ class Trainer:
         iteration = self.progress.iteration
         return iteration == self.schedule.iterations or iteration % every == 0
 
+    def _due(self) -> set[str]:
+        """What is due between two steps: `warmup`, `log`, `evaluate`, `save`."""
+        now, every = self.progress, self.record.every
+        cycles = {"log": every.log, "evaluate": every.evaluate, "save": every.save}
+        due = {name for name, cycle in cycles.items() if self._is_due(cycle)}
+        if now.in_warmup and now.iteration % WARMUP_WINDOW == 0:
+            due.add("warmup")
+        return due
+
+    def _until_the_device_is_done(self) -> Iterator[None]:
+        """Yields until a GPU has done the steps so far: other runs of this process take their
+        turns, where reading the totals would hold them up.
+        """
+        if self.step.device.type == "cuda":
+            event = torch.cuda.Event()
+            event.record()
+            while not event.query():
+                yield
+
     def after_step(self) -> None:
         """Does what is due between two steps: logs, evaluates, saves."""
-        now = self.progress
-        warmup = now.in_warmup and now.iteration % WARMUP_WINDOW == 0
-        every = self.record.every
-        log, evaluate, save = map(self._is_due, (every.log, every.evaluate, every.save))
-        if not (warmup or log or evaluate or save):
+        now, due = self.progress, self._due()
+        if not due:
             return
         totals = self._read_totals()  # the only place where the host waits for the device
         values: dict[str, float] = {}
-        if log:
+        if "log" in due:
             values |= self._train_metrics(totals)
             now.last |= values
-        if warmup:
+        if "warmup" in due:
             self._update_lr_warmup(totals)
-        self._evaluate_and_save(values, evaluate=evaluate, save=save)
+        self._evaluate_and_save(values, evaluate="evaluate" in due, save="save" in due)
 
     def _evaluate_and_save(self, values: dict[str, float], *, evaluate: bool, save: bool) -> None:
         """The second half of `after_step`: evaluates, logs `values` with the errors, saves.

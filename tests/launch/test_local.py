@@ -5,8 +5,10 @@ happens in between.
 import os
 import re
 import signal
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -18,7 +20,7 @@ from resnet_cli.launch.display import LineDisplay
 from resnet_cli.launch.local import Sweep, make_slots
 from resnet_cli.launch.local_worker import RoundRobin
 from resnet_cli.launch.worker_handle import Slot
-from resnet_cli.run.run import Run, train_steps
+from resnet_cli.run.run import Run, Steps, train_steps
 from resnet_cli.runtime.console import Console
 from resnet_cli.runtime.distributed import Context
 from resnet_cli.runtime.errors import UserError
@@ -49,6 +51,53 @@ def test_interleaved_runs_are_what_they_are_alone(runs: Path, alone: list[Run]) 
         order += [number for number, _ in turns.round()]
     assert order == [0, 1, 2, 3]  # all as long, so they end in one round
     assert_equal(some, alone)
+
+
+class Device:
+    """Does one of the steps in its queue when it is told to; counts as a GPU with its streams."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.streams: list[SimpleNamespace] = []
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "Stream", self.stream)
+        monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+
+    def stream(self) -> SimpleNamespace:
+        stream = SimpleNamespace(given=0, done=0)
+
+        def record_event() -> SimpleNamespace:
+            stream.given += 1
+            at = stream.given
+            return SimpleNamespace(query=lambda: stream.done >= at)
+
+        stream.record_event = record_event
+        self.streams.append(stream)
+        return stream
+
+    def work(self, number: int) -> None:
+        stream = self.streams[number]
+        stream.done = min(stream.given, stream.done + 1)
+
+
+def test_packed_runs_advance_at_their_own_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network whose steps take ten times as long does not hold up the one beside it."""
+    device, turns = Device(monkeypatch), RoundRobin()
+
+    def steps() -> Steps:
+        yield from [None] * 1000
+        raise AssertionError("no run ends here")
+
+    for number in (0, 1):
+        turns.add(number, steps())
+    for tick in range(200):
+        assert not list(turns.round())
+        device.work(0)
+        if tick % 10 == 0:
+            device.work(1)
+        waiting = [stream.given - stream.done for stream in device.streams]
+        assert max(waiting) <= 4, waiting
+    fast, slow = device.streams
+    assert (fast.done, slow.done) == (200, 20)
 
 
 @pytest.mark.cuda
