@@ -16,6 +16,7 @@ from resnet_cli.models.architecture import (
     Shortcut,
     Stem,
     StrideIn,
+    ZeroPadding,
     make_architecture,
 )
 from resnet_cli.runtime.choices import DeviceChoice, Precision, Switch
@@ -51,6 +52,11 @@ class ModelConfig:
     )
     groups: int = key(1, "groups of a bottleneck's 3x3: ResNeXt's cardinality")
     width_per_group: int = key(64, "a bottleneck's width per group: ResNeXt's and Wide ResNet's")
+    zero_padding: ZeroPadding = key(
+        ZeroPadding.after,
+        "where shortcut A pads its zeros: after (behind the old channels) or both (half on each "
+        "side, as akamaster's networks)",
+    )
     num_classes: int | None = key(None, "outputs of the network; null: as many as the data has")
 
 

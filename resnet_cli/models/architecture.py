@@ -1,6 +1,6 @@
 """Network architectures as data: section 4.2 (CIFAR-10) and Table 1 (ImageNet) of the paper."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -32,6 +32,13 @@ class StrideIn(StrEnum):
 
     first = "1x1"  # the paper: 3.8e9 multiply-adds for 50 layers
     middle = "3x3"  # torchvision and most later code: 4.1e9
+
+
+class ZeroPadding(StrEnum):
+    """Where shortcut A puts the zeros that are its new channels."""
+
+    after = "after"  # behind the old channels: the paper's, and fb.resnet.torch's
+    both = "both"  # half of them before, half behind: akamaster's and its many copies
 
 
 class Family(StrEnum):
@@ -71,11 +78,17 @@ class Architecture:
     groups: int = 1  # of a bottleneck's 3x3 convolution: ResNeXt's cardinality
     # in the first stage: 64 in the paper, 128 in Wide ResNet-2, 4 (with 32 groups) in ResNeXt
     width_per_group: int = 64
+    zero_padding: ZeroPadding = ZeroPadding.after  # of shortcut A
+
+    @property
+    def block_depth(self) -> int:
+        """Convolutions of a block, in a row."""
+        return _CONVOLUTIONS[self.block]
 
     @property
     def depth(self) -> int:
         """Weighted layers on the longest path, as the paper counts them: stem, blocks and fc."""
-        return _CONVOLUTIONS[self.block] * sum(self.blocks) + 2
+        return self.block_depth * sum(self.blocks) + 2
 
     @property
     def name(self) -> str:
@@ -102,6 +115,11 @@ class Architecture:
     def inner_width(self, width: int) -> int:
         """Filters of a bottleneck's 3x3 convolution in a stage of `width` (ResNeXt, Table 1)."""
         return width * self.width_per_group // 64 * self.groups
+
+
+def zeros_before(new_channels: int, padding: ZeroPadding) -> int:
+    """How many of shortcut A's new channels lie before the old ones."""
+    return new_channels // 2 if padding is ZeroPadding.both else 0
 
 
 def cifar(depth: int, *, shortcut: Shortcut, num_classes: int = 10) -> Architecture:
@@ -180,6 +198,7 @@ def make_architecture(
     stride_in: str = StrideIn.first,
     groups: int = 1,
     width_per_group: int = 64,
+    zero_padding: ZeroPadding = ZeroPadding.after,
 ) -> Architecture:
     """The network of a family; its arguments are the keys of `model`, None the family's own.
 
@@ -187,8 +206,13 @@ def make_architecture(
     """
     if stride_in not in set(StrideIn):
         raise ValueError(f"model.stride_in={stride_in}: use one of {', '.join(StrideIn)}")
+    if zero_padding is not ZeroPadding.after and shortcut is not Shortcut.A:
+        raise ValueError(
+            f"model.zero_padding={zero_padding}: only shortcut=A pads zeros, not "
+            f"shortcut={shortcut}"
+        )
     if family is Family.imagenet:
-        return imagenet(
+        net = imagenet(
             depth,
             shortcut=shortcut,
             num_classes=1000 if num_classes is None else num_classes,
@@ -197,9 +221,12 @@ def make_architecture(
             groups=groups,
             width_per_group=width_per_group,
         )
-    if stem is Stem.imagenet or (groups, width_per_group) != (1, 64):
+    elif stem is Stem.imagenet or (groups, width_per_group) != (1, 64):
         raise ValueError(
             "model.stem, model.groups and model.width_per_group belong to ImageNet's "
             "networks, such as model=resnet18"
         )
-    return cifar(depth, shortcut=shortcut, num_classes=10 if num_classes is None else num_classes)
+    else:
+        classes = 10 if num_classes is None else num_classes
+        net = cifar(depth, shortcut=shortcut, num_classes=classes)
+    return replace(net, zero_padding=zero_padding)

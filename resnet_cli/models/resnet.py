@@ -12,7 +12,16 @@ from torch import Tensor, nn
 from torch.nn.functional import pad, relu
 from torch.utils.checkpoint import checkpoint
 
-from resnet_cli.models.architecture import EXPANSION, Architecture, Block, Shortcut, Stem, StrideIn
+from resnet_cli.models.architecture import (
+    EXPANSION,
+    Architecture,
+    Block,
+    Shortcut,
+    Stem,
+    StrideIn,
+    ZeroPadding,
+    zeros_before,
+)
 from resnet_cli.models.layers import BatchNorm, recomputing, save_for_backward
 
 
@@ -24,16 +33,25 @@ def _conv(inputs: int, outputs: int, *, size: int, stride: int = 1, groups: int 
 class ZeroPadIdentity(nn.Module):
     """Shortcut A where dimensions change: every `stride`-th pixel, zeros as the new channels.
 
-    [N, inputs, H, W] -> [N, outputs, ceil(H / stride), ceil(W / stride)], the new channels last;
-    no parameters (section 3.3).
+    [N, inputs, H, W] -> [N, outputs, ceil(H / stride), ceil(W / stride)], the new channels last,
+    or on both sides of the old ones; no parameters (section 3.3).
     """
 
-    def __init__(self, inputs: int, outputs: int, *, stride: int) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        stride: int,
+        padding: ZeroPadding = ZeroPadding.after,
+    ) -> None:
         super().__init__()
-        self.new_channels, self.stride = outputs - inputs, stride
+        self.before, self.stride = zeros_before(outputs - inputs, padding), stride
+        self.behind = outputs - inputs - self.before
 
     def forward(self, x: Tensor) -> Tensor:
-        return pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.new_channels))
+        kept = x[:, :, :: self.stride, :: self.stride]
+        return pad(kept, (0, 0, 0, 0, self.before, self.behind))
 
 
 def _projection(inputs: int, outputs: int, *, stride: int) -> nn.Sequential:
@@ -41,8 +59,11 @@ def _projection(inputs: int, outputs: int, *, stride: int) -> nn.Sequential:
     return nn.Sequential(_conv(inputs, outputs, size=1, stride=stride), BatchNorm(outputs))
 
 
-def _make_shortcut(option: Shortcut, inputs: int, *, outputs: int, stride: int) -> nn.Module | None:
+def _make_shortcut(
+    net: Architecture, inputs: int, *, outputs: int, stride: int
+) -> nn.Module | None:
     """The shortcut of one block (section 3.3), or None for a plain block."""
+    option = net.shortcut
     if option is Shortcut.none:
         return None
     if option is Shortcut.C:
@@ -51,7 +72,7 @@ def _make_shortcut(option: Shortcut, inputs: int, *, outputs: int, stride: int) 
         return nn.Identity()  # Eq. 1
     if option is Shortcut.B:
         return _projection(inputs, outputs, stride=stride)
-    return ZeroPadIdentity(inputs, outputs, stride=stride)
+    return ZeroPadIdentity(inputs, outputs, stride=stride, padding=net.zero_padding)
 
 
 class ResidualBlock(nn.Module):
@@ -77,7 +98,7 @@ class BasicBlock(ResidualBlock):
         super().__init__()
         self.conv1, self.bn1 = _conv(inputs, width, size=3, stride=stride), BatchNorm(width)
         self.conv2, self.bn2 = _conv(width, width, size=3), BatchNorm(width)
-        self.downsample = _make_shortcut(net.shortcut, inputs, outputs=width, stride=stride)
+        self.downsample = _make_shortcut(net, inputs, outputs=width, stride=stride)
 
     def residual(self, x: Tensor) -> Tensor:
         """F(x): 3x3, 3x3."""
@@ -95,7 +116,7 @@ class Bottleneck(ResidualBlock):
         self.conv2 = _conv(inner, inner, size=3, stride=middle, groups=net.groups)
         self.bn2 = BatchNorm(inner)
         self.conv3, self.bn3 = _conv(inner, outputs, size=1), BatchNorm(outputs)
-        self.downsample = _make_shortcut(net.shortcut, inputs, outputs=outputs, stride=stride)
+        self.downsample = _make_shortcut(net, inputs, outputs=outputs, stride=stride)
 
     def residual(self, x: Tensor) -> Tensor:
         """F(x): 1x1 down, 3x3, 1x1 up."""
