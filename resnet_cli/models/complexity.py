@@ -1,31 +1,53 @@
-"""What a network costs: parameters and multiply-adds, the paper's "FLOPs".
+"""What a network costs, layer by layer: parameters, multiply-adds (the paper's "FLOPs"), maps.
 
 Arithmetic on an `Architecture`; nothing is built, so no PyTorch is needed.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from resnet_cli.models.architecture import EXPANSION, Architecture, Block, Shortcut, Stem, StrideIn
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Convolution:
-    inputs: int
+class Layer:
+    """A convolution, or the fully connected layer as one of 1x1, with the BN that belongs to it."""
+
+    row: str  # of Table 1: conv1, conv2_x, ...
+    inputs: int  # channels
     outputs: int
     size: int  # of the kernel
-    side: int  # of the map it makes
+    side: int  # of the map it makes, in pixels
+    stride: int = 1
     groups: int = 1
+    bias: bool = False
+    normalized: int = 0  # channels of its BN, each with a scale and a shift
+    is_shortcut: bool = False
 
     @property
     def weights(self) -> int:
+        """Of the kernel alone."""
         return self.size**2 * self.inputs // self.groups * self.outputs
+
+    @property
+    def parameters(self) -> int:
+        """All that is learned: weights, biases, and BN's scales and shifts."""
+        return self.weights + self.bias * self.outputs + 2 * self.normalized
+
+    @property
+    def multiply_adds(self) -> int:
+        """For one image; biases and BN are not counted (Table 1's count)."""
+        return self.weights * self.side**2
+
+    @property
+    def values(self) -> int:
+        """Of the maps it makes of one image."""
+        return self.outputs * self.side**2
 
 
 def parameters(net: Architecture) -> int:
     """Learned values: convolutions, the scales and shifts of the BN behind each, fc."""
-    convolutions = sum(one.weights + 2 * one.outputs for one in _convolutions(net, image_size=1))
-    return convolutions + (_features(net) + 1) * net.num_classes
+    return sum(layer.parameters for layer in layers(net, image_size=1))
 
 
 def multiply_adds(net: Architecture, *, image_size: int) -> int:
@@ -33,52 +55,63 @@ def multiply_adds(net: Architecture, *, image_size: int) -> int:
 
     `image_size`: pixels a side.
     """
-    convolutions = sum(
-        one.weights * one.side**2 for one in _convolutions(net, image_size=image_size)
-    )
-    return convolutions + _features(net) * net.num_classes
+    return sum(layer.multiply_adds for layer in layers(net, image_size=image_size))
 
 
-def _features(net: Architecture) -> int:
-    """Channels of the last map."""
-    return EXPANSION[net.block] * net.widths[-1]
-
-
-def _convolutions(net: Architecture, *, image_size: int) -> Iterator[_Convolution]:
-    """Every convolution of the network, in the order images pass them."""
+def layers(net: Architecture, *, image_size: int) -> Iterator[Layer]:
+    """Every layer with weights, in the order images of `image_size` pixels a side pass them; a
+    block's projection comes after its other layers.
+    """
     inputs = net.widths[0]
     if net.stem is Stem.cifar:
         side = image_size
-        yield _Convolution(inputs=3, outputs=inputs, size=3, side=side)
+        yield Layer(row="conv1", inputs=3, outputs=inputs, size=3, side=side, normalized=inputs)
     else:
         side = _halved(image_size)
-        yield _Convolution(inputs=3, outputs=inputs, size=7, side=side)
+        yield Layer(
+            row="conv1", inputs=3, outputs=inputs, size=7, side=side, stride=2, normalized=inputs
+        )
         side = _halved(side)  # max pool
     for stage, (width, blocks) in enumerate(zip(net.widths, net.blocks, strict=True)):
         for block in range(blocks):
             halves = stage > 0 and block == 0
-            yield from _block(net, inputs=inputs, width=width, side=side, halves=halves)
+            yield from _block(
+                net, inputs, row=f"conv{stage + 2}_x", width=width, side=side, halves=halves
+            )
             inputs = EXPANSION[net.block] * width
             side = _halved(side) if halves else side
+    yield Layer(row="fc", inputs=inputs, outputs=net.num_classes, size=1, side=1, bias=True)
 
 
 def _block(
-    net: Architecture, *, inputs: int, width: int, side: int, halves: bool
-) -> Iterator[_Convolution]:
+    net: Architecture, inputs: int, *, row: str, width: int, side: int, halves: bool
+) -> Iterator[Layer]:
     """The convolutions of a building block, whose input's map is of `side` pixels."""
-    outputs, after = EXPANSION[net.block] * width, _halved(side) if halves else side
-    if net.block is Block.basic:
-        yield _Convolution(inputs=inputs, outputs=width, size=3, side=after)
-        yield _Convolution(inputs=width, outputs=width, size=3, side=after)
-    else:
-        inner = net.inner_width(width)
-        first = after if net.stride_in is StrideIn.first else side
-        yield _Convolution(inputs=inputs, outputs=inner, size=1, side=first)
-        yield _Convolution(inputs=inner, outputs=inner, size=3, side=after, groups=net.groups)
-        yield _Convolution(inputs=inner, outputs=outputs, size=1, side=after)
+    after, stride = (_halved(side), 2) if halves else (side, 1)
+
+    def layer(inputs: int, outputs: int, size: int, *, halves: bool = False) -> Layer:
+        return Layer(
+            row=row,
+            inputs=inputs,
+            outputs=outputs,
+            size=size,
+            side=after,
+            stride=stride if halves else 1,
+            normalized=outputs,
+        )
+
+    outputs = EXPANSION[net.block] * width
     changes = halves or inputs != outputs
+    if net.block is Block.basic:
+        yield layer(inputs, width, 3, halves=True)
+        yield layer(width, width, 3)
+    else:
+        inner, in_first = net.inner_width(width), net.stride_in is StrideIn.first
+        yield replace(layer(inputs, inner, 1, halves=in_first), side=after if in_first else side)
+        yield replace(layer(inner, inner, 3, halves=not in_first), groups=net.groups)
+        yield layer(inner, outputs, 1)
     if net.shortcut is Shortcut.C or (net.shortcut is Shortcut.B and changes):
-        yield _Convolution(inputs=inputs, outputs=outputs, size=1, side=after)
+        yield replace(layer(inputs, outputs, 1, halves=True), is_shortcut=True)
 
 
 def _halved(side: int) -> int:
