@@ -49,6 +49,7 @@ def _describe(name: str, net: Architecture) -> dict[str, Any]:
         "multiply_adds": complexity.multiply_adds(net, image_size=net.image_size),
         "paper_top1_error": published.CIFAR10_TEST_ERROR.get(net.name) if cifar else ten_crop[0],
         "paper_top5_error": None if cifar else ten_crop[1],
+        "later_test_error": published.LATER_CIFAR10_TEST_ERROR.get(net.name) if cifar else None,
     }
 
 
@@ -64,7 +65,11 @@ def _table(rows: list[dict[str, Any]]) -> str:
             for key in ("paper_top1_error", "paper_top5_error")
             if row[key] is not None
         ]
-        published = " / ".join(errors) + (" %" if errors else "-")
+        if row["later_test_error"] is not None and not errors:
+            errors = [f"{row['later_test_error']:.2f} % *"]
+        elif errors:
+            errors[-1] += " %"
+        published = " / ".join(errors) or "-"
         millions = row["multiply_adds"] / 1e6
         size = f"{row['input']}x{row['input']}"
         lines.append(
@@ -77,7 +82,9 @@ def _table(rows: list[dict[str, Any]]) -> str:
         "ResNet-50, 101 and 152 have the paper's stride,",
         "in the 1x1; --stride-in 3x3 shows torchvision's.",
         "Errors: CIFAR-10 test (Table 6; the plain nets' are only drawn, in Fig. 6);",
-        "ImageNet validation, ten-crop, top-1 / top-5 (Tables 2 and 3).",
+        "ImageNet validation, ten-crop, top-1 / top-5 (Tables 2 and 3). * of other papers:",
+        "pre-activation, 164 and 1001 layers of He et al. 2016, Wide ResNets of Zagoruyko and "
+        "Komodakis 2016.",
     ]
     return "\n".join(lines + notes)
 

@@ -11,7 +11,9 @@ from typing import Any, get_args, get_origin
 
 from resnet_cli.data.choices import Augmentation, DatasetName, Normalization, OnError
 from resnet_cli.models.architecture import (
+    Activation,
     Architecture,
+    Block,
     Family,
     Shortcut,
     Stem,
@@ -40,10 +42,16 @@ def key(default: Any, about: str, *, bookkeeping: bool = False, words: Iterable[
 
 @dataclass(kw_only=True)
 class ModelConfig:
-    """The network: one of section 4.2 or of Table 1."""
+    """The network: one of section 4.2, of Table 1, or of those who built on them."""
 
-    family: Family = key(Family.cifar, "cifar (section 4.2) or imagenet (Table 1)")
-    depth: int = key(MISSING, "layers with weights: 6n+2 for cifar; 18, 34, 50, 101 or 152")
+    family: Family = key(
+        Family.cifar, "cifar (section 4.2), imagenet (Table 1) or wide (Wide ResNet)"
+    )
+    depth: int = key(
+        MISSING,
+        "layers with weights: 6n+2 for cifar (9n+2 with bottlenecks), 6n+4 for wide; 18, 34, 50, "
+        "101 or 152 for imagenet",
+    )
     stem: Stem | None = key(None, "the layers before the first stage; null: the family's own")
     stride_in: str = key(
         StrideIn.first.value,
@@ -57,6 +65,16 @@ class ModelConfig:
         "where shortcut A pads its zeros: after (behind the old channels) or both (half on each "
         "side, as akamaster's networks)",
     )
+    block: Block | None = key(None, "of cifar: basic or bottleneck; null: the family's own")
+    activation: Activation = key(
+        Activation.post,
+        "of cifar and wide: BN and ReLU behind each convolution (post, the paper's) or before it "
+        "(pre: He et al. 2016)",
+    )
+    layers_per_block: int = key(
+        2, "of cifar's basic blocks: how many layers a shortcut spans, 1 to 4"
+    )
+    widen: int = key(1, "of wide: how many times as wide as section 4.2's networks")
     num_classes: int | None = key(None, "outputs of the network; null: as many as the data has")
 
 

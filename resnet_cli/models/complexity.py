@@ -6,7 +6,15 @@ Arithmetic on an `Architecture`; nothing is built, so no PyTorch is needed.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from resnet_cli.models.architecture import EXPANSION, Architecture, Block, Shortcut, Stem, StrideIn
+from resnet_cli.models.architecture import (
+    EXPANSION,
+    Activation,
+    Architecture,
+    Block,
+    Shortcut,
+    Stem,
+    StrideIn,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,15 +70,21 @@ def layers(net: Architecture, *, image_size: int) -> Iterator[Layer]:
     """Every layer with weights, in the order images of `image_size` pixels a side pass them; a
     block's projection comes after its other layers.
     """
-    inputs = net.widths[0]
+    inputs, pre = net.stem_channels, net.activation is Activation.pre
+    stem = Layer(
+        row="conv1",
+        inputs=3,
+        outputs=inputs,
+        size=3,
+        side=image_size,
+        normalized=0 if pre else inputs,
+    )
     if net.stem is Stem.cifar:
         side = image_size
-        yield Layer(row="conv1", inputs=3, outputs=inputs, size=3, side=side, normalized=inputs)
+        yield stem
     else:
         side = _halved(image_size)
-        yield Layer(
-            row="conv1", inputs=3, outputs=inputs, size=7, side=side, stride=2, normalized=inputs
-        )
+        yield replace(stem, size=7, side=side, stride=2)
         side = _halved(side)  # max pool
     for stage, (width, blocks) in enumerate(zip(net.widths, net.blocks, strict=True)):
         for block in range(blocks):
@@ -80,7 +94,15 @@ def layers(net: Architecture, *, image_size: int) -> Iterator[Layer]:
             )
             inputs = EXPANSION[net.block] * width
             side = _halved(side) if halves else side
-    yield Layer(row="fc", inputs=inputs, outputs=net.num_classes, size=1, side=1, bias=True)
+    yield Layer(
+        row="fc",
+        inputs=inputs,
+        outputs=net.num_classes,
+        size=1,
+        side=1,
+        bias=True,
+        normalized=inputs if pre else 0,  # the last map, before it is pooled
+    )
 
 
 def _block(
@@ -88,6 +110,7 @@ def _block(
 ) -> Iterator[Layer]:
     """The convolutions of a building block, whose input's map is of `side` pixels."""
     after, stride = (_halved(side), 2) if halves else (side, 1)
+    pre = net.activation is Activation.pre
 
     def layer(inputs: int, outputs: int, size: int, *, halves: bool = False) -> Layer:
         return Layer(
@@ -97,21 +120,23 @@ def _block(
             size=size,
             side=after,
             stride=stride if halves else 1,
-            normalized=outputs,
+            normalized=inputs if pre else outputs,
         )
 
     outputs = EXPANSION[net.block] * width
     changes = halves or inputs != outputs
     if net.block is Block.basic:
         yield layer(inputs, width, 3, halves=True)
-        yield layer(width, width, 3)
+        for _ in range(net.block_depth - 1):
+            yield layer(width, width, 3)
     else:
         inner, in_first = net.inner_width(width), net.stride_in is StrideIn.first
         yield replace(layer(inputs, inner, 1, halves=in_first), side=after if in_first else side)
         yield replace(layer(inner, inner, 3, halves=not in_first), groups=net.groups)
         yield layer(inner, outputs, 1)
     if net.shortcut is Shortcut.C or (net.shortcut is Shortcut.B and changes):
-        yield replace(layer(inputs, outputs, 1, halves=True), is_shortcut=True)
+        projection = replace(layer(inputs, outputs, 1, halves=True), is_shortcut=True)
+        yield replace(projection, normalized=0) if pre else projection
 
 
 def _halved(side: int) -> int:

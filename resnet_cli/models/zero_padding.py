@@ -10,7 +10,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from resnet_cli.models.architecture import EXPANSION, Architecture, ZeroPadding, zeros_before
+from resnet_cli.models.architecture import (
+    EXPANSION,
+    Activation,
+    Architecture,
+    ZeroPadding,
+    zeros_before,
+)
 
 _OF_BN = ("weight", "bias", "running_mean", "running_var")
 
@@ -27,19 +33,24 @@ def with_zeros_behind(
     def reorder(name: str, order: list[int], *, dim: int) -> None:
         moved[name] = moved[name].index_select(dim, torch.tensor(order))
 
-    writes = list(range(net.widths[0]))
+    writes = list(range(net.stem_channels))
     for block, reads, writes in _orders(net):
         reorder(f"{block}.conv1.weight", reads, dim=1)
         reorder(f"{block}.conv{net.block_depth}.weight", writes, dim=0)
         for part in _OF_BN:
-            reorder(f"{block}.bn{net.block_depth}.{part}", writes, dim=0)
+            if net.activation is Activation.pre:
+                reorder(f"{block}.bn1.{part}", reads, dim=0)
+            else:
+                reorder(f"{block}.bn{net.block_depth}.{part}", writes, dim=0)
+    for part in _OF_BN if net.activation is Activation.pre else ():
+        reorder(f"bn.{part}", writes, dim=0)
     reorder("fc.weight", writes, dim=1)
     return replace(net, zero_padding=ZeroPadding.after), moved
 
 
 def _orders(net: Architecture) -> Iterator[tuple[str, list[int], list[int]]]:
     """Each block, and where the channels that it reads and that it writes are in `net`."""
-    reads = list(range(net.widths[0]))
+    reads = list(range(net.stem_channels))
     for stage, (width, blocks) in enumerate(zip(net.widths, net.blocks, strict=True), start=1):
         outputs = EXPANSION[net.block] * width
         for block in range(blocks):

@@ -5,7 +5,15 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from xml.sax.saxutils import escape
 
-from resnet_cli.models.architecture import EXPANSION, Architecture, Block, Shortcut, Stem, StrideIn
+from resnet_cli.models.architecture import (
+    EXPANSION,
+    Activation,
+    Architecture,
+    Block,
+    Shortcut,
+    Stem,
+    StrideIn,
+)
 from resnet_cli.models.complexity import multiply_adds, parameters
 
 _WHOLE = 62  # layers; of a deeper network a stage shows few blocks and how many more there are
@@ -89,14 +97,14 @@ def _lay_out(net: Architecture) -> _Drawing:
         boxes.append(_Box(text, stage, boxes[-1].bottom + gap, is_note))
 
     if cifar:
-        add(f"3x3 conv, {net.widths[0]}", 0, gap=_BLOCK_GAP)
+        add(f"3x3 conv, {net.stem_channels}", 0, gap=_BLOCK_GAP)
     else:
-        add(f"7x7 conv, {net.widths[0]}, /2", 0, gap=_BLOCK_GAP)
+        add(f"7x7 conv, {net.stem_channels}, /2", 0, gap=_BLOCK_GAP)
         maps.append((boxes[-1].y, f"{side // 2}x{side // 2}"))
         add("3x3 max pool, /2", 0)
         side //= 4
         maps.append((boxes[-1].y, f"{side}x{side}"))
-    inputs = net.widths[0]
+    inputs = net.stem_channels
     for stage, (width, blocks) in enumerate(zip(net.widths, net.blocks, strict=True), start=1):
         shown = blocks if net.depth <= _WHOLE or blocks <= _SHOWN + 1 else _SHOWN
         for block in range(shown):
@@ -128,7 +136,8 @@ def _texts(net: Architecture, width: int, *, halves: bool) -> Iterator[str]:
     stride = ", /2" if halves else ""
     if net.block is Block.basic:
         yield f"3x3 conv, {width}{stride}"
-        yield f"3x3 conv, {width}"
+        for _ in range(net.block_depth - 1):
+            yield f"3x3 conv, {width}"
         return
     inner, in_first = net.inner_width(width), net.stride_in is StrideIn.first
     groups = f", {net.groups} groups" if net.groups > 1 else ""
@@ -160,6 +169,8 @@ def _column(net: Architecture, drawing: _Drawing, *, x: float) -> Iterator[str]:
     work = multiply_adds(net, image_size=net.image_size)
     kind = "plain" if plain else "residual"
     yield _text(x, 30, f"{net.depth}-layer {kind}", size=16, weight="bold")
+    if net.activation is Activation.pre:
+        yield _text(x, 66, "BN and ReLU before each convolution", size=11, fill="#555")
     cost = f"{parameters(net) / 1e6:,.2f}M parameters, {work / 1e6:,.0f}M multiply-adds"
     yield _text(x, 50, cost, size=11, fill="#555")
     for above, below in zip(drawing.boxes, drawing.boxes[1:], strict=False):

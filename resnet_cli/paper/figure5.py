@@ -5,7 +5,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from resnet_cli.models.architecture import Shortcut, imagenet
-from resnet_cli.models.resnet import BasicBlock, Bottleneck
+from resnet_cli.models.blocks import BasicBlock, Bottleneck
 
 _SIDE = 56  # pixels: the first stage of Table 1
 

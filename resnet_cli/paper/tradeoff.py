@@ -1,6 +1,7 @@
 """Published error against multiply-adds, with parameters as the size of the dots."""
 
 import io
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,12 +22,13 @@ from resnet_cli.paper.published import (
     CIFAR10_PLAIN_TEST_ERROR_READ_OFF,
     CIFAR10_TEST_ERROR,
     IMAGENET_TEN_CROP_ERROR,
+    LATER_CIFAR10_TEST_ERROR,
 )
 from resnet_cli.paper.runs import spoken
 from resnet_cli.runtime.errors import UserError
 from resnet_cli.runtime.files import write_whole
 
-_COLOURS = {"plain": "#D55E00", "resnet": "#0072B2"}
+_COLOURS = {"plain": "#D55E00", "resnet": "#0072B2", "preact": "#009E73", "wrn": "#CC79A7"}
 # where a name may stand beside its dot: direction, and the text's own alignment
 _SIDES = (
     (1, 0, "left", "center"),
@@ -38,7 +40,12 @@ _SIDES = (
     (0.8, -0.8, "left", "top"),
     (-0.8, 0.8, "right", "bottom"),
 )
-_LABELS = {"plain": "plain", "resnet": "residual"}
+_LABELS = {
+    "plain": "plain",
+    "resnet": "residual",
+    "preact": "residual, pre-activation",
+    "wrn": "Wide ResNet",
+}
 # what differs from one day to the next, left out
 _METADATA = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
@@ -62,8 +69,8 @@ def dots(errors: dict[str, float | None], *, image_size: int, read_off: bool = F
         known.setdefault(net.name, net)
     return [
         Dot(
-            name=spoken(name),
-            kind="plain" if known[name].shortcut is Shortcut.none else "resnet",
+            name=spoken(name).replace("pre-activation ", "").replace(" bottleneck B", ""),
+            kind=re.sub(r"\d.*", "", name),  # plain of plain56
             error=error,
             multiply_adds=multiply_adds(known[name], image_size=image_size),
             parameters=parameters(known[name]),
@@ -95,11 +102,12 @@ def _figure() -> Figure:
     left.set_xlabel("multiply-adds for an image (billions)")
     left.set_ylabel("published top-1 error (%)")
     read_off = dots(dict(CIFAR10_PLAIN_TEST_ERROR_READ_OFF), image_size=32, read_off=True)
-    _panel(right, dots(CIFAR10_TEST_ERROR, image_size=32) + read_off, unit=1e6, area=6e-5)
+    printed = LATER_CIFAR10_TEST_ERROR | CIFAR10_TEST_ERROR
+    _panel(right, dots(printed, image_size=32) + read_off, unit=1e6, area=4e-5)
     right.set_xscale("log")
     right.xaxis.set_major_formatter("{x:g}")
     right.xaxis.set_minor_formatter(NullFormatter())
-    right.set_title("CIFAR-10 test (Table 6; hollow: read off Fig. 6)", fontsize=10)
+    right.set_title("CIFAR-10 test (Table 6, later papers; hollow: read off Fig. 6)", fontsize=10)
     right.set_xlabel("multiply-adds for an image (millions)")
     right.set_ylabel("published test error (%)")
     figure.suptitle("Published error against multiply-adds; a dot's area is its parameters")
@@ -156,7 +164,8 @@ def _name(axes: Axes) -> None:
             )
             box = text.get_window_extent()
             covered = sum(box.overlaps(other) for other in taken if other is not own)
-            covered += 2 * (not axes.bbox.containsx(box.x0) or not axes.bbox.containsx(box.x1))
+            inside = axes.bbox.contains(box.x0, box.y0) and axes.bbox.contains(box.x1, box.y1)
+            covered += 2 * (not inside)
             tried.append((covered, text))
         _, best = min(tried, key=lambda one: one[0])
         for _, text in tried:

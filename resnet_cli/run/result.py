@@ -23,6 +23,10 @@ from resnet_cli.training.records import Best, DataRecord, Final, Result
 from resnet_cli.training.schedule import Schedule
 from resnet_cli.training.trainer import Trainer
 
+_ONE_LAYER = (
+    "each shortcut spans one layer, y = W_1 x + x, for which the paper has "
+    '"not observed advantages" (section 3.2)'
+)
 _MANY_EPOCHS = 1000  # the paper's schedules have 164 (CIFAR-10) and 120 (ImageNet)
 
 
@@ -46,6 +50,7 @@ def _plan(config: RunConfig, parts: Parts, *, folder: RunFolder) -> str:
                 f"{net.name}: {net.depth} layers, {complexity.parameters(net):,} parameters, "
                 f"{cost / 1e6:,.1f}M multiply-adds",
             ),
+            *([("", _ONE_LAYER)] if net.spans_one_layer else []),
             ("data", f"{data.name}: {there} images"),
             *[("", remark) for remark in data.remarks],
             ("pixels", f"{config.dataset.normalization} normalization; {_augmentation(config)}"),

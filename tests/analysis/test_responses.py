@@ -10,7 +10,8 @@ from torch.nn.functional import batch_norm, conv2d, relu
 from resnet_cli.analysis import responses
 from resnet_cli.data.images import Normalizer, Split
 from resnet_cli.models.architecture import Shortcut, cifar, imagenet
-from resnet_cli.models.resnet import ResNet, ZeroPadIdentity
+from resnet_cli.models.blocks import ZeroPadIdentity
+from resnet_cli.models.resnet import ResNet
 from tests.helpers.commands import TINY, Command
 from tests.helpers.networks import stir
 

@@ -14,7 +14,7 @@ from resnet_cli.config import compose
 from resnet_cli.config.compose import jobs
 from resnet_cli.config.schema import Config, architecture, differences, from_plain, to_plain
 from resnet_cli.launch import local
-from resnet_cli.models.architecture import Shortcut, Stem
+from resnet_cli.models.architecture import Activation, Shortcut, Stem
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.models.zoo import NETWORKS
 from resnet_cli.runtime.conf import options
@@ -115,7 +115,12 @@ def test_the_default_is_section_4_2() -> None:
 )
 def test_only_the_110_and_beyond_warm_up(model: str) -> None:
     schedule = composed(f"model={model}").schedule
-    expected = 0.01 if model in ("resnet110", "resnet1202") else None
+    net = NETWORKS[model]
+    deep = net.depth >= 110 and net.shortcut is not Shortcut.none
+    # all networks of He et al. 2016 (Identity Mappings, appendix)
+    expected = (
+        0.01 if deep or (net.activation is Activation.pre and net.stem_width is None) else None
+    )
     assert (schedule.warmup_lr, schedule.warmup_until_error) == (expected, 80.0)
 
 
@@ -478,3 +483,20 @@ def test_a_scaled_plateau_is_looked_for_as_often() -> None:
 def test_one_wrong_run_stops_a_sweep_before_it_starts() -> None:
     with pytest.raises(UserError, match="resnet21"):
         jobs(["model=resnet20,resnet21"], multirun=True)
+
+
+def test_wide_resnets_have_their_own_recipe() -> None:
+    """Zagoruyko and Komodakis 2016, section 3: 200 epochs, lr times 0.2 after 60, 120 and 160."""
+    run = composed("model=wrn28_10", "schedule=wrn")
+    schedule = Schedule(
+        lr=run.optimizer.lr,
+        iterations=run.schedule.iterations,
+        gamma=run.schedule.gamma,
+        milestones=tuple(run.schedule.milestones),
+    )
+    epoch = 50_000 / 128
+    assert [schedule.iterations, *schedule.milestone_iterations] == pytest.approx(
+        [epochs * epoch for epochs in (200, 60, 120, 160)], abs=1
+    )
+    assert (run.optimizer.lr, run.schedule.gamma, run.schedule.warmup_lr) == (0.1, 0.2, None)
+    assert (run.optimizer.weight_decay, run.optimizer.nesterov) == (5e-4, True)

@@ -12,6 +12,7 @@ from torch.nn.functional import avg_pool2d, pad, relu
 from resnet_cli.analysis.subject import open_subject
 from resnet_cli.evaluation.predictions import read
 from resnet_cli.models.architecture import (
+    Activation,
     Architecture,
     Shortcut,
     Stem,
@@ -126,6 +127,7 @@ def test_guessing_ends_with_what_to_try(
 
 OTHERS = {
     "bottlenecks": imagenet(50, shortcut=Shortcut.A, stem=Stem.cifar, num_classes=7),
+    "pre-activation": cifar(20, shortcut=Shortcut.A, num_classes=7, activation=Activation.pre),
     "resnet18": imagenet(18, shortcut=Shortcut.A, num_classes=7),
 }
 
@@ -136,7 +138,7 @@ OTHERS = {
 def test_any_network_with_both_is_one_with_zeros_behind(name: str) -> None:
     """Its own shortcuts are those of the layout: the old channels in the middle."""
     net: Architecture = dataclasses.replace(
-        OTHERS[name], blocks=(1, 2, 1, 1), widths=(8, 8, 16, 16), zero_padding=ZeroPadding.both
+        OTHERS[name], blocks=(1, 2, 1), widths=(8, 8, 16), zero_padding=ZeroPadding.both
     )
     network = stir(ResNet(net)).double()
     images = torch.randn(3, 3, 64, 48).double()

@@ -9,7 +9,8 @@ import torchvision
 from torch import nn
 
 from resnet_cli.models.architecture import Architecture, Shortcut, Stem, StrideIn, cifar, imagenet
-from resnet_cli.models.resnet import BasicBlock, Bottleneck, ResNet, ZeroPadIdentity
+from resnet_cli.models.blocks import BasicBlock, Bottleneck, ZeroPadIdentity
+from resnet_cli.models.resnet import ResNet
 from resnet_cli.models.zoo import NETWORKS, WIDER
 from tests.helpers.numbers import assert_same
 
