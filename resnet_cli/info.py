@@ -4,19 +4,21 @@ import argparse
 import dataclasses
 import json
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
 from resnet_cli import __version__
 from resnet_cli.models import complexity
 from resnet_cli.models.architecture import Architecture, Block, Shortcut, Stem, StrideIn
-from resnet_cli.models.zoo import NETWORKS, did_you_mean_network
+from resnet_cli.models.comparison import AnyNetwork, Comparison
+from resnet_cli.models.zoo import COMPARISONS, NETWORKS, did_you_mean_network
 from resnet_cli.paper import figure3, published, table1
 from resnet_cli.runtime.errors import UserError, run_command
 from resnet_cli.runtime.files import write_whole
 
 _EXAMPLES = """examples:
-  resnet-info                          every network of the paper
+  resnet-info                          every network
   resnet-info resnet20 plain20         two of them
   resnet-info resnet34 --shortcut B    with projections where the dimensions change
   resnet-info resnet50 --stride-in 3x3 as torchvision has it: 4.1e9 multiply-adds
@@ -27,16 +29,19 @@ _EXAMPLES = """examples:
   resnet-info --json | jq '.[].parameters'
 """
 
+_EVERY: dict[str, AnyNetwork] = {**NETWORKS, **COMPARISONS}
 _LAYERS_NOTE = """\
 Parameters with those of BN. Multiply-adds of convolutions and fc for one image, of all layers of a
 row and of each. Map: the output of the layers, before BN, for one image in float32."""
 
 
-def _describe(name: str, net: Architecture) -> dict[str, Any]:
+def _describe(name: str, net: AnyNetwork) -> dict[str, Any]:
     """One row: plain values, errors in percent."""
     cifar = net.stem is Stem.cifar
+    ours = net if isinstance(net, Architecture) else None
+    bottlenecks = ours is not None and ours.block is Block.bottleneck
     # with the stride elsewhere it is another network
-    papers = net.block is Block.basic or net.stride_in is StrideIn.first
+    papers = ours is not None and (not bottlenecks or ours.stride_in is StrideIn.first)
     ten_crop = published.IMAGENET_TEN_CROP_ERROR.get(net.name if papers else "", (None, None))
     return {
         "name": name,
@@ -44,12 +49,13 @@ def _describe(name: str, net: Architecture) -> dict[str, Any]:
         "shortcut": str(net.shortcut),
         "dataset": "cifar10" if cifar else "imagenet",
         "input": net.image_size,
-        "stride_in": str(net.stride_in) if net.block is Block.bottleneck else None,
+        "stride_in": str(ours.stride_in) if ours and bottlenecks else None,
         "parameters": complexity.parameters(net),
         "multiply_adds": complexity.multiply_adds(net, image_size=net.image_size),
         "paper_top1_error": published.CIFAR10_TEST_ERROR.get(net.name) if cifar else ten_crop[0],
         "paper_top5_error": None if cifar else ten_crop[1],
         "later_test_error": published.LATER_CIFAR10_TEST_ERROR.get(net.name) if cifar else None,
+        "deviation": net.deviation if isinstance(net, Comparison) else None,
     }
 
 
@@ -86,10 +92,16 @@ def _table(rows: list[dict[str, Any]]) -> str:
         "pre-activation, 164 and 1001 layers of He et al. 2016, Wide ResNets of Zagoruyko and "
         "Komodakis 2016.",
     ]
-    return "\n".join(lines + notes)
+    deviations: dict[str, list[str]] = {}
+    for row in rows:
+        if row["deviation"] is not None:
+            deviations.setdefault(row["deviation"], []).append(row["name"])
+    told = [f"{', '.join(names)}: {deviation}." for deviation, names in deviations.items()]
+    wrapped = [line for one in told for line in textwrap.wrap(one, 120)]
+    return "\n".join([*lines, *notes, *(["", *wrapped] if wrapped else [])])
 
 
-def _layers(networks: dict[str, Architecture], *, as_json: bool) -> str:
+def _layers(networks: dict[str, AnyNetwork], *, as_json: bool) -> str:
     """What --layers prints: Table 1 of each network."""
     found = {name: table1.rows(net, image_size=net.image_size) for name, net in networks.items()}
     if as_json:
@@ -98,23 +110,29 @@ def _layers(networks: dict[str, Architecture], *, as_json: bool) -> str:
     return "\n\n".join([*tables, _LAYERS_NOTE])
 
 
-def _heading(name: str, net: Architecture) -> str:
+def _heading(name: str, net: AnyNetwork) -> str:
     shortcut = "" if net.shortcut is Shortcut.none else f", shortcut {net.shortcut}"
     return f"{name}: {net.depth} layers{shortcut}, images of {net.image_size}x{net.image_size}"
 
 
-def _draw(path: Path, networks: dict[str, Architecture], *, asked: bool) -> None:
+def _draw(path: Path, networks: dict[str, AnyNetwork], *, asked: bool) -> None:
     """What --draw writes. Raises UserError."""
     if path.suffix != ".svg" or not path.absolute().parent.is_dir():
         raise UserError(f"--draw {path}: name a file in a folder that exists, ending in .svg")
     if asked and len(networks) > 1:
         raise UserError(f"--draw {path}: one network at a time, here are {len(networks)}")
-    net = next(iter(networks.values())) if asked else networks["resnet34"]
+    name, net = next(iter(networks.items())) if asked else ("resnet34", networks["resnet34"])
+    if isinstance(net, Comparison):
+        raise UserError(f"--draw {path}: {name} is not of the paper's stages and blocks")
     write_whole(path, figure3.as_svg(net))
 
 
-def _changed(name: str, net: Architecture, options: argparse.Namespace) -> Architecture:
+def _changed(name: str, net: AnyNetwork, options: argparse.Namespace) -> AnyNetwork:
     """The network with what --shortcut and --stride-in set. Raises UserError."""
+    if isinstance(net, Comparison):
+        if (options.shortcut or options.stride_in) and options.models:
+            raise UserError(f"--shortcut and --stride-in: {name} has neither")
+        return net
     if options.stride_in:
         net = dataclasses.replace(net, stride_in=StrideIn(options.stride_in))
     if options.shortcut and net.shortcut is not Shortcut.none:
@@ -159,7 +177,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     options = parser.parse_args(arguments)
     for name in options.models:
-        if name not in NETWORKS:
+        if name not in _EVERY:
             raise UserError(f"unknown network '{name}'{did_you_mean_network(name)}")
     for flag in ("block", "plot"):
         if getattr(options, flag) and options.models:
@@ -172,9 +190,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 
 def main_checked(arguments: list[str]) -> int:
     options = _parse(arguments)
-    networks = {
-        name: _changed(name, NETWORKS[name], options) for name in options.models or NETWORKS
-    }
+    networks = {name: _changed(name, _EVERY[name], options) for name in options.models or _EVERY}
     if options.block:
         from resnet_cli.paper import figure5  # imports PyTorch, which takes seconds
 

@@ -28,8 +28,9 @@ from resnet_cli.evaluation.weights import (
     state_dict_of,
     validate_same_shapes,
 )
-from resnet_cli.models.architecture import Block, Shortcut, ZeroPadding
-from resnet_cli.models.resnet import ResNet
+from resnet_cli.models.architecture import Architecture, Block, Shortcut, ZeroPadding
+from resnet_cli.models.networks import build_network as build_modules
+from resnet_cli.models.resnet import Network
 from resnet_cli.models.zero_padding import with_zeros_behind
 from resnet_cli.runtime.choices import Precision
 from resnet_cli.runtime.errors import UserError
@@ -57,7 +58,7 @@ class Subject:
 
     path: Path
     config: RunConfig
-    network: ResNet  # in eval mode, on the CPU
+    network: Network  # in eval mode, on the CPU
     normalizer: Normalizer | None = None
     classes: tuple[str, ...] | None = None
     origin: Origin | None = None
@@ -203,6 +204,8 @@ def _open_foreign(path: Path, state: dict[str, Tensor], overrides: list[str]) ->
     config = compose(overrides)
     network = build_network(path, config, state)
     net = network.architecture
+    if not isinstance(net, Architecture):
+        return Subject(path=path, config=config, network=network)
     if (
         net.block is Block.bottleneck
         and net.groups == 1
@@ -242,24 +245,33 @@ def hint_near_chance(subjects: list[Subject], *, top1_error: float) -> str | Non
     )
 
 
-def build_network(path: Path, config: RunConfig, state: Mapping[str, Tensor]) -> ResNet:
+def build_network(path: Path, config: RunConfig, state: Mapping[str, Tensor]) -> Network:
     """The network of a checkpoint, which itself tells how many classes it knows.
 
     Raises UserError where the weights are not its, before memory is asked for.
     """
-    fc = state.get("fc.weight")
-    net = architecture(config, num_classes=len(fc) if fc is not None and fc.dim() else 10)
+    net = architecture(config, num_classes=_outputs(state))
     if config.model.depth > len(state):  # a weight for each layer, at least
         raise UserError(f"checkpoint {path} is not of {net.name}: it holds {len(state):,} tensors")
     try:
         with torch.device("meta"):
-            shapes = ResNet(net)
+            shapes = build_modules(net)
     except (ValueError, TypeError, RuntimeError) as error:  # widths that PyTorch refuses
         raise UserError(f"checkpoint {path} is of no network: {error}") from error
     validate_same_shapes(shapes, state, path=path, name=net.name)
-    network = ResNet(net)
+    network = build_modules(net)
     load_weights(network, state, path=path, name=net.name)
     return network.eval().to(memory_format=torch.channels_last)
+
+
+def _outputs(state: Mapping[str, Tensor]) -> int:
+    """How many classes weights tell apart: the rows of the last fully connected layer, or 10."""
+    fully_connected = {
+        name: value
+        for name, value in state.items()
+        if name.startswith(("fc.", "classifier.")) and name.endswith("weight") and value.dim() == 2
+    }
+    return len(fully_connected[max(fully_connected)]) if fully_connected else 10
 
 
 def validate_ensemble(subjects: list[Subject]) -> None:

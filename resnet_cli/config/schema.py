@@ -12,15 +12,15 @@ from typing import Any, get_args, get_origin
 from resnet_cli.data.choices import Augmentation, DatasetName, Normalization, OnError
 from resnet_cli.models.architecture import (
     Activation,
-    Architecture,
     Block,
     Family,
     Shortcut,
     Stem,
     StrideIn,
     ZeroPadding,
-    make_architecture,
 )
+from resnet_cli.models.comparison import AnyNetwork
+from resnet_cli.models.families import make_architecture
 from resnet_cli.runtime.choices import DeviceChoice, Precision, Switch
 from resnet_cli.training.schedule import Rule
 
@@ -45,7 +45,9 @@ class ModelConfig:
     """The network: one of section 4.2, of Table 1, or of those who built on them."""
 
     family: Family = key(
-        Family.cifar, "cifar (section 4.2), imagenet (Table 1) or wide (Wide ResNet)"
+        Family.cifar,
+        "cifar (section 4.2), imagenet (Table 1), wide (Wide ResNet), or to compare with: alexnet, "
+        "vgg, googlenet, densenet",
     )
     depth: int = key(
         MISSING,
@@ -75,6 +77,7 @@ class ModelConfig:
         2, "of cifar's basic blocks: how many layers a shortcut spans, 1 to 4"
     )
     widen: int = key(1, "of wide: how many times as wide as section 4.2's networks")
+    batch_norm: bool = key(False, "of vgg: BN behind each convolution")
     num_classes: int | None = key(None, "outputs of the network; null: as many as the data has")
 
 
@@ -256,10 +259,15 @@ RENAMED = {"checkpointing": "activation_checkpointing=true"}
 _NOT_KEPT = {"scale", "dry_run", "jobs_per_device"}
 
 
-def architecture(config: Settings, *, num_classes: int) -> Architecture:
+def architecture(config: Settings, *, num_classes: int) -> AnyNetwork:
     """The network of a run. Raises ValueError naming the key that does not fit."""
     asked = {one.name: getattr(config.model, one.name) for one in dataclasses.fields(ModelConfig)}
-    return make_architecture(**asked | {"shortcut": config.shortcut, "num_classes": num_classes})
+    data = config.dataset
+    image_size = data.image_size if data.name is DatasetName.imagenet else 32
+    return make_architecture(
+        **asked
+        | {"shortcut": config.shortcut, "num_classes": num_classes, "image_size": image_size}
+    )
 
 
 def to_plain(value: Any) -> Any:

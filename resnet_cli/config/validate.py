@@ -18,6 +18,7 @@ from resnet_cli.config.schema import (
     to_plain,
 )
 from resnet_cli.data.choices import TRAINING_IMAGES, Augmentation, DatasetName
+from resnet_cli.models.comparison import Comparison
 from resnet_cli.runtime.errors import DataError, UserError
 from resnet_cli.runtime.files import expand
 from resnet_cli.runtime.ranks import rank_from_env
@@ -72,9 +73,14 @@ def validate_written(config: Config) -> None:
 def validate(config: Settings) -> None:
     """Checks what types cannot say, of a run in either stage. Raises UserError naming the key."""
     try:
-        architecture(config, num_classes=10)
+        net = architecture(config, num_classes=10)
     except ValueError as error:
         raise UserError(str(error)) from error
+    if config.activation_checkpointing and isinstance(net, Comparison):
+        raise UserError(
+            f"activation_checkpointing=true: {net.name} has no blocks to recompute, being another "
+            "project's; leave it out"
+        )
     flat = flatten(to_plain(config))
     for key in _COUNTS:
         if flat[key] is not None and flat[key] < 1:

@@ -1,6 +1,6 @@
 """Network architectures as data: section 4.2 (CIFAR-10) and Table 1 (ImageNet) of the paper."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -54,6 +54,11 @@ class Family(StrEnum):
     cifar = "cifar"  # section 4.2
     imagenet = "imagenet"  # Table 1
     wide = "wide"  # cifar, several times as wide: Zagoruyko and Komodakis 2016
+    # to compare with: models/comparison.py
+    alexnet = "alexnet"  # Krizhevsky 2014
+    vgg = "vgg"  # Simonyan and Zisserman 2015
+    googlenet = "googlenet"  # Szegedy et al. 2015
+    densenet = "densenet"  # Huang et al. 2017
 
 
 EXPANSION = {Block.basic: 1, Block.bottleneck: 4}
@@ -278,96 +283,3 @@ def imagenet(
         groups=groups,
         width_per_group=width_per_group,
     )
-
-
-# Keys of `model` that belong to some families alone, and what they are where nothing is said.
-_OWN: dict[str, tuple[object, tuple[Family, ...]]] = {
-    "stem": (None, (Family.imagenet,)),
-    "groups": (1, (Family.imagenet,)),
-    "width_per_group": (64, (Family.imagenet,)),
-    "block": (None, (Family.cifar,)),
-    "layers_per_block": (2, (Family.cifar,)),
-    "activation": (Activation.post, (Family.cifar, Family.wide)),
-    "widen": (1, (Family.wide,)),
-}
-_EXAMPLES = {
-    (Family.imagenet,): "ImageNet's networks, such as model=resnet18",
-    (Family.cifar,): "section 4.2's networks, such as model=resnet20",
-    (Family.cifar, Family.wide): "CIFAR-10's networks, such as model=resnet20",
-    (Family.wide,): "Wide ResNets, such as model=wrn16_8",
-}
-
-
-def make_architecture(
-    depth: int,
-    *,
-    shortcut: Shortcut,
-    family: Family = Family.cifar,
-    num_classes: int | None = None,
-    stem: Stem | None = None,
-    stride_in: str = StrideIn.first,
-    groups: int = 1,
-    width_per_group: int = 64,
-    zero_padding: ZeroPadding = ZeroPadding.after,
-    block: Block | None = None,
-    activation: Activation = Activation.post,
-    layers_per_block: int = 2,
-    widen: int = 1,
-) -> Architecture:
-    """The network of a family; its arguments are the keys of `model`, None the family's own.
-
-    Raises ValueError naming the key that does not fit.
-    """
-    if stride_in not in set(StrideIn):
-        raise ValueError(f"model.stride_in={stride_in}: use one of {', '.join(StrideIn)}")
-    if zero_padding is not ZeroPadding.after and shortcut is not Shortcut.A:
-        raise ValueError(
-            f"model.zero_padding={zero_padding}: only shortcut=A pads zeros, not "
-            f"shortcut={shortcut}"
-        )
-    given = {
-        "stem": None if stem is Stem.cifar else stem,
-        "groups": groups,
-        "width_per_group": width_per_group,
-        "block": block,
-        "layers_per_block": layers_per_block,
-        "activation": activation,
-        "widen": widen,
-    }
-    for key, (usual, families) in _OWN.items():
-        if given[key] != usual and family not in families:
-            raise ValueError(f"model.{key}={given[key]}: belongs to {_EXAMPLES[families]}")
-    classes = (1000 if family is Family.imagenet else 10) if num_classes is None else num_classes
-    if family is Family.imagenet:
-        net = imagenet(
-            depth,
-            shortcut=shortcut,
-            num_classes=classes,
-            stem=stem or Stem.imagenet,
-            stride_in=StrideIn(stride_in),
-            groups=groups,
-            width_per_group=width_per_group,
-        )
-    elif family is Family.wide:
-        net = wide(
-            depth, widen=widen, shortcut=shortcut, num_classes=classes, activation=activation
-        )
-    else:
-        if block is Block.bottleneck and layers_per_block != 2:
-            raise ValueError(
-                f"model.layers_per_block={layers_per_block}: a bottleneck has three layers"
-            )
-        if activation is Activation.pre and layers_per_block != 2:
-            raise ValueError(
-                f"model.layers_per_block={layers_per_block}: belongs to model.activation=post"
-            )
-        net = cifar(
-            depth,
-            shortcut=shortcut,
-            num_classes=classes,
-            block=block or Block.basic,
-            activation=activation,
-            layers_per_block=layers_per_block,
-        )
-        net = replace(net, stride_in=StrideIn(stride_in)) if block is Block.bottleneck else net
-    return replace(net, zero_padding=zero_padding)

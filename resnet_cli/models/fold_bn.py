@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from resnet_cli.models.resnet import ResNet
+from resnet_cli.models.resnet import Network
 from resnet_cli.runtime.compile import start_compiling
 from resnet_cli.runtime.cuda_graph import CapturedGraph
 
@@ -25,7 +25,7 @@ class FoldedBN:
     `refresh` copies the current weights of the original into it.
     """
 
-    def __init__(self, original: ResNet) -> None:
+    def __init__(self, original: Network) -> None:
         self.network = copy.deepcopy(original).eval().requires_grad_(False)
         self.original = original
         self.pairs = list(zip(conv_bn_pairs(original), conv_bn_pairs(self.network), strict=True))
@@ -45,7 +45,7 @@ class FoldedBN:
 
     def capture(self, capture: Callable[..., CapturedGraph]) -> None:
         """Replays one captured CUDA graph for all batches of the shape of the first."""
-        self.network.forward = capture(self.network.forward, state=tuple)  # type: ignore[assignment, method-assign]
+        self.network.forward = capture(self.network.forward, state=tuple)
 
     @torch.no_grad()
     def refresh(self) -> None:

@@ -13,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from resnet_cli.models.architecture import EXPANSION, Activation, Architecture, Stem
 from resnet_cli.models.blocks import PreactBlock, conv, make_block
+from resnet_cli.models.comparison import AnyNetwork
 from resnet_cli.models.layers import BatchNorm, recomputing, save_for_backward
 
 
@@ -58,11 +59,20 @@ class _MaxPool(nn.MaxPool2d):
         return super().forward(x)
 
 
-class ResNet(nn.Module):
+class Network(nn.Module):
+    """What is trained and tested: normalized images [N, 3, H, W] -> logits [N, num_classes]."""
+
+    architecture: AnyNetwork
+    activation_checkpointing: bool
+
+
+class ResNet(Network):
     """The network that an `Architecture` describes.
 
     Normalized images [N, 3, H, W] -> logits [N, num_classes].
     """
+
+    architecture: Architecture
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -87,7 +97,7 @@ class ResNet(nn.Module):
         first = self.get_submodule("layer1.0")
         if isinstance(first, PreactBlock):
             first.shares_activation = True  # its BN and ReLU are those of the stem
-        self.apply(_initialize)
+        self.apply(initialize)
 
     def _make_stage(self, inputs: int, width: int, *, stride: int, blocks: int) -> _Stage:
         """`blocks` blocks of one width; only the first changes dimensions."""
@@ -122,7 +132,7 @@ class ResNet(nn.Module):
 
 
 @torch.no_grad()
-def _initialize(module: nn.Module) -> None:
+def initialize(module: nn.Module) -> None:
     """He initialization (He et al. 2015, Eq. 10): normal with fan-in, as Caffe's MSRA filler.
 
     Biases are 0; BN keeps its default scale 1 and shift 0.

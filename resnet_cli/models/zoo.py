@@ -12,8 +12,9 @@ from resnet_cli.models.architecture import (
     Shortcut,
     Stem,
     ZeroPadding,
-    make_architecture,
 )
+from resnet_cli.models.comparison import AnyNetwork, Comparison
+from resnet_cli.models.families import make_architecture
 from resnet_cli.runtime.conf import options, read
 from resnet_cli.runtime.errors import did_you_mean
 
@@ -27,7 +28,7 @@ _KINDS: dict[str, type[StrEnum]] = {
 }
 
 
-def _network(said: dict[str, Any]) -> Architecture:
+def _network(said: dict[str, Any]) -> AnyNetwork:
     """The network that a file of conf/model describes."""
     model: dict[str, Any] = {
         key: _KINDS[key](value) if key in _KINDS else value for key, value in said["model"].items()
@@ -35,27 +36,27 @@ def _network(said: dict[str, Any]) -> Architecture:
     return make_architecture(**model, shortcut=Shortcut(said["shortcut"]))
 
 
-def _networks() -> dict[str, Architecture]:
+def _networks() -> dict[str, AnyNetwork]:
     """CIFAR's first, the paper's before later ones, plain before residual, shallow before deep."""
     named = {name: _network(read(f"model/{name}")) for name in options("model")}
 
-    def place(item: tuple[str, Architecture]) -> tuple[bool, bool]:
+    def place(item: tuple[str, AnyNetwork]) -> tuple[bool, bool]:
         name, net = item
         return net.stem is not Stem.cifar, not name.startswith(("plain", "resnet"))
 
     return dict(sorted(named.items(), key=place))
 
 
-NETWORKS = _networks()
-# ResNeXt (Xie et al. 2017) and Wide ResNet (Zagoruyko and Komodakis 2016), by torchvision's names
-WIDER = [name for name, net in NETWORKS.items() if (net.groups, net.width_per_group) != (1, 64)]
+_EVERY = _networks()
+NETWORKS = {name: net for name, net in _EVERY.items() if isinstance(net, Architecture)}
+COMPARISONS = {name: net for name, net in _EVERY.items() if isinstance(net, Comparison)}
 
 
 def did_you_mean_network(name: str) -> str:
     """`: did you mean 'resnet20' or 'resnet18'?` for resnet21: the nearest depths first."""
     asked = re.fullmatch(r"(plain|resnet|preact)-?(\d+)", name.lower())
     if asked is None:
-        return did_you_mean(name, NETWORKS)
+        return did_you_mean(name, _EVERY)
     kind, depth = asked[1], int(asked[2])
     alike = [one for one in NETWORKS if re.fullmatch(rf"{kind}\d+", one)]
     nearest = sorted(alike, key=lambda one: abs(NETWORKS[one].depth - depth))[:2]

@@ -4,8 +4,9 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any
 
-from resnet_cli.models.architecture import Architecture
-from resnet_cli.models.complexity import Layer, layers
+from resnet_cli.models.comparison import AnyNetwork
+from resnet_cli.models.complexity import layers
+from resnet_cli.models.cost import Layer
 
 _BYTES = 4  # of a value in float32
 _HEADINGS = ("", "layer", "output", "layers", "parameters", "multiply-adds", "each", "map, MiB")
@@ -26,7 +27,7 @@ class Row:
     activation_bytes: int  # of all their output maps in float32, before BN
 
 
-def rows(net: Architecture, *, image_size: int) -> list[Row]:
+def rows(net: AnyNetwork, *, image_size: int) -> list[Row]:
     """The rows of a network for images of `image_size` pixels a side."""
     there = list(layers(net, image_size=image_size))
     found = []

@@ -15,6 +15,7 @@ from resnet_cli.data.choices import Augmentation
 from resnet_cli.data.crops import shorter_side_range
 from resnet_cli.data.images import Dataset
 from resnet_cli.models import complexity
+from resnet_cli.models.architecture import Architecture
 from resnet_cli.run.build import Parts
 from resnet_cli.run.folder import RunFolder
 from resnet_cli.runtime.console import Console, bold, duration, rows
@@ -50,7 +51,7 @@ def _plan(config: RunConfig, parts: Parts, *, folder: RunFolder) -> str:
                 f"{net.name}: {net.depth} layers, {complexity.parameters(net):,} parameters, "
                 f"{cost / 1e6:,.1f}M multiply-adds",
             ),
-            *([("", _ONE_LAYER)] if net.spans_one_layer else []),
+            *([("", _ONE_LAYER)] if isinstance(net, Architecture) and net.spans_one_layer else []),
             ("data", f"{data.name}: {there} images"),
             *[("", remark) for remark in data.remarks],
             ("pixels", f"{config.dataset.normalization} normalization; {_augmentation(config)}"),

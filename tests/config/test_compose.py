@@ -16,7 +16,7 @@ from resnet_cli.config.schema import Config, architecture, differences, from_pla
 from resnet_cli.launch import local
 from resnet_cli.models.architecture import Activation, Shortcut, Stem
 from resnet_cli.models.resnet import ResNet
-from resnet_cli.models.zoo import NETWORKS
+from resnet_cli.models.zoo import COMPARISONS, NETWORKS
 from resnet_cli.runtime.conf import options
 from resnet_cli.runtime.errors import DataError, UserError
 from resnet_cli.training.schedule import Schedule
@@ -28,6 +28,7 @@ def composed(*overrides: str) -> Config:
     return job.config
 
 
+EVERY = {**NETWORKS, **COMPARISONS}
 FEW = ["plain20", "resnet110", "resnet18", "resnet50"]
 
 
@@ -44,8 +45,8 @@ def test_a_model_brings_its_data_and_recipe(model: str) -> None:
     share everything but the shortcut.
     """
     run = composed(f"model={model}")
-    assert architecture(run, num_classes=NETWORKS[model].num_classes) == NETWORKS[model]
-    if NETWORKS[model].stem is Stem.cifar:
+    assert architecture(run, num_classes=EVERY[model].num_classes) == EVERY[model]
+    if EVERY[model].stem is Stem.cifar:
         assert (run.dataset.name, run.batch_size, run.schedule.iterations) == (
             "cifar10",
             128,
@@ -86,7 +87,7 @@ def test_every_experiment_composes(experiment: str) -> None:
 
 
 def test_there_is_a_file_for_every_network() -> None:
-    assert set(options("model")) == NETWORKS.keys()
+    assert set(options("model")) == EVERY.keys()
 
 
 def test_the_default_is_section_4_2() -> None:
@@ -111,7 +112,7 @@ def test_the_default_is_section_4_2() -> None:
 
 
 @pytest.mark.parametrize(
-    "model", [model for model in options("model") if NETWORKS[model].stem is Stem.cifar]
+    "model", [model for model, net in NETWORKS.items() if net.stem is Stem.cifar]
 )
 def test_only_the_110_and_beyond_warm_up(model: str) -> None:
     schedule = composed(f"model={model}").schedule
@@ -500,3 +501,10 @@ def test_wide_resnets_have_their_own_recipe() -> None:
     )
     assert (run.optimizer.lr, run.schedule.gamma, run.schedule.warmup_lr) == (0.1, 0.2, None)
     assert (run.optimizer.weight_decay, run.optimizer.nesterov) == (5e-4, True)
+
+
+def test_one_network_under_two_names_has_one_folder() -> None:
+    """ResNeXt-50 (1x64d) is ResNet-50 with the stride in the 3x3."""
+    words = [["model=resnext50_1x64d"], ["model=resnet50", "model.stride_in=3x3"]]
+    folders = {jobs(one, multirun=False)[0][0].folder for one in (*words, ["model=resnet50"])}
+    assert len(folders) == 2

@@ -20,6 +20,14 @@ WIDER = {
     "resnext50_32x4d": "resnet50-32x4d-B",
     "resnext101_32x8d": "resnet101-32x8d-B",
     "resnext101_64x4d": "resnet101-64x4d-B",
+    "resnext50_1x64d": "resnet50-B",
+    "resnext101_1x64d": "resnet101-B",
+    **{
+        f"resnext{depth}_{kind}": f"resnet{depth}-{kind}-B"
+        for depth in (50, 101)
+        for kind in ("2x40d", "4x24d", "8x14d")
+    },
+    "resnext101_32x4d": "resnet101-32x4d-B",
     "wide_resnet50_2": "resnet50-1x128d-B",
     "wide_resnet101_2": "resnet101-1x128d-B",
 }
