@@ -134,7 +134,7 @@ class Architecture:
         if self.block is Block.bottleneck and len(self.blocks) == 3:  # ResNet-164, of 6n+2 layers
             more.append("bottleneck")
         if self.layers_per_block != 2:
-            more.append(f"{self.layers_per_block}layers")
+            more.append(f"{self.layers_per_block}layer{'s' * (self.layers_per_block > 1)}")
         if (self.groups, self.width_per_group) != (1, 64):
             more.append(f"{self.groups}x{self.width_per_group}d")
         if not plain:
