@@ -13,6 +13,7 @@ from resnet_cli import __version__
 from resnet_cli.analysis.identity import identity
 from resnet_cli.analysis.measure import choose_protocol, evaluate, open_all, recognise, set_up
 from resnet_cli.analysis.publish import export_subject
+from resnet_cli.analysis.subject import hint_near_chance
 from resnet_cli.config import compose
 from resnet_cli.evaluation import predictions
 from resnet_cli.evaluation.card import Measured
@@ -20,7 +21,7 @@ from resnet_cli.evaluation.metrics import Errors
 from resnet_cli.evaluation.protocol import default_scales
 from resnet_cli.evaluation.views import Views
 from resnet_cli.evaluation.weights import validate_export_path
-from resnet_cli.runtime.console import rows
+from resnet_cli.runtime.console import Console, rows
 from resnet_cli.runtime.device import describe, precision_name
 from resnet_cli.runtime.errors import Failed, UserError, run_command
 from resnet_cli.runtime.files import expand
@@ -41,16 +42,17 @@ _EXAMPLES = """examples:
       the five likeliest classes of each picture in a folder
   resnet-eval --ckpt RUN --export resnet34.pth
       weights in torchvision's naming (.pth or .safetensors)
-  resnet-eval --ckpt x.th model=resnet20 shortcut=A dataset.normalization=imagenet
+  resnet-eval --ckpt x.th model=resnet20 model.zero_padding=both dataset.normalization=imagenet
+      akamaster's ResNet-20, whose shortcuts pad zeros on both sides
   resnet-eval --ckpt resnet50.pth model=resnet50 model.stride_in=3x3 dataset.normalization=imagenet
-                                                                 another project's weights
+      torchvision's ResNet-50
 
 The data is looked for in $RESNET_DATA (for photographs in its imagenet/), or where dataset.root=
 says; where a checkpoint's own run had it is not opened. A .safetensors that --export wrote of a run
 of ours needs nothing else, like the run.
-A file of another project holds weights alone, so model=, and how its pixels were normalised, must
-be said; it is measured in fp32 unless precision= says otherwise. Ours know all that, and are
-measured in the precision of their config.
+A file of another project holds weights alone, so model=, how its pixels were normalised, and where
+its shortcuts' zeros are if not behind, must be said; it is measured in fp32 unless precision= says
+otherwise. Ours know all that, and are measured in the precision of their config.
 The last line is JSON: top1_error and top5_error in percent, and count.
 """
 
@@ -96,7 +98,9 @@ def _measure(
         export_subject(subjects[0], options.export, measured=measured)
         print(f"exported to {options.export}", file=sys.stderr)
     if kept is not None:
-        predictions.write(dataclasses.replace(kept, about=about), options.predictions)
+        predictions.write(dataclasses.replace(kept, about=dict(about)), options.predictions)
+    if hint := hint_near_chance(subjects, top1_error=errors.top1_error):
+        about["hint"] = hint
     return errors, about
 
 
@@ -256,7 +260,8 @@ def main_checked(arguments: list[str]) -> int:
     told = [
         (name, ", ".join(map(str, value)) if isinstance(value, list) else value)
         for name, value in about.items()
-        if name not in ("trained", "data")  # for resnet-report, in the file
+        # for resnet-report, in the file; and for the end
+        if name not in ("trained", "data", "hint")
     ]
     told += [
         ("top-1 error", f"{errors.top1_error:.2f} %"),
@@ -265,6 +270,8 @@ def main_checked(arguments: list[str]) -> int:
     ]
     print(rows(told))
     print(json.dumps({name: figures[name] for name in ("top1_error", "top5_error", "count")}))
+    if "hint" in about:
+        Console("resnet-eval").warn(about["hint"])
     return 0
 
 

@@ -14,6 +14,7 @@ ANSWERS = {
     "wrong value": ("resnet_cli.train", ["batch_size=0"], 2, HEAVY),
     "TAB": ("resnet_cli.train", ["--shell-completion", "query=bash"], 0, HEAVY | {"hydra"}),
     "info": ("resnet_cli.info", [], 0, HEAVY | {"hydra"}),
+    "layers": ("resnet_cli.info", ["resnet50", "--layers"], 0, HEAVY | {"hydra"}),
 }
 
 

@@ -7,7 +7,7 @@ from resnet_cli.analysis.subject import Subject
 from resnet_cli.config.schema import to_plain, trained
 from resnet_cli.data.identity import fingerprint
 from resnet_cli.data.images import Dataset
-from resnet_cli.models.architecture import Block
+from resnet_cli.models.architecture import Architecture, Block
 
 # Of a checkpoint's config, what an evaluation may set anew, and what only says how it computes.
 NOT_TRAINED = {"seed", "precision", "compile", "dataset.test_images"}
@@ -22,7 +22,9 @@ def training_of(subject: Subject) -> dict[str, Any]:
     config = trained(to_plain(subject.config))
     return {
         "network": net.name,
-        "stride_in": str(net.stride_in) if net.block is Block.bottleneck else None,
+        "stride_in": str(net.stride_in)
+        if isinstance(net, Architecture) and net.block is Block.bottleneck
+        else None,
         "seed": subject.config.seed if ours else None,
         "iteration": subject.origin.iteration if subject.origin else None,
         "recipe": {key: value for key, value in config.items() if key not in NOT_TRAINED}

@@ -26,6 +26,7 @@ from resnet_cli.evaluation.protocol import TestedNetwork as Tested
 from resnet_cli.evaluation.views import Views
 from resnet_cli.models.complexity import multiply_adds
 from resnet_cli.models.layers import set_bn_groups
+from resnet_cli.models.resnet import ResNet
 from resnet_cli.run.build import choose_workers, fold, load_dataset, make_image_test, make_loader
 from resnet_cli.runtime.compile import compile_for_testing
 from resnet_cli.runtime.console import Console
@@ -177,6 +178,8 @@ def choose_protocol(
         raise UserError("--scales belongs to --views dense")
     if scales and min(scales) < 32:
         raise UserError(f"--scales {min(scales)}: must be at least 32 pixels")
+    if views == Views.dense and not isinstance(subject.network, ResNet):
+        raise UserError(f"--views dense: {subject.name} has no fully convolutional form here")
     if subject.config.dataset.image_size is None:
         if views not in (None, Views.single):
             raise UserError(

@@ -1,5 +1,6 @@
 """Fig. 7: how strongly each 3x3 layer responds, as the standard deviation of its output after
-BN, before ReLU and addition.
+BN, before ReLU and addition. With pre-activation no BN stands between a block's last layer and the
+addition.
 """
 
 import json
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from resnet_cli.analysis.subject import open_subject
 from resnet_cli.data.choices import DatasetName
 from resnet_cli.data.images import Normalizer, Split
+from resnet_cli.models.fold_bn import conv_bn_pairs
 from resnet_cli.run.build import load_dataset
 from resnet_cli.runtime.console import Console
 from resnet_cli.runtime.errors import UserError
@@ -116,15 +118,16 @@ def measure(
     }
 
 
-def after_3x3(network: nn.Module) -> dict[str, nn.BatchNorm2d]:
-    """Each 3x3 convolution's name and the BN that follows it: `layer1.0.conv1` and
-    `layer1.0.bn1`.
+def after_3x3(network: nn.Module) -> dict[str, nn.Module]:
+    """Each 3x3 convolution's name and the module whose output is its response: the BN that follows
+    it at once, or itself where an addition does.
     """
-    modules = dict(network.named_modules())
-    convolutions = [
-        name
-        for name, module in modules.items()
+    norms = {
+        parent.get_submodule(conv): parent.get_submodule(norm)
+        for parent, conv, norm in conv_bn_pairs(network)
+    }
+    return {
+        name: norms.get(module, module)
+        for name, module in network.named_modules()
         if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3)
-    ]
-    norms = {name: modules["bn".join(name.rsplit("conv", 1))] for name in convolutions}
-    return {name: norm for name, norm in norms.items() if isinstance(norm, nn.BatchNorm2d)}
+    }

@@ -2,6 +2,7 @@
 another project's weights with what must be said of them.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,12 +28,16 @@ from resnet_cli.evaluation.weights import (
     state_dict_of,
     validate_same_shapes,
 )
-from resnet_cli.models.architecture import Block
-from resnet_cli.models.resnet import ResNet
+from resnet_cli.models.architecture import Architecture, Block, Shortcut, ZeroPadding
+from resnet_cli.models.networks import build_network as build_modules
+from resnet_cli.models.resnet import Network
+from resnet_cli.models.zero_padding import with_zeros_behind
 from resnet_cli.runtime.choices import Precision
 from resnet_cli.runtime.errors import UserError
 from resnet_cli.training.checkpoint import is_ours, make_normalizer, parse_content, resolve
 from resnet_cli.training.records import read_result
+
+_NEAR_CHANCE = 0.75  # of the error of guessing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +58,7 @@ class Subject:
 
     path: Path
     config: RunConfig
-    network: ResNet  # in eval mode, on the CPU
+    network: Network  # in eval mode, on the CPU
     normalizer: Normalizer | None = None
     classes: tuple[str, ...] | None = None
     origin: Origin | None = None
@@ -146,8 +151,11 @@ def _open_weights(
             commit=card.commit,
         ),
     )
-    described = (card.network, card.architecture, card.seed, card.config_sha256)
     net, seed = subject.network.architecture, trained.seed
+    # what an older version did not know of a network is as by default
+    defaults = {one.name: one.default for one in dataclasses.fields(net)}
+    known = to_plain(defaults) | card.architecture
+    described = (card.network, known, card.seed, card.config_sha256)
     if described != (net.name, to_plain(net), seed, digest(card.config)):
         raise UserError(
             f"the header of {path} contradicts itself: its network, seed or hash is not its "
@@ -196,6 +204,8 @@ def _open_foreign(path: Path, state: dict[str, Tensor], overrides: list[str]) ->
     config = compose(overrides)
     network = build_network(path, config, state)
     net = network.architecture
+    if not isinstance(net, Architecture):
+        return Subject(path=path, config=config, network=network)
     if (
         net.block is Block.bottleneck
         and net.groups == 1
@@ -207,27 +217,61 @@ def _open_foreign(path: Path, state: dict[str, Tensor], overrides: list[str]) ->
             " say model.stride_in=3x3 (torchvision and most others) or model.stride_in=1x1 "
             "(the paper's own models)"
         )
+    if net.zero_padding is not ZeroPadding.after:
+        _, state = with_zeros_behind(net, network.state_dict())
+        model = dataclasses.replace(config.model, zero_padding=ZeroPadding.after)
+        config = dataclasses.replace(config, model=model)
+        network = build_network(path, config, state)
     return Subject(path=path, config=config, network=network)
 
 
-def build_network(path: Path, config: RunConfig, state: Mapping[str, Tensor]) -> ResNet:
+def hint_near_chance(subjects: list[Subject], *, top1_error: float) -> str | None:
+    """What to try where another project's weights do little better than guess; else None.
+
+    `top1_error`: in percent.
+    """
+    foreign = next((one for one in subjects if one.origin is None), None)
+    if foreign is None:
+        return None
+    net = foreign.network.architecture
+    chance = 100 * (1 - 1 / net.num_classes)
+    if top1_error < _NEAR_CHANCE * chance:
+        return None
+    zeros = "where shortcut A pads its zeros (model.zero_padding=after or both) and "
+    return (
+        f"{top1_error:.2f} % is near chance, which is {chance:.2f} %. Files of weights do not tell "
+        f"{zeros if net.shortcut is Shortcut.A else ''}how their pixels were normalized "
+        f"(dataset.normalization={' or '.join(Normalization)})"
+    )
+
+
+def build_network(path: Path, config: RunConfig, state: Mapping[str, Tensor]) -> Network:
     """The network of a checkpoint, which itself tells how many classes it knows.
 
     Raises UserError where the weights are not its, before memory is asked for.
     """
-    fc = state.get("fc.weight")
-    net = architecture(config, num_classes=len(fc) if fc is not None and fc.dim() else 10)
+    net = architecture(config, num_classes=_outputs(state))
     if config.model.depth > len(state):  # a weight for each layer, at least
         raise UserError(f"checkpoint {path} is not of {net.name}: it holds {len(state):,} tensors")
     try:
         with torch.device("meta"):
-            shapes = ResNet(net)
+            shapes = build_modules(net)
     except (ValueError, TypeError, RuntimeError) as error:  # widths that PyTorch refuses
         raise UserError(f"checkpoint {path} is of no network: {error}") from error
     validate_same_shapes(shapes, state, path=path, name=net.name)
-    network = ResNet(net)
+    network = build_modules(net)
     load_weights(network, state, path=path, name=net.name)
     return network.eval().to(memory_format=torch.channels_last)
+
+
+def _outputs(state: Mapping[str, Tensor]) -> int:
+    """How many classes weights tell apart: the rows of the last fully connected layer, or 10."""
+    fully_connected = {
+        name: value
+        for name, value in state.items()
+        if name.startswith(("fc.", "classifier.")) and name.endswith("weight") and value.dim() == 2
+    }
+    return len(fully_connected[max(fully_connected)]) if fully_connected else 10
 
 
 def validate_ensemble(subjects: list[Subject]) -> None:

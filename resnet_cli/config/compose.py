@@ -36,6 +36,7 @@ from resnet_cli.config.schema import (
     trained,
 )
 from resnet_cli.config.validate import resolve, validate_written
+from resnet_cli.models.zoo import NETWORKS
 from resnet_cli.runtime.conf import CONF_DIR
 from resnet_cli.runtime.errors import UserError
 from resnet_cli.runtime.files import expand
@@ -134,7 +135,7 @@ def _job(overrides: list[str]) -> Job:
             f"runs={config.runs}: not readable as text here; set LC_ALL=C.UTF-8, or choose another"
         )
     chosen = {one.key_or_group: str(one.value()) for one in parsed if one.key_or_group in _CHOICES}
-    unchanged = _compose_choices(chosen)
+    unchanged = _compose_choices(chosen | _first_of_its_name(chosen))
     folder = _run_folder(config, unchanged, recipe=_recipe(chosen, config.dataset.name))
     return Job(
         config=config,
@@ -147,6 +148,15 @@ def _job(overrides: list[str]) -> Job:
 def _compose_choices(chosen: dict[str, str]) -> Config:
     """What groups alone compose."""
     return _to_config(_compose([f"{group}={name}" for group, name in chosen.items()]))
+
+
+def _first_of_its_name(chosen: dict[str, str]) -> dict[str, str]:
+    """The model that the run folder is named after: resnet50 for resnext50_1x64d, which is the same
+    but for the stride.
+    """
+    net = NETWORKS.get(chosen.get("model", ""))
+    named = [name for name, other in NETWORKS.items() if net and other.name == net.name]
+    return {"model": named[0]} if named else {}
 
 
 def _recipe(chosen: dict[str, str], dataset: str) -> list[str]:

@@ -11,13 +11,16 @@ from typing import Any, get_args, get_origin
 
 from resnet_cli.data.choices import Augmentation, DatasetName, Normalization, OnError
 from resnet_cli.models.architecture import (
-    Architecture,
+    Activation,
+    Block,
     Family,
     Shortcut,
     Stem,
     StrideIn,
-    make_architecture,
+    ZeroPadding,
 )
+from resnet_cli.models.comparison import AnyNetwork
+from resnet_cli.models.families import make_architecture
 from resnet_cli.runtime.choices import DeviceChoice, Precision, Switch
 from resnet_cli.training.schedule import Rule
 
@@ -39,10 +42,18 @@ def key(default: Any, about: str, *, bookkeeping: bool = False, words: Iterable[
 
 @dataclass(kw_only=True)
 class ModelConfig:
-    """The network: one of section 4.2 or of Table 1."""
+    """The network: one of section 4.2, of Table 1, or of those who built on them."""
 
-    family: Family = key(Family.cifar, "cifar (section 4.2) or imagenet (Table 1)")
-    depth: int = key(MISSING, "layers with weights: 6n+2 for cifar; 18, 34, 50, 101 or 152")
+    family: Family = key(
+        Family.cifar,
+        "cifar (section 4.2), imagenet (Table 1), wide (Wide ResNet), or to compare with: alexnet, "
+        "vgg, googlenet, densenet",
+    )
+    depth: int = key(
+        MISSING,
+        "layers with weights: 6n+2 for cifar (9n+2 with bottlenecks), 6n+4 for wide; 18, 34, 50, "
+        "101 or 152 for imagenet",
+    )
     stem: Stem | None = key(None, "the layers before the first stage; null: the family's own")
     stride_in: str = key(
         StrideIn.first.value,
@@ -51,6 +62,22 @@ class ModelConfig:
     )
     groups: int = key(1, "groups of a bottleneck's 3x3: ResNeXt's cardinality")
     width_per_group: int = key(64, "a bottleneck's width per group: ResNeXt's and Wide ResNet's")
+    zero_padding: ZeroPadding = key(
+        ZeroPadding.after,
+        "where shortcut A pads its zeros: after (behind the old channels) or both (half on each "
+        "side, as akamaster's networks)",
+    )
+    block: Block | None = key(None, "of cifar: basic or bottleneck; null: the family's own")
+    activation: Activation = key(
+        Activation.post,
+        "of cifar and wide: BN and ReLU behind each convolution (post, the paper's) or before it "
+        "(pre: He et al. 2016)",
+    )
+    layers_per_block: int = key(
+        2, "of cifar's basic blocks: how many layers a shortcut spans, 1 to 4"
+    )
+    widen: int = key(1, "of wide: how many times as wide as section 4.2's networks")
+    batch_norm: bool = key(False, "of vgg: BN behind each convolution")
     num_classes: int | None = key(None, "outputs of the network; null: as many as the data has")
 
 
@@ -232,10 +259,15 @@ RENAMED = {"checkpointing": "activation_checkpointing=true"}
 _NOT_KEPT = {"scale", "dry_run", "jobs_per_device"}
 
 
-def architecture(config: Settings, *, num_classes: int) -> Architecture:
+def architecture(config: Settings, *, num_classes: int) -> AnyNetwork:
     """The network of a run. Raises ValueError naming the key that does not fit."""
     asked = {one.name: getattr(config.model, one.name) for one in dataclasses.fields(ModelConfig)}
-    return make_architecture(**asked | {"shortcut": config.shortcut, "num_classes": num_classes})
+    data = config.dataset
+    image_size = data.image_size if data.name is DatasetName.imagenet else 32
+    return make_architecture(
+        **asked
+        | {"shortcut": config.shortcut, "num_classes": num_classes, "image_size": image_size}
+    )
 
 
 def to_plain(value: Any) -> Any:

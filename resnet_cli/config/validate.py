@@ -19,6 +19,7 @@ from resnet_cli.config.schema import (
     to_plain,
 )
 from resnet_cli.data.choices import TRAINING_IMAGES, Augmentation, DatasetName
+from resnet_cli.models.comparison import Comparison
 from resnet_cli.runtime.errors import DataError, UserError
 from resnet_cli.runtime.files import expand
 from resnet_cli.runtime.ranks import rank_from_env
@@ -92,9 +93,14 @@ def validate(config: Settings) -> None:
         if isinstance(value, int) and value > most:
             raise UserError(f"{key}={reprlib.repr(value)}: must be at most {most:,}")
     try:
-        architecture(config, num_classes=10)
+        net = architecture(config, num_classes=10)
     except ValueError as error:
         raise UserError(str(error)) from error
+    if config.activation_checkpointing and isinstance(net, Comparison):
+        raise UserError(
+            f"activation_checkpointing=true: {net.name} has no blocks to recompute, being another "
+            "project's; leave it out"
+        )
     for key in _COUNTS:
         if flat[key] is not None and flat[key] < 1:
             raise UserError(f"{key}={flat[key]}: must be at least 1")

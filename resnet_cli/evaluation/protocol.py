@@ -25,7 +25,7 @@ from resnet_cli.evaluation.views import (
     ten_crop_scores,
     window_of,
 )
-from resnet_cli.models.resnet import ResNet
+from resnet_cli.models.resnet import Network, ResNet
 from resnet_cli.runtime.distributed import Context
 
 # photographs at a time; dense views differ in size, so they come one by one
@@ -62,10 +62,11 @@ class Protocol:
         return crop(resized, self.image_size)
 
     def score(
-        self, network: ResNet, normalizer: Normalizer, *, views: Any, dtype: torch.dtype
+        self, network: Network, normalizer: Normalizer, *, views: Any, dtype: torch.dtype
     ) -> Tensor:
         """Softmax scores of N photographs, float32 [N, classes], from their stacked `views`."""
         if self.views is Views.dense:
+            assert isinstance(network, ResNet), "others are refused before"
             window = window_of(network, self.image_size)
             return multi_scale_scores(
                 network, (normalizer(images) for images in views), window=window, dtype=dtype
@@ -76,7 +77,7 @@ class Protocol:
 
 
 # a network in eval mode, and the normalizer of its input
-TestedNetwork = tuple[ResNet, Normalizer]
+TestedNetwork = tuple[Network, Normalizer]
 # softmax scores float32 [N, classes] and labels int64 [N] on the device; indices int64 [N]
 Scored = tuple[Tensor, Tensor, Tensor]
 

@@ -23,7 +23,7 @@ class Stem(StrEnum):
 class Block(StrEnum):
     """The two building blocks of Fig. 5."""
 
-    basic = "basic"  # 3x3, 3x3
+    basic = "basic"  # 3x3, 3x3; or another number of layers
     bottleneck = "bottleneck"  # 1x1, 3x3, 1x1 (x4)
 
 
@@ -34,15 +34,36 @@ class StrideIn(StrEnum):
     middle = "3x3"  # torchvision and most later code: 4.1e9
 
 
+class ZeroPadding(StrEnum):
+    """Where shortcut A puts the zeros that are its new channels."""
+
+    after = "after"  # behind the old channels: the paper's, and fb.resnet.torch's
+    both = "both"  # half of them before, half behind: akamaster's and its many copies
+
+
+class Activation(StrEnum):
+    """Where BN and ReLU stand (He et al. 2016, Identity Mappings in Deep Residual Networks)."""
+
+    post = "post"  # behind each convolution, the last ReLU behind the addition: the paper's
+    pre = "pre"  # before each convolution, so that nothing is on the way of the identity
+
+
 class Family(StrEnum):
-    """The two families of networks in the paper, which assign blocks to a depth differently."""
+    """Families of networks, which assign blocks to a depth differently."""
 
     cifar = "cifar"  # section 4.2
     imagenet = "imagenet"  # Table 1
+    wide = "wide"  # cifar, several times as wide: Zagoruyko and Komodakis 2016
+    # to compare with: models/comparison.py
+    alexnet = "alexnet"  # Krizhevsky 2014
+    vgg = "vgg"  # Simonyan and Zisserman 2015
+    googlenet = "googlenet"  # Szegedy et al. 2015
+    densenet = "densenet"  # Huang et al. 2017
 
 
 EXPANSION = {Block.basic: 1, Block.bottleneck: 4}
-_CONVOLUTIONS = {Block.basic: 2, Block.bottleneck: 3}
+
+LAYERS_PER_BLOCK = (1, 2, 3, 4)  # that model.layers_per_block may be
 
 # Table 1: depth -> block, blocks per stage
 _IMAGENET_STAGES = {
@@ -71,23 +92,54 @@ class Architecture:
     groups: int = 1  # of a bottleneck's 3x3 convolution: ResNeXt's cardinality
     # in the first stage: 64 in the paper, 128 in Wide ResNet-2, 4 (with 32 groups) in ResNeXt
     width_per_group: int = 64
+    zero_padding: ZeroPadding = ZeroPadding.after  # of shortcut A
+    activation: Activation = Activation.post
+    layers_per_block: int = 2  # of basic blocks
+    stem_width: int | None = None  # None: as wide as the first stage
+
+    @property
+    def stem_channels(self) -> int:
+        """Filters of the stem."""
+        return self.widths[0] if self.stem_width is None else self.stem_width
+
+    @property
+    def spans_one_layer(self) -> bool:
+        """Whether its shortcuts span a single layer, not two or three (section 3.2)."""
+        return self.block_depth == 1 and self.shortcut is not Shortcut.none
+
+    @property
+    def block_depth(self) -> int:
+        """Convolutions of a block, in a row."""
+        return self.layers_per_block if self.block is Block.basic else 3
 
     @property
     def depth(self) -> int:
-        """Weighted layers on the longest path, as the paper counts them: stem, blocks and fc."""
-        return _CONVOLUTIONS[self.block] * sum(self.blocks) + 2
+        """Weighted layers on the longest path, as the paper counts them: stem, blocks and fc.
+
+        Those of Wide ResNets are two more, as their authors count.
+        """
+        return self.block_depth * sum(self.blocks) + (2 if self.stem_width is None else 4)
 
     @property
     def name(self) -> str:
         """`plain56` or `resnet56-A`: the name in run folders, tables and plots."""
-        plain = self.shortcut is Shortcut.none
-        kind = "plain" if plain else "resnet"
-        width = (
-            f"-{self.groups}x{self.width_per_group}d"
-            if (self.groups, self.width_per_group) != (1, 64)
-            else ""
-        )
-        return f"{kind}{self.depth}{width}" + ("" if plain else f"-{self.shortcut}")
+        plain, pre = self.shortcut is Shortcut.none, self.activation is Activation.pre
+        kind = "plain" if plain else "preact" if pre else "resnet"
+        more = []
+        if self.stem_width is not None:
+            kind = kind if plain else "wrn" if pre else "wide"
+            more.append(str(self.widths[0] // self.stem_width))
+        if plain and pre:
+            more.append("preact")
+        if self.block is Block.bottleneck and len(self.blocks) == 3:  # ResNet-164, of 6n+2 layers
+            more.append("bottleneck")
+        if self.layers_per_block != 2:
+            more.append(f"{self.layers_per_block}layer{'s' * (self.layers_per_block > 1)}")
+        if (self.groups, self.width_per_group) != (1, 64):
+            more.append(f"{self.groups}x{self.width_per_group}d")
+        if not plain:
+            more.append(str(self.shortcut))
+        return "-".join([f"{kind}{self.depth}", *more])
 
     @property
     def image_size(self) -> int:
@@ -104,26 +156,89 @@ class Architecture:
         return width * self.width_per_group // 64 * self.groups
 
 
-def cifar(depth: int, *, shortcut: Shortcut, num_classes: int = 10) -> Architecture:
+def zeros_before(new_channels: int, padding: ZeroPadding) -> int:
+    """How many of shortcut A's new channels lie before the old ones."""
+    return new_channels // 2 if padding is ZeroPadding.both else 0
+
+
+def cifar(
+    depth: int,
+    *,
+    shortcut: Shortcut,
+    num_classes: int = 10,
+    block: Block = Block.basic,
+    activation: Activation = Activation.post,
+    layers_per_block: int = 2,
+) -> Architecture:
     """The network of section 4.2: 6n+2 layers on maps of 32, 16 and 8 pixels a side.
 
-    Raises ValueError if `depth` is not 6n+2.
+    With bottlenecks it has 9n+2, as in He et al. 2016. `layers_per_block` is what a shortcut of a
+    basic block spans. Raises ValueError if the layers do not divide into three stages of blocks.
     """
-    n, rest = divmod(depth - 2, 6)
+    per_n, examples = (6, "20, 32, 44, 56, 110, 1202") if block is Block.basic else (9, "164, 1001")
+    n, rest = divmod(depth - 2, per_n)
     if rest or n < 1:
-        below = max(8, 6 * n + 2)
-        near = f"{below} or {below + 6}" if n >= 1 else "8"
+        least = per_n + 2
+        below = max(least, per_n * n + 2)
+        near = f"{below} or {below + per_n}" if n >= 1 else f"{least}"
         raise ValueError(
-            f"model.depth={depth}: a CIFAR network has 6n+2 layers (20, 32, 44, 56, 110, "
-            f"1202, ...); nearest: {near}"
+            f"model.depth={depth}: a CIFAR network has {per_n}n+2 layers ({examples}, ...); "
+            f"nearest: {near}"
         )
+    return Architecture(
+        stem=Stem.cifar,
+        block=block,
+        blocks=(_blocks(n, block=block, layers_per_block=layers_per_block),) * 3,
+        widths=(16, 32, 64),
+        shortcut=shortcut,
+        num_classes=num_classes,
+        activation=activation,
+        layers_per_block=layers_per_block,
+    )
+
+
+def _blocks(n: int, *, block: Block, layers_per_block: int) -> int:
+    """How many blocks share the 2n (basic) or 3n layers of a stage. Raises ValueError."""
+    if layers_per_block not in LAYERS_PER_BLOCK:
+        choices = ", ".join(map(str, LAYERS_PER_BLOCK))
+        raise ValueError(f"model.layers_per_block={layers_per_block}: use one of {choices}")
+    if block is Block.bottleneck:
+        return n
+    if 2 * n % layers_per_block:
+        raise ValueError(
+            f"model.layers_per_block={layers_per_block}: the {2 * n} layers of a stage are no "
+            f"multiple of it; say model.depth={6 * layers_per_block + 2}, for example"
+        )
+    return 2 * n // layers_per_block
+
+
+def wide(
+    depth: int,
+    *,
+    widen: int,
+    shortcut: Shortcut,
+    num_classes: int = 10,
+    activation: Activation = Activation.pre,
+) -> Architecture:
+    """WRN-`depth`-`widen` (Zagoruyko and Komodakis 2016): section 4.2's stages `widen` times as
+    wide, 6n+4 layers as its authors count.
+
+    Raises ValueError if `depth` is not 6n+4.
+    """
+    n, rest = divmod(depth - 4, 6)
+    if rest or n < 1:
+        raise ValueError(f"model.depth={depth}: a Wide ResNet has 6n+4 layers (16, 28, 40, ...)")
+    if widen < 1:
+        raise ValueError(f"model.widen={widen}: must be at least 1")
     return Architecture(
         stem=Stem.cifar,
         block=Block.basic,
         blocks=(n, n, n),
-        widths=(16, 32, 64),
+        widths=(16 * widen, 32 * widen, 64 * widen),
         shortcut=shortcut,
         num_classes=num_classes,
+        activation=activation,
+        stem_width=16,
     )
 
 
@@ -168,38 +283,3 @@ def imagenet(
         groups=groups,
         width_per_group=width_per_group,
     )
-
-
-def make_architecture(
-    depth: int,
-    *,
-    shortcut: Shortcut,
-    family: Family = Family.cifar,
-    num_classes: int | None = None,
-    stem: Stem | None = None,
-    stride_in: str = StrideIn.first,
-    groups: int = 1,
-    width_per_group: int = 64,
-) -> Architecture:
-    """The network of a family; its arguments are the keys of `model`, None the family's own.
-
-    Raises ValueError naming the key that does not fit.
-    """
-    if stride_in not in set(StrideIn):
-        raise ValueError(f"model.stride_in={stride_in}: use one of {', '.join(StrideIn)}")
-    if family is Family.imagenet:
-        return imagenet(
-            depth,
-            shortcut=shortcut,
-            num_classes=1000 if num_classes is None else num_classes,
-            stem=stem or Stem.imagenet,
-            stride_in=StrideIn(stride_in),
-            groups=groups,
-            width_per_group=width_per_group,
-        )
-    if stem is Stem.imagenet or (groups, width_per_group) != (1, 64):
-        raise ValueError(
-            "model.stem, model.groups and model.width_per_group belong to ImageNet's "
-            "networks, such as model=resnet18"
-        )
-    return cifar(depth, shortcut=shortcut, num_classes=10 if num_classes is None else num_classes)

@@ -1,18 +1,20 @@
-"""Folds BN into the preceding convolutions.
+"""Folds BN into the convolutions before it.
 
 In eval mode the statistics of BN are constants, so the folded network computes the same function
-with fewer operations.
+with fewer operations. A BN before a ReLU that no convolution precedes stays: the first of a
+pre-activation block stands behind an addition.
 """
 
 import copy
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from resnet_cli.models.resnet import ResNet
+from resnet_cli.models.resnet import Network
 from resnet_cli.runtime.compile import start_compiling
 from resnet_cli.runtime.cuda_graph import CapturedGraph
 from resnet_cli.runtime.signals import held_back
@@ -24,10 +26,10 @@ class FoldedBN:
     `refresh` copies the current weights of the original into it.
     """
 
-    def __init__(self, original: ResNet) -> None:
+    def __init__(self, original: Network) -> None:
         self.network = copy.deepcopy(original).eval().requires_grad_(False)
         self.original = original
-        self.pairs = list(zip(_conv_bn_pairs(original), _conv_bn_pairs(self.network), strict=True))
+        self.pairs = list(zip(conv_bn_pairs(original), conv_bn_pairs(self.network), strict=True))
         for _, (parent, conv_name, bn_name) in self.pairs:
             conv = parent.get_submodule(conv_name)
             assert isinstance(conv, nn.Conv2d)
@@ -43,11 +45,11 @@ class FoldedBN:
         compiled = torch.compile(
             self.network.forward, dynamic=False, options={"emulate_precision_casts": True}
         )
-        self.network.forward = held_back()(compiled)  # type: ignore[method-assign]
+        self.network.forward = held_back()(compiled)
 
     def capture(self, capture: Callable[..., CapturedGraph]) -> None:
         """Replays one captured CUDA graph for all batches of the shape of the first."""
-        self.network.forward = capture(self.network.forward, state=tuple)  # type: ignore[assignment, method-assign]
+        self.network.forward = capture(self.network.forward, state=tuple)
 
     @torch.no_grad()
     def refresh(self) -> None:
@@ -60,7 +62,7 @@ class FoldedBN:
             assert bn.running_mean is not None and bn.running_var is not None
             weight, bias = fuse_conv_bn_weights(
                 conv.weight,
-                conv_b=None,
+                conv_b=conv.bias,
                 bn_rm=bn.running_mean,
                 bn_rv=bn.running_var,
                 bn_eps=bn.eps,
@@ -69,15 +71,27 @@ class FoldedBN:
             )
             folded.weight.copy_(weight)
             folded.bias.copy_(bias)
-        pairs = zip(self.network.fc.parameters(), self.original.fc.parameters(), strict=True)
-        for folded_parameter, parameter in pairs:
-            folded_parameter.copy_(parameter)
+        convs = {folded_parent.get_submodule(name) for _, (folded_parent, name, _) in self.pairs}
+        for name, module in self.network.named_modules():
+            if module not in convs:
+                _copy_own(self.original.get_submodule(name), module)
 
 
-def _conv_bn_pairs(network: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
-    """Every convolution and the BN after it: their parent module, and their names in it."""
+def _copy_own(source: nn.Module, target: nn.Module) -> None:
+    """Copies what a module itself holds, not its children; a folded BN holds nothing."""
+    for kind in ("_parameters", "_buffers"):
+        theirs = getattr(source, kind)
+        for name, value in getattr(target, kind).items():
+            if value is not None:
+                value.copy_(theirs[name])
+
+
+def conv_bn_pairs(network: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
+    """Every convolution that a BN follows at once: their parent module, and their names in it.
+
+    Modules are registered in the order in which they compute.
+    """
     for parent in network.modules():
-        children = list(parent.named_children())
-        convs = [name for name, child in children if isinstance(child, nn.Conv2d)]
-        norms = [name for name, child in children if isinstance(child, _BatchNorm)]
-        yield from ((parent, conv, norm) for conv, norm in zip(convs, norms, strict=True))
+        for (name, child), (following, norm) in pairwise(parent.named_children()):
+            if isinstance(child, nn.Conv2d) and isinstance(norm, _BatchNorm):
+                yield parent, name, following

@@ -1,111 +1,20 @@
-"""Plain and residual networks on one code path: shortcut -> block -> stage -> network.
+"""Plain and residual networks on one code path: block -> stage -> network.
 
 Modules have torchvision's names (`conv1`, `bn1`, `layer1.0.conv1`, `downsample.0`, `fc`), so that
 weights can be exchanged with it.
 """
 
-from collections.abc import Callable
 from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad, relu
+from torch.nn.functional import relu
 from torch.utils.checkpoint import checkpoint
 
-from resnet_cli.models.architecture import EXPANSION, Architecture, Block, Shortcut, Stem, StrideIn
+from resnet_cli.models.architecture import EXPANSION, Activation, Architecture, Stem
+from resnet_cli.models.blocks import PreactBlock, conv, make_block
+from resnet_cli.models.comparison import AnyNetwork
 from resnet_cli.models.layers import BatchNorm, recomputing, save_for_backward
-
-
-def _conv(inputs: int, outputs: int, *, size: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
-    """A convolution of the paper: without bias, since BN follows; padded to keep the map's size."""
-    return nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, groups=groups, bias=False)
-
-
-class ZeroPadIdentity(nn.Module):
-    """Shortcut A where dimensions change: every `stride`-th pixel, zeros as the new channels.
-
-    [N, inputs, H, W] -> [N, outputs, ceil(H / stride), ceil(W / stride)], the new channels last;
-    no parameters (section 3.3).
-    """
-
-    def __init__(self, inputs: int, outputs: int, *, stride: int) -> None:
-        super().__init__()
-        self.new_channels, self.stride = outputs - inputs, stride
-
-    def forward(self, x: Tensor) -> Tensor:
-        return pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.new_channels))
-
-
-def _projection(inputs: int, outputs: int, *, stride: int) -> nn.Sequential:
-    """W_s of Eq. 2: a 1x1 convolution and BN."""
-    return nn.Sequential(_conv(inputs, outputs, size=1, stride=stride), BatchNorm(outputs))
-
-
-def _make_shortcut(option: Shortcut, inputs: int, *, outputs: int, stride: int) -> nn.Module | None:
-    """The shortcut of one block (section 3.3), or None for a plain block."""
-    if option is Shortcut.none:
-        return None
-    if option is Shortcut.C:
-        return _projection(inputs, outputs, stride=stride)
-    if inputs == outputs and stride == 1:
-        return nn.Identity()  # Eq. 1
-    if option is Shortcut.B:
-        return _projection(inputs, outputs, stride=stride)
-    return ZeroPadIdentity(inputs, outputs, stride=stride)
-
-
-class ResidualBlock(nn.Module):
-    """What both building blocks share: y = F(x) + x, or F(x) alone in a plain network."""
-
-    downsample: nn.Module | None  # the shortcut, by torchvision's name
-
-    def residual(self, x: Tensor) -> Tensor:
-        """F(x): what is left to learn once the shortcut carries x."""
-        raise NotImplementedError
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[N, inputs, H, W] -> [N, outputs, H / stride, W / stride], rounded up."""
-        if self.downsample is None:
-            return relu(self.residual(x))
-        return relu(self.residual(x) + self.downsample(x))  # Eq. 1, Eq. 2
-
-
-class BasicBlock(ResidualBlock):
-    """Fig. 5 left: two 3x3 convolutions; its output has `width` channels."""
-
-    def __init__(self, net: Architecture, inputs: int, *, width: int, stride: int) -> None:
-        super().__init__()
-        self.conv1, self.bn1 = _conv(inputs, width, size=3, stride=stride), BatchNorm(width)
-        self.conv2, self.bn2 = _conv(width, width, size=3), BatchNorm(width)
-        self.downsample = _make_shortcut(net.shortcut, inputs, outputs=width, stride=stride)
-
-    def residual(self, x: Tensor) -> Tensor:
-        """F(x): 3x3, 3x3."""
-        return self.bn2(self.conv2(relu(self.bn1(self.conv1(x)))))
-
-
-class Bottleneck(ResidualBlock):
-    """Fig. 5 right: 1x1, 3x3 and 1x1 convolutions; its output has 4 `width` channels."""
-
-    def __init__(self, net: Architecture, inputs: int, *, width: int, stride: int) -> None:
-        super().__init__()
-        inner, outputs = net.inner_width(width), EXPANSION[Block.bottleneck] * width
-        first, middle = (stride, 1) if net.stride_in is StrideIn.first else (1, stride)
-        self.conv1, self.bn1 = _conv(inputs, inner, size=1, stride=first), BatchNorm(inner)
-        self.conv2 = _conv(inner, inner, size=3, stride=middle, groups=net.groups)
-        self.bn2 = BatchNorm(inner)
-        self.conv3, self.bn3 = _conv(inner, outputs, size=1), BatchNorm(outputs)
-        self.downsample = _make_shortcut(net.shortcut, inputs, outputs=outputs, stride=stride)
-
-    def residual(self, x: Tensor) -> Tensor:
-        """F(x): 1x1 down, 3x3, 1x1 up."""
-        return self.bn3(self.conv3(relu(self.bn2(self.conv2(relu(self.bn1(self.conv1(x))))))))
-
-
-_BLOCKS: dict[Block, Callable[..., ResidualBlock]] = {
-    Block.basic: BasicBlock,
-    Block.bottleneck: Bottleneck,
-}
 
 
 class _Stage(nn.Sequential):
@@ -150,19 +59,28 @@ class _MaxPool(nn.MaxPool2d):
         return super().forward(x)
 
 
-class ResNet(nn.Module):
+class Network(nn.Module):
+    """What is trained and tested: normalized images [N, 3, H, W] -> logits [N, num_classes]."""
+
+    architecture: AnyNetwork
+    activation_checkpointing: bool
+
+
+class ResNet(Network):
     """The network that an `Architecture` describes.
 
     Normalized images [N, 3, H, W] -> logits [N, num_classes].
     """
 
+    architecture: Architecture
+
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.architecture, self.activation_checkpointing = architecture, False
-        cifar = architecture.stem is Stem.cifar
-        stem = architecture.widths[0]
-        self.conv1 = _conv(3, stem, size=3) if cifar else _conv(3, stem, size=7, stride=2)
-        self.bn1 = BatchNorm(stem)
+        cifar, pre = architecture.stem is Stem.cifar, architecture.activation is Activation.pre
+        stem = architecture.stem_channels
+        self.conv1 = conv(3, stem, size=3) if cifar else conv(3, stem, size=7, stride=2)
+        self.bn1 = None if pre else BatchNorm(stem)
         self.maxpool = None if cifar else _MaxPool(3, stride=2, padding=1)
         expansion = EXPANSION[architecture.block]
         outputs = [expansion * width for width in architecture.widths]
@@ -173,15 +91,19 @@ class ResNet(nn.Module):
         self.stages = [f"layer{number}" for number in range(1, len(outputs) + 1)]
         for name, (channels, width, stride, blocks) in zip(self.stages, rows, strict=True):
             self.add_module(name, self._make_stage(channels, width, stride=stride, blocks=blocks))
+        # where BN and ReLU stand before convolutions, the last addition has none behind it yet
+        self.bn = BatchNorm(outputs[-1]) if pre else None
         self.fc = nn.Linear(outputs[-1], architecture.num_classes)
-        self.apply(_initialize)
+        first = self.get_submodule("layer1.0")
+        if isinstance(first, PreactBlock):
+            first.shares_activation = True  # its BN and ReLU are those of the stem
+        self.apply(initialize)
 
     def _make_stage(self, inputs: int, width: int, *, stride: int, blocks: int) -> _Stage:
         """`blocks` blocks of one width; only the first changes dimensions."""
         net = self.architecture
         outputs = EXPANSION[net.block] * width
         dimensions = [(inputs, stride)] + [(outputs, 1)] * (blocks - 1)
-        make_block = _BLOCKS[net.block]
         return _Stage(
             *(make_block(net, inputs, width=width, stride=stride) for inputs, stride in dimensions)
         )
@@ -196,19 +118,21 @@ class ResNet(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """The last map: images [N, 3, H, W] -> [N, C, H / stride, W / stride], rounded up."""
-        x = relu(self.bn1(self.conv1(x)))
+        x = self.conv1(x)
+        if self.bn1 is not None:
+            x = relu(self.bn1(x))
         if self.maxpool is not None:
             x = self.maxpool(save_for_backward(x))
         for stage in self.stages:
             x = self.get_submodule(stage)(x)
-        return x
+        return x if self.bn is None else relu(self.bn(x))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc(save_for_backward(self.features(x)).mean(dim=(2, 3)))  # global average pool
 
 
 @torch.no_grad()
-def _initialize(module: nn.Module) -> None:
+def initialize(module: nn.Module) -> None:
     """He initialization (He et al. 2015, Eq. 10): normal with fan-in, as Caffe's MSRA filler.
 
     Biases are 0; BN keeps its default scale 1 and shift 0.

@@ -1,36 +1,62 @@
 """Name -> network: those of conf/model, each with the shortcut the paper gives it."""
 
 import re
+from enum import StrEnum
 from typing import Any
 
-from resnet_cli.models.architecture import Architecture, Family, Shortcut, Stem, make_architecture
+from resnet_cli.models.architecture import (
+    Activation,
+    Architecture,
+    Block,
+    Family,
+    Shortcut,
+    Stem,
+    ZeroPadding,
+)
+from resnet_cli.models.comparison import AnyNetwork, Comparison
+from resnet_cli.models.families import make_architecture
 from resnet_cli.runtime.conf import options, read
 from resnet_cli.runtime.errors import did_you_mean
 
+# the keys of `model` whose values are words
+_KINDS: dict[str, type[StrEnum]] = {
+    "family": Family,
+    "stem": Stem,
+    "block": Block,
+    "activation": Activation,
+    "zero_padding": ZeroPadding,
+}
 
-def _network(said: dict[str, Any]) -> Architecture:
+
+def _network(said: dict[str, Any]) -> AnyNetwork:
     """The network that a file of conf/model describes."""
-    model = dict(said["model"])
-    family = Family(model.pop("family", Family.cifar))
-    return make_architecture(**model, family=family, shortcut=Shortcut(said["shortcut"]))
+    model: dict[str, Any] = {
+        key: _KINDS[key](value) if key in _KINDS else value for key, value in said["model"].items()
+    }
+    return make_architecture(**model, shortcut=Shortcut(said["shortcut"]))
 
 
-def _networks() -> dict[str, Architecture]:
-    """CIFAR's first, plain before residual, shallow before deep."""
+def _networks() -> dict[str, AnyNetwork]:
+    """CIFAR's first, the paper's before later ones, plain before residual, shallow before deep."""
     named = {name: _network(read(f"model/{name}")) for name in options("model")}
-    return dict(sorted(named.items(), key=lambda item: item[1].stem is not Stem.cifar))
+
+    def place(item: tuple[str, AnyNetwork]) -> tuple[bool, bool]:
+        name, net = item
+        return net.stem is not Stem.cifar, not name.startswith(("plain", "resnet"))
+
+    return dict(sorted(named.items(), key=place))
 
 
-NETWORKS = _networks()
-# ResNeXt (Xie et al. 2017) and Wide ResNet (Zagoruyko and Komodakis 2016), by torchvision's names
-WIDER = [name for name, net in NETWORKS.items() if (net.groups, net.width_per_group) != (1, 64)]
+_EVERY = _networks()
+NETWORKS = {name: net for name, net in _EVERY.items() if isinstance(net, Architecture)}
+COMPARISONS = {name: net for name, net in _EVERY.items() if isinstance(net, Comparison)}
 
 
 def did_you_mean_network(name: str) -> str:
     """`: did you mean 'resnet20' or 'resnet18'?` for resnet21: the nearest depths first."""
-    asked = re.fullmatch(r"(plain|resnet)-?(\d+)", name.lower())
+    asked = re.fullmatch(r"(plain|resnet|preact)-?(\d+)", name.lower())
     if asked is None:
-        return did_you_mean(name, NETWORKS)
+        return did_you_mean(name, _EVERY)
     kind, depth = asked[1], int(asked[2])
     alike = [one for one in NETWORKS if re.fullmatch(rf"{kind}\d+", one)]
     nearest = sorted(alike, key=lambda one: abs(NETWORKS[one].depth - depth))[:2]

@@ -4,13 +4,15 @@ A figure or table of the paper takes runs of the paper's recipe alone. A few set
 leaves open: these are no deviations, but a table says them.
 """
 
+import re
 from functools import cache
 from typing import Any
 
 from resnet_cli.config import compose
-from resnet_cli.config.schema import RunConfig, to_plain, trained
+from resnet_cli.config.schema import RunConfig, architecture, to_plain, trained
 from resnet_cli.data.choices import DatasetName
 from resnet_cli.models.architecture import Shortcut
+from resnet_cli.models.zoo import NETWORKS
 from resnet_cli.runtime.conf import options
 
 # Told elsewhere: the length beside the paper's, the seed as a seed, the number format as the one
@@ -25,14 +27,19 @@ _CLASSES = {DatasetName.cifar10: 10, DatasetName.imagenet: 1000}
 
 
 @cache
-def papers_recipe(depth: int, shortcut: Shortcut, dataset: DatasetName) -> dict[str, Any]:
-    """What conf/ trains a network of the paper with, under dotted keys.
+def papers_recipe(
+    depth: int, shortcut: Shortcut, dataset: DatasetName, *, network: str = ""
+) -> dict[str, Any]:
+    """What conf/ trains a network of the paper with, under dotted keys; of later papers by the name
+    of the `network`, whatever its shortcut.
 
     A network without a file of its own gets what its data set's others have, but for `model.*`.
     """
     named = options("model")
     kinds = ("plain", "resnet") if shortcut is Shortcut.none else ("resnet",)
-    model = next((name for kind in kinds if (name := f"{kind}{depth}") in named), None)
+    later = [one for one, net in NETWORKS.items() if _base(net.name) == _base(network)]
+    alike = later + [name for kind in kinds if (name := f"{kind}{depth}") in named]
+    model = next(iter(alike), None)
     overrides = [f"model={model or 'resnet20'}", f"dataset={dataset}", f"shortcut={shortcut}"]
     recipe = trained(to_plain(compose.run_config(overrides)))
     return recipe if model else {k: v for k, v in recipe.items() if not k.startswith("model.")}
@@ -41,7 +48,8 @@ def papers_recipe(depth: int, shortcut: Shortcut, dataset: DatasetName) -> dict[
 def differences(config: RunConfig) -> dict[str, Any]:
     """What of a run is not as in the paper's recipe for its network, its length aside."""
     data = config.dataset.name
-    papers = dict(papers_recipe(config.model.depth, config.shortcut, data))
+    network = architecture(config, num_classes=10).name
+    papers = dict(papers_recipe(config.model.depth, config.shortcut, data, network=network))
     ours = trained(to_plain(config)) | {"bn_batch": _together(config)}
     if "eval_every" in papers:  # a plateau's patience counts evaluations, and these scale along
         scale = config.schedule.iterations / papers["schedule.iterations"]
@@ -53,6 +61,11 @@ def differences(config: RunConfig) -> dict[str, Any]:
     return {
         key: ours.get(key) for key in sorted(keys - _ELSEWHERE) if ours.get(key) != papers.get(key)
     }
+
+
+def _base(network: str) -> str:
+    """`preact110` of preact110-A."""
+    return re.sub(r"-[ABC]$", "", network)
 
 
 def _together(config: RunConfig) -> int | None:

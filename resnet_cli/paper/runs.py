@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,13 @@ from resnet_cli.training.logbook import METRICS
 TRAINING = "train/error"
 _RESULT = "result.json"
 _NOTE = "note.md"  # what a person has to say of a run, for the report's notes
+# a network's kind: what it is called, and the shortcut that goes without saying
+_SPOKEN = {
+    "plain": ("plain", ""),
+    "resnet": ("ResNet", "A"),
+    "preact": ("pre-activation ResNet", "A"),
+    "wrn": ("WRN", "B"),
+}
 _NO_RECIPE = ("seed", "precision", "compile")
 
 
@@ -235,10 +243,16 @@ def _result(content: dict[str, Any]) -> Result:
 
 
 def spoken(network: str) -> str:
-    """`plain-56`, `ResNet-56`, `ResNet-34 B`, as the paper calls them."""
-    first, *rest = network.replace("resnet", "ResNet-").replace("plain", "plain-").split("-", 1)
-    depth, *kinds = rest[0].split("-")
-    return " ".join([f"{first}-{depth}", *(kind for kind in kinds if kind != "A")])
+    """`plain-56`, `ResNet-56`, `ResNet-34 B`, `WRN-28-10`, as their papers call them."""
+    named = re.fullmatch(r"(plain|resnet|preact|wrn)(\d+)(?:-(.+))?", network)
+    if named is None:
+        return network
+    kind, depth, rest = named.groups(default="")
+    first, own = _SPOKEN[kind]
+    kinds = [one for one in rest.split("-") if one and one != own]
+    if kind == "wrn":
+        return " ".join([f"{first}-{depth}-{kinds[0]}", *kinds[1:]])
+    return " ".join([f"{first}-{depth}", *kinds])
 
 
 def title_of(dataset: str) -> str:

@@ -25,10 +25,12 @@ from resnet_cli.data.sampling import ALL, Part
 from resnet_cli.data.streaming import StreamingLoader
 from resnet_cli.evaluation.protocol import ImageTest, PhotographTest, Protocol, Test
 from resnet_cli.evaluation.views import Views
+from resnet_cli.models.comparison import Comparison
 from resnet_cli.models.complexity import multiply_adds
 from resnet_cli.models.fold_bn import FoldedBN
 from resnet_cli.models.layers import set_bn_groups
-from resnet_cli.models.resnet import ResNet
+from resnet_cli.models.networks import build_network
+from resnet_cli.models.resnet import Network, ResNet
 from resnet_cli.runtime.compile import choose_compile, compile_for_testing
 from resnet_cli.runtime.console import Console
 from resnet_cli.runtime.cuda_graph import CapturedGraph, choose_capture
@@ -108,7 +110,10 @@ def build(config: RunConfig, *, console: Console, context: Context, device: torc
         iterations=config.schedule.iterations,
         activation_checkpointing=config.activation_checkpointing,
     )
-    captured = choose_capture(config.cuda_graph, device, dtype=dtype, world=context.world)
+    drops = isinstance(network.architecture, Comparison) and network.architecture.has_dropout
+    captured = choose_capture(
+        config.cuda_graph, device, dtype=dtype, world=context.world, draws=drops
+    )
     capture = partial(CapturedGraph, warn=console.warn) if captured else None
     step = TrainStep(
         network,
@@ -131,6 +136,7 @@ def build(config: RunConfig, *, console: Console, context: Context, device: torc
         schedule=_make_schedule(config.schedule, lr=config.optimizer.lr),
         normalizer=normalizer,
         tested=fold(network, capture, compiled=compiled and pays),
+        dropout_seed=config.seed if drops else None,
         held_out={
             name: _make_test(split, single, workers=workers, device=device, bad=bad)
             for name, split in dataset.held_out.items()
@@ -153,12 +159,12 @@ def _training_data(config: RunConfig, console: Console) -> Dataset:
 
 def _make_network(
     config: RunConfig, classes: int, *, device: torch.device, context: Context
-) -> ResNet:
+) -> Network:
     """The network with its initial weights, for data of so many classes. Raises UserError."""
     # the initial weights; everything else is a function of the seed (data/sampling.py)
     torch.manual_seed(config.seed)
     outputs = _choose_classes(config.model.num_classes, classes)
-    network = ResNet(architecture(config, num_classes=outputs))
+    network = build_network(architecture(config, num_classes=outputs))
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     together = config.bn_batch or config.batch_size
     if together <= config.batch_size // context.world:
@@ -166,12 +172,13 @@ def _make_network(
     else:
         assert together == config.batch_size, "validate.resolve lets no other groups cross devices"
         nn.SyncBatchNorm.convert_sync_batchnorm(network)
-    network.set_activation_checkpointing(config.activation_checkpointing)
+    if isinstance(network, ResNet):
+        network.set_activation_checkpointing(config.activation_checkpointing)
     return network
 
 
 def fold(
-    network: ResNet, capture: Callable[..., CapturedGraph] | None, *, compiled: bool
+    network: Network, capture: Callable[..., CapturedGraph] | None, *, compiled: bool
 ) -> FoldedBN:
     """The network as it is tested: BN folded in, captured or compiled where that is possible."""
     folded = FoldedBN(network)

@@ -15,6 +15,7 @@ from resnet_cli.data.choices import Augmentation
 from resnet_cli.data.crops import shorter_side_range
 from resnet_cli.data.images import Dataset
 from resnet_cli.models import complexity
+from resnet_cli.models.architecture import Architecture
 from resnet_cli.run.build import Parts
 from resnet_cli.run.folder import RunFolder
 from resnet_cli.runtime.console import Console, bold, duration, rows
@@ -23,6 +24,10 @@ from resnet_cli.training.records import Best, DataRecord, Final, Result
 from resnet_cli.training.schedule import Schedule
 from resnet_cli.training.trainer import Trainer
 
+_ONE_LAYER = (
+    "each shortcut spans one layer, y = W_1 x + x, for which the paper has "
+    '"not observed advantages" (section 3.2)'
+)
 _MANY_EPOCHS = 1000  # the paper's schedules have 164 (CIFAR-10) and 120 (ImageNet)
 
 
@@ -46,6 +51,7 @@ def _plan(config: RunConfig, parts: Parts, *, folder: RunFolder) -> str:
                 f"{net.name}: {net.depth} layers, {complexity.parameters(net):,} parameters, "
                 f"{cost / 1e6:,.1f}M multiply-adds",
             ),
+            *([("", _ONE_LAYER)] if isinstance(net, Architecture) and net.spans_one_layer else []),
             ("data", f"{data.name}: {there} images"),
             *[("", remark) for remark in data.remarks],
             ("pixels", f"{config.dataset.normalization} normalization; {_augmentation(config)}"),

@@ -18,8 +18,10 @@ _Work = Callable[..., Any]  # on tensors on the device
 Replay = tuple[Callable[[], None], Any]  # replays the graph; its output, overwritten each time
 
 
-def choose_capture(choice: Switch, device: torch.device, *, dtype: torch.dtype, world: int) -> bool:
-    """Whether the steps of a run are captured.
+def choose_capture(
+    choice: Switch, device: torch.device, *, dtype: torch.dtype, world: int, draws: bool = False
+) -> bool:
+    """Whether the steps of a run are captured; `draws`: each draws random numbers on the device.
 
     Raises UserError if `choice` is `on` but they cannot be.
     """
@@ -27,6 +29,7 @@ def choose_capture(choice: Switch, device: torch.device, *, dtype: torch.dtype, 
         "there is no CUDA device": device.type != "cuda",
         "the loss scaler of precision=fp16 decides on the host": dtype is torch.float16,
         "several devices exchange gradients in between": world > 1,
+        "dropout would drop the same at every step": draws,
     }
     against = next((reason for reason, holds in reasons.items() if holds), None)
     if choice is Switch.on and against:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from resnet_cli.models.layers import recomputing
-from resnet_cli.models.resnet import ResNet
+from resnet_cli.models.resnet import Network
 from resnet_cli.runtime.device import autocast
 
 # Measured, as multiples of the largest map: gradients in flight and workspaces of convolutions;
@@ -19,7 +19,7 @@ _RECOMPUTED = 12
 _USABLE = 0.9  # of the free memory; the rest is lost to fragmentation
 
 
-def bytes_per_image(network: ResNet, *, image_size: int, dtype: torch.dtype) -> float:
+def bytes_per_image(network: Network, *, image_size: int, dtype: torch.dtype) -> float:
     """Estimates the peak memory of a training step, in bytes per image.
 
     The tensors saved for the backward pass are counted; the overhead of that pass was measured.
@@ -32,10 +32,10 @@ def bytes_per_image(network: ResNet, *, image_size: int, dtype: torch.dtype) -> 
 
 
 def saved_for_backward(
-    network: ResNet, images: int, *, image_size: int, dtype: torch.dtype
+    network: Network, images: int, *, image_size: int, dtype: torch.dtype
 ) -> tuple[int, int]:
     """Bytes that a forward pass saves for the backward pass, and those of the largest tensor."""
-    weight = network.fc.weight
+    weight = next(network.parameters())
     storages: dict[int, int] = {}
 
     def record(tensor: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from resnet_cli.data.images import Normalizer
 from resnet_cli.data.loader import Loader
 from resnet_cli.evaluation.protocol import Test
 from resnet_cli.models.fold_bn import FoldedBN
-from resnet_cli.models.resnet import ResNet
+from resnet_cli.models.resnet import Network
 from resnet_cli.training.schedule import Schedule
 from resnet_cli.training.step import TrainStep
 
@@ -17,13 +17,14 @@ from resnet_cli.training.step import TrainStep
 class TrainingParts:
     """What a trainer drives, built and on its device."""
 
-    network: ResNet
+    network: Network
     step: TrainStep
     loader: Loader
     schedule: Schedule
     normalizer: Normalizer
     tested: FoldedBN  # the network as it is evaluated
     held_out: dict[str, Test]  # what to evaluate it on, by the names `val` and `test`
+    dropout_seed: int | None = None  # None: the network drops nothing
 
 
 @dataclass(frozen=True, kw_only=True)

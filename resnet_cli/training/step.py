@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from resnet_cli.models.layers import bn_counters
-from resnet_cli.models.resnet import ResNet
+from resnet_cli.models.resnet import Network
 from resnet_cli.runtime.compile import start_compiling
 from resnet_cli.runtime.cuda_graph import CapturedGraph
 from resnet_cli.runtime.device import autocast
@@ -64,7 +64,7 @@ class TrainStep:
 
     def __init__(
         self,
-        network: ResNet,
+        network: Network,
         optimizer: torch.optim.SGD,
         *,
         dtype: torch.dtype,

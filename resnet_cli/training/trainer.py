@@ -4,6 +4,7 @@ A checkpoint holds all of its state, so that a stopped run continues bit for bit
 """
 
 import dataclasses
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -61,6 +62,7 @@ class Trainer:
                 )
             while now.iteration < last:
                 self._stop_if_requested()
+                self._seed_dropout()
                 self.step(*self._draw(), lr=self.lr_at(now.iteration))
                 now.iteration += 1
                 self.console.advance(now.iteration)
@@ -73,6 +75,13 @@ class Trainer:
             if self.logbook:
                 self.logbook.close()
             self.console.stop()
+
+    def _seed_dropout(self) -> None:
+        """What is dropped is a function of (seed, iteration, rank), so that a run can resume."""
+        if self.parts.dropout_seed is not None:
+            here = f"{self.parts.dropout_seed} {self.progress.iteration} {self.context.rank}"
+            digest = hashlib.sha256(here.encode()).digest()
+            torch.manual_seed(int.from_bytes(digest[:8], "big"))
 
     def _stop_if_requested(self) -> None:
         """If a signal has reached any rank: saves and raises Stopped, on all ranks at one step."""

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from resnet_cli.models.architecture import Architecture
+from resnet_cli.models.blocks import ResidualBlock
 from resnet_cli.models.complexity import multiply_adds
-from resnet_cli.models.resnet import ResidualBlock, ResNet
+from resnet_cli.models.resnet import ResNet
 from resnet_cli.runtime.device import precision_name
 
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,8 +10,9 @@ from torch.nn.functional import batch_norm, conv2d, relu
 
 from resnet_cli.analysis import responses
 from resnet_cli.data.images import Normalizer, Split
-from resnet_cli.models.architecture import Shortcut, cifar, imagenet
-from resnet_cli.models.resnet import ResNet, ZeroPadIdentity
+from resnet_cli.models.architecture import Activation, Shortcut, cifar, imagenet
+from resnet_cli.models.blocks import ZeroPadIdentity
+from resnet_cli.models.resnet import ResNet
 from tests.helpers.commands import TINY, Command
 from tests.helpers.networks import stir
 
@@ -78,3 +80,18 @@ def test_a_runs_responses_are_kept_beside_it(command: Command, runs: Path) -> No
     assert (
         responses.of_run(result.parent, network="resnet8-A", root="nowhere") == measured
     )  # the numbers outlive the checkpoint
+
+
+@torch.inference_mode()
+def test_the_last_layer_of_a_pre_activation_block_responds_without_a_bn() -> None:
+    """Its output is what is added: F; the layer before it has its BN behind it."""
+    network: Any = stir(ResNet(cifar(14, shortcut=Shortcut.A, activation=Activation.pre)))
+    found = responses.after_3x3(network)
+    block = network.get_submodule("layer1.1")
+    assert found["layer1.1.conv1"] is block.bn2 and found["layer1.1.conv2"] is block.conv2
+    images = torch.randint(256, (4, 3, 32, 32), dtype=torch.uint8)
+    normalizer = Normalizer(torch.full((3, 1, 1), 0.5), torch.ones(3, 1, 1))
+    measured = responses.measure(network, normalizer, Split(images, torch.zeros(4)))
+    x = network.layer1[0](network.conv1(normalizer(images)))
+    residual = (block(x) - x).double().std(correction=0).item()
+    assert measured["layer1.1.conv2"] == pytest.approx(residual, rel=1e-5)

@@ -15,9 +15,10 @@ from resnet_cli.config import compose
 from resnet_cli.config.compose import jobs
 from resnet_cli.config.schema import RunConfig, architecture, differences, from_plain, to_plain
 from resnet_cli.launch import local
-from resnet_cli.models.architecture import Shortcut, Stem
-from resnet_cli.models.resnet import ResNet
-from resnet_cli.models.zoo import NETWORKS
+from resnet_cli.models.architecture import Activation, Shortcut, Stem
+from resnet_cli.models.comparison import AnyNetwork
+from resnet_cli.models.networks import build_network
+from resnet_cli.models.zoo import COMPARISONS, NETWORKS
 from resnet_cli.runtime.conf import options
 from resnet_cli.runtime.errors import DataError, UserError
 from resnet_cli.training.schedule import Schedule
@@ -29,6 +30,7 @@ def composed(*overrides: str) -> RunConfig:
     return job.config
 
 
+EVERY: dict[str, AnyNetwork] = {**NETWORKS, **COMPARISONS}
 FEW = ["plain20", "resnet110", "resnet18", "resnet50"]
 
 
@@ -45,8 +47,8 @@ def test_a_model_brings_its_data_and_recipe(model: str) -> None:
     share everything but the shortcut.
     """
     run = composed(f"model={model}")
-    assert architecture(run, num_classes=NETWORKS[model].num_classes) == NETWORKS[model]
-    if NETWORKS[model].stem is Stem.cifar:
+    assert architecture(run, num_classes=EVERY[model].num_classes) == EVERY[model]
+    if EVERY[model].stem is Stem.cifar:
         assert (run.dataset.name, run.batch_size, run.schedule.iterations) == (
             "cifar10",
             128,
@@ -87,7 +89,7 @@ def test_every_experiment_composes(experiment: str) -> None:
 
 
 def test_there_is_a_file_for_every_network() -> None:
-    assert set(options("model")) == NETWORKS.keys()
+    assert set(options("model")) == EVERY.keys()
 
 
 def test_the_default_is_section_4_2() -> None:
@@ -112,11 +114,16 @@ def test_the_default_is_section_4_2() -> None:
 
 
 @pytest.mark.parametrize(
-    "model", [model for model in options("model") if NETWORKS[model].stem is Stem.cifar]
+    "model", [model for model, net in NETWORKS.items() if net.stem is Stem.cifar]
 )
 def test_only_the_110_and_beyond_warm_up(model: str) -> None:
     schedule = composed(f"model={model}").schedule
-    expected = 0.01 if model in ("resnet110", "resnet1202") else None
+    net = NETWORKS[model]
+    deep = net.depth >= 110 and net.shortcut is not Shortcut.none
+    # all networks of He et al. 2016 (Identity Mappings, appendix)
+    expected = (
+        0.01 if deep or (net.activation is Activation.pre and net.stem_width is None) else None
+    )
     assert (schedule.warmup_lr, schedule.warmup_until_error) == (expected, 80.0)
 
 
@@ -129,7 +136,7 @@ def test_resnet_without_shortcuts_is_the_plain_network() -> None:
     run = composed("model=resnet20", "shortcut=none")
     with torch.device("meta"):
         names = [
-            set(ResNet(net).state_dict())
+            set(build_network(net).state_dict())
             for net in (architecture(run, num_classes=10), NETWORKS["plain20"])
         ]
     assert names[0] == names[1]
@@ -341,8 +348,8 @@ WRONG = {
     "dataset.augmentation=autoaugment": "expected one of [paper, inception]",
     "dataset.on_error=ignore": "expected one of [stop, skip]",
     "dataset.workers=-1": "not negative",
-    "model.stem=imagenet": "belong to ImageNet's networks",
-    "model.groups=32": "belong to ImageNet's networks",
+    "model.stem=imagenet": "belongs to ImageNet's networks",
+    "model.groups=32": "belongs to ImageNet's networks",
     "model.num_classes=0": "must be at least 1",
     "schedule.rule=plateau": "schedule.milestones=[0.5, 0.75] must be []",
     "schedule.patience=0": "must be at least 1",
@@ -505,3 +512,27 @@ def test_a_sweep_without_sense_is_told_before_it_is_made(sweep: str, told: str) 
 def test_a_range_has_as_many_runs_as_values() -> None:
     assert len(jobs(["seed=range(1,8,3)", "model=plain20,resnet20"], multirun=True)[0]) == 3 * 2
     assert len(jobs(["optimizer.lr=range(0.1,0.5,0.1)"], multirun=True)[0]) == 4
+
+
+def test_wide_resnets_have_their_own_recipe() -> None:
+    """Zagoruyko and Komodakis 2016, section 3: 200 epochs, lr times 0.2 after 60, 120 and 160."""
+    run = composed("model=wrn28_10", "schedule=wrn")
+    schedule = Schedule(
+        lr=run.optimizer.lr,
+        iterations=run.schedule.iterations,
+        gamma=run.schedule.gamma,
+        milestones=tuple(run.schedule.milestones),
+    )
+    epoch = 50_000 / 128
+    assert [schedule.iterations, *schedule.milestone_iterations] == pytest.approx(
+        [epochs * epoch for epochs in (200, 60, 120, 160)], abs=1
+    )
+    assert (run.optimizer.lr, run.schedule.gamma, run.schedule.warmup_lr) == (0.1, 0.2, None)
+    assert (run.optimizer.weight_decay, run.optimizer.nesterov) == (5e-4, True)
+
+
+def test_one_network_under_two_names_has_one_folder() -> None:
+    """ResNeXt-50 (1x64d) is ResNet-50 with the stride in the 3x3."""
+    words = [["model=resnext50_1x64d"], ["model=resnet50", "model.stride_in=3x3"]]
+    folders = {jobs(one, multirun=False)[0][0].folder for one in (*words, ["model=resnet50"])}
+    assert len(folders) == 2

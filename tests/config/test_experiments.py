@@ -22,7 +22,15 @@ def test_an_experiments_networks(experiment: str) -> None:
     ]
 
 
-MODELS = ["plain20", "resnet110", "resnet1202", "resnet18", "resnet50", "resnext50_32x4d"]
+MODELS = [
+    "plain20",
+    "resnet110",
+    "resnet1202",
+    "resnet18",
+    "resnet50",
+    "resnext50_32x4d",
+    "preact110",
+]
 
 
 @pytest.mark.parametrize("dataset", options("dataset"))

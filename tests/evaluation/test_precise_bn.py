@@ -92,6 +92,7 @@ def test_the_first_layer_does_not_see_the_batches() -> None:
     for size in (7, 22):
         network = trained()
         update_bn_stats(network, EXACT.split(size), dtype=torch.float32)
+        assert network.bn1 is not None
         results.append(network.bn1.state_dict())
     torch.testing.assert_close(*results, rtol=1e-6, atol=1e-6)
 

@@ -13,8 +13,9 @@ from torch import nn
 from resnet_cli.evaluation.weights import export, load_weights, read, state_dict_of
 from resnet_cli.models.architecture import Architecture, Shortcut, StrideIn
 from resnet_cli.models.resnet import ResNet
-from resnet_cli.models.zoo import NETWORKS, WIDER
+from resnet_cli.models.zoo import NETWORKS
 from resnet_cli.runtime.errors import UserError
+from tests.helpers.networks import WIDER
 from tests.helpers.numbers import assert_same
 
 # torchvision projects where dimensions change and strides in the 3x3.

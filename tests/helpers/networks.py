@@ -7,6 +7,16 @@ from torch import nn
 # What the paper trains with (sections 3.4 and 4.2).
 PAPER_SGD: dict[str, Any] = {"lr": 0.1, "momentum": 0.9, "weight_decay": 1e-4, "nesterov": False}
 
+# ResNeXt (Xie et al. 2017) and Wide ResNet (Zagoruyko and Komodakis 2016) that torchvision has, by
+# its names
+WIDER = (
+    "resnext50_32x4d",
+    "resnext101_32x8d",
+    "resnext101_64x4d",
+    "wide_resnet50_2",
+    "wide_resnet101_2",
+)
+
 Network = TypeVar("Network", bound=nn.Module)
 
 

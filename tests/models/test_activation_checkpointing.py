@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from resnet_cli.models.architecture import Architecture, Shortcut, cifar, imagenet
+from resnet_cli.models.architecture import Activation, Architecture, Shortcut, cifar, imagenet
 from resnet_cli.models.layers import set_bn_groups
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.training.memory import saved_for_backward
@@ -16,6 +16,7 @@ from tests.helpers.numbers import assert_same
 NETWORKS: dict[str, Callable[[], Architecture]] = {
     "resnet20-A": lambda: cifar(20, shortcut=Shortcut.A),
     "plain20": lambda: cifar(20, shortcut=Shortcut.none),
+    "preact20": lambda: cifar(20, shortcut=Shortcut.A, activation=Activation.pre),
     "bottlenecks": lambda: replace(
         imagenet(50, shortcut=Shortcut.B, num_classes=10),
         blocks=(2, 1, 1, 1),
@@ -31,6 +32,7 @@ NETWORKS: dict[str, Callable[[], Architecture]] = {
         ("resnet20-A", torch.float32, None),
         ("resnet20-A", torch.bfloat16, 4),
         ("plain20", torch.bfloat16, None),
+        ("preact20", torch.float32, None),
         ("bottlenecks", torch.float32, None),
     ],
 )

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from resnet_cli.models.architecture import Architecture, Shortcut, StrideIn
+from resnet_cli.models.architecture import Architecture, Shortcut, StrideIn, cifar
 from resnet_cli.models.complexity import multiply_adds, parameters
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.models.zoo import NETWORKS
@@ -15,7 +15,16 @@ VARIANTS = {
     f"{name}-{shortcut}": dataclasses.replace(NETWORKS[name], shortcut=shortcut)
     for name in ("resnet20", "resnet34", "resnet50")
     for shortcut in Shortcut
-} | {"resnet50-3x3": dataclasses.replace(NETWORKS["resnet50"], stride_in=StrideIn.middle)}
+} | {
+    f"{name}-{shortcut}": dataclasses.replace(NETWORKS[name], shortcut=shortcut)
+    for name in ("preact20", "preact164", "wrn16_8")
+    for shortcut in Shortcut
+}
+VARIANTS |= {
+    f"{count} layers a block": cifar(26, shortcut=Shortcut.C, layers_per_block=count)
+    for count in (1, 2, 4)
+}
+VARIANTS |= {"resnet50-3x3": dataclasses.replace(NETWORKS["resnet50"], stride_in=StrideIn.middle)}
 
 
 def built(net: Architecture, *, image_size: int) -> tuple[int, int]:
@@ -33,6 +42,18 @@ def test_costs_are_those_of_the_built_network(name: str) -> None:
     net = (NETWORKS | VARIANTS)[name]
     size = net.image_size
     assert (parameters(net), multiply_adds(net, image_size=size)) == built(net, image_size=size)
+
+
+# As published: rounded (He et al. 2016: "1.7M", "10.2M"), and exact, from the authors' code.
+PUBLISHED = {"resnet164": 1.7e6, "preact164": 1.7e6, "resnet1001": 10.2e6, "preact1001": 10.2e6}
+EXACT = {"wrn16_8": 10_961_370, "wrn28_10": 36_479_194, "wrn40_4": 8_949_210}
+
+
+def test_later_networks_have_the_published_parameters() -> None:
+    assert {name: parameters(NETWORKS[name]) for name in EXACT} == EXACT
+    assert {name: parameters(NETWORKS[name]) for name in PUBLISHED} == pytest.approx(
+        PUBLISHED, rel=0.015
+    )
 
 
 @pytest.mark.parametrize("image_size", [32, 33, 56, 97, 150])

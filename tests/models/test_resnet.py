@@ -9,8 +9,10 @@ import torchvision
 from torch import nn
 
 from resnet_cli.models.architecture import Architecture, Shortcut, Stem, StrideIn, cifar, imagenet
-from resnet_cli.models.resnet import BasicBlock, Bottleneck, ResNet, ZeroPadIdentity
-from resnet_cli.models.zoo import NETWORKS, WIDER
+from resnet_cli.models.blocks import BasicBlock, Bottleneck, ZeroPadIdentity
+from resnet_cli.models.resnet import ResNet
+from resnet_cli.models.zoo import NETWORKS
+from tests.helpers.networks import WIDER
 from tests.helpers.numbers import assert_same
 
 # Exact, section 4.2's 0.27M, 0.46M, 0.66M, 0.85M, 1.7M, 19.4M.

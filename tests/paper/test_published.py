@@ -5,12 +5,16 @@ from resnet_cli.paper.figures import frames
 from resnet_cli.paper.published import (
     CIFAR10_TEST_ERROR,
     ENSEMBLE,
+    IDENTITY_MAPPINGS,
+    LATER_CIFAR10_TEST_ERROR,
     TABLE_2,
     TABLE_3,
     TABLE_5,
     TABLE_6,
     TABLES,
+    WIDE,
 )
+from resnet_cli.paper.runs import spoken
 
 
 def test_the_papers_table_6_is_typed_right() -> None:
@@ -38,3 +42,29 @@ def test_every_line_has_its_columns_and_a_network_of_ours() -> None:
         assert all(len(line.errors) == len(table.columns) for line in table.lines)
         assert {line.network for line in table.lines if line.network} <= ours
     assert {name for frame in frames() for name in frame.networks} <= ours
+
+
+def test_what_later_papers_measured_is_of_networks_of_ours() -> None:
+    """Pre-activation is better at every depth, and ResNet-110 with projections everywhere worse."""
+    ours = {net.name for net in NETWORKS.values()} | {"resnet110-C"}
+    assert LATER_CIFAR10_TEST_ERROR.keys() <= ours
+    original, pre = (
+        [error for name, error in IDENTITY_MAPPINGS.items() if name.startswith(kind)][:3]
+        for kind in ("resnet", "preact")
+    )
+    assert (original, pre) == ([6.61, 5.93, 7.61], [6.37, 5.46, 4.92])
+    a = next(line.mean for line in TABLE_6.lines if line.network == "resnet110-A")
+    assert (a, IDENTITY_MAPPINGS["resnet110-C"]) == (6.61, 12.22)
+    assert [*WIDE.values()] == [4.27, 4.00, 4.53]
+
+
+def test_networks_are_called_as_their_papers_call_them() -> None:
+    names = ["plain56", "resnet56-A", "resnet34-B", "resnet50-32x4d-B", "preact110-A", "wrn28-10-B"]
+    assert [spoken(name) for name in names] == [
+        "plain-56",
+        "ResNet-56",
+        "ResNet-34 B",
+        "ResNet-50 32x4d B",
+        "pre-activation ResNet-110",
+        "WRN-28-10",
+    ]

@@ -15,7 +15,7 @@ from resnet_cli.paper.runs import find
 from resnet_cli.runtime.conf import options
 from tests.paper.made_up import config, make_run
 
-CIFAR10_DEPTHS = ("20", "32", "44", "56", "110", "1202")
+CIFAR10_DEPTHS = ("20", "32", "44", "56", "110", "164", "1001", "1202")
 CIFAR10 = {  # section 4.2
     "batch_size": 128,
     "optimizer.lr": 0.1,
@@ -50,17 +50,20 @@ def test_conf_holds_the_papers_recipe() -> None:
         assert found["schedule.iterations"] == FULL_ITERATIONS[dataset]
 
 
-def test_only_the_residual_110_and_1202_are_warmed_up() -> None:
+def test_only_residual_networks_of_110_layers_and_more_are_warmed_up() -> None:
     warm = {
         name
         for name in options("model")
-        if name.endswith(CIFAR10_DEPTHS) and config(name)["schedule"]["warmup_lr"] is not None
+        if name.startswith(("plain", "resnet"))
+        and name.endswith(CIFAR10_DEPTHS)
+        and config(name)["schedule"]["warmup_lr"] is not None
     }
-    assert warm == {"resnet110", "resnet1202"}
+    assert warm == {"resnet110", "resnet164", "resnet1001", "resnet1202"}
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in options("model") if name.startswith(("plain", "resnet"))]
+    "name",
+    [name for name in options("model") if name.startswith(("plain", "resnet", "preact"))],
 )
 def test_every_network_as_composed_is_the_papers(name: str) -> None:
     dataset = "cifar10" if name.endswith(CIFAR10_DEPTHS) else "imagenet"

@@ -201,6 +201,8 @@ def test_when_a_run_is_captured() -> None:
     cuda, fp32, fp16 = torch.device("cuda"), torch.float32, torch.float16
     assert choose_capture(Switch.auto, cuda, dtype=fp32, world=1)
     assert not choose_capture(Switch.off, cuda, dtype=fp32, world=1)
+    with pytest.raises(UserError, match="cuda_graph=on: dropout would"):
+        choose_capture(Switch.on, cuda, dtype=fp32, world=1, draws=True)
     for device, dtype, world in ((CPU, fp32, 1), (cuda, fp16, 1), (cuda, fp32, 2)):
         assert not choose_capture(Switch.auto, device, dtype=dtype, world=world)
         with pytest.raises(UserError, match="cuda_graph=on: "):
