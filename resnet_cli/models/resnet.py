@@ -65,9 +65,13 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, inputs, H, W] -> [N, outputs, H / stride, W / stride], rounded up."""
+        return self.combine(self.residual(x), x)
+
+    def combine(self, residual: Tensor, x: Tensor) -> Tensor:
+        """The block's output, from F(x) and x."""
         if self.downsample is None:
-            return relu(self.residual(x))
-        return relu(self.residual(x) + self.downsample(x))  # Eq. 1, Eq. 2
+            return relu(residual)
+        return relu(residual + self.downsample(x))  # Eq. 1, Eq. 2
 
 
 class BasicBlock(ResidualBlock):
@@ -194,17 +198,33 @@ class ResNet(nn.Module):
             stage.activation_checkpointing = on
         self.activation_checkpointing = on
 
+    def named_blocks(self) -> dict[str, ResidualBlock]:
+        """The building blocks in the order images pass them, by their names (`layer1.0`)."""
+        return {
+            f"{stage}.{name}": block
+            for stage in self.stages
+            for name, block in self.get_submodule(stage).named_children()
+            if isinstance(block, ResidualBlock)
+        }
+
+    def stem(self, x: Tensor) -> Tensor:
+        """What the first block gets: images [N, 3, H, W] -> [N, C, H, W], or a quarter a side."""
+        x = relu(self.bn1(self.conv1(x)))
+        return x if self.maxpool is None else self.maxpool(save_for_backward(x))
+
     def features(self, x: Tensor) -> Tensor:
         """The last map: images [N, 3, H, W] -> [N, C, H / stride, W / stride], rounded up."""
-        x = relu(self.bn1(self.conv1(x)))
-        if self.maxpool is not None:
-            x = self.maxpool(save_for_backward(x))
+        x = self.stem(x)
         for stage in self.stages:
             x = self.get_submodule(stage)(x)
         return x
 
+    def head(self, x: Tensor) -> Tensor:
+        """The last map [N, C, H, W] -> logits [N, num_classes]."""
+        return self.fc(save_for_backward(x).mean(dim=(2, 3)))  # global average pool
+
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc(save_for_backward(self.features(x)).mean(dim=(2, 3)))  # global average pool
+        return self.head(self.features(x))
 
 
 @torch.no_grad()
