@@ -45,6 +45,37 @@ def _parser() -> argparse.ArgumentParser:
         "--draws", type=int, default=5, metavar="N", help="random choices for each k (default 5)"
     )
     _add_seed(lesion, "of the random choices")
+    paths = _command(commands, "paths", "paths by length, and the gradient along them", 32)
+    paths.add_argument(
+        "--paths", type=int, default=10, metavar="N", help="sampled of each length (default 10)"
+    )
+    _add_seed(paths, "of the sampled paths")
+    _command(commands, "gradients", "the gradient at every block, before and after training", 128)
+    identity = _command(
+        commands, "identity", "a plain network made deeper by identity layers", 2000
+    )
+    identity.add_argument(
+        "--depth", type=int, default=56, metavar="LAYERS", help="of the deeper one (default 56)"
+    )
+    landscape = _command(commands, "landscape", "the loss around the weights", 2000)
+    landscape.add_argument(
+        "--grid", type=int, default=21, metavar="N", help="N x N points (default 21)"
+    )
+    landscape.add_argument(
+        "--range",
+        type=float,
+        default=1.0,
+        metavar="R",
+        help="from -R to R along both directions, in lengths of the filters (default 1)",
+    )
+    landscape.add_argument(
+        "--hours",
+        type=float,
+        default=12.0,
+        metavar="H",
+        help="refuse what would take longer, going by the first point (default 12)",
+    )
+    _add_seed(landscape, "of the two directions")
     return parser
 
 
@@ -95,6 +126,10 @@ def _read(options: argparse.Namespace) -> tuple[list[Path], list[str]]:
     for name in ("images", "draws", "grid", "paths"):
         if (value := getattr(options, name, None)) is not None and value < 1:
             raise UserError(f"--{name} {value}: at least 1")
+    if options.what == "landscape" and options.grid < 2:
+        raise UserError(f"--grid {options.grid}: at least 2")
+    if options.what == "landscape" and not 0 < options.range < 1e6:
+        raise UserError(f"--range {options.range:g}: a length above 0, such as 1")
     try:
         options.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

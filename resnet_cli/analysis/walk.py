@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -109,7 +110,7 @@ def batches(split: Split, normalizer: Normalizer, size: int) -> Iterator[tuple[T
         yield normalizer(images).contiguous(memory_format=torch.channels_last), labels
 
 
-def measured(subject: Subject, bench: Bench, images: int) -> dict[str, object]:
+def measured(subject: Subject, bench: Bench, images: int) -> dict[str, Any]:
     """The columns that every record has."""
     origin = subject.origin
     return {

@@ -39,6 +39,14 @@ def by_network(rows: Sequence[Row]) -> dict[str, list[Row]]:
     return found
 
 
+def mean_by(rows: Sequence[Measured], key: str, value: str) -> dict[int, float]:
+    """The mean of a column at each value of another, in rising order."""
+    found: dict[int, list[float]] = {}
+    for row in rows:
+        found.setdefault(getattr(row, key), []).append(getattr(row, value))
+    return {at: statistics.fmean(found[at]) for at in sorted(found)}
+
+
 def band(
     axes: Axes,
     points: dict[float, list[float]],
