@@ -40,7 +40,8 @@ def validate_can_deepen(shallow: Architecture, deep: Architecture) -> None:
 def deepened(shallow: ResNet, deep: Architecture) -> ResNet:
     """`shallow` with identity layers at the end of every stage, in eval mode: blocks of `deep`.
 
-    Raises UserError where they do not make it.
+    It lies in memory as checkpoints are opened, channels_last. Raises UserError where they do not
+    make it.
     """
     validate_can_deepen(shallow.architecture, deep)
     network = ResNet(deep).eval()

@@ -14,12 +14,19 @@ from resnet_cli.paper.why.style import (
     colours,
     dress,
     extent,
+    log_y,
     mean_by,
     name_of,
 )
 
 NAME = "gradients"
 TITLE = "The gradient at every block"
+# column -> line, marker, what it is
+_FORMS = {
+    "norm": ("-", "o", "dE/dx_l: the product form"),
+    "additive": ("--", "s", "dE/dx_L (1 + d/dx_l ΣF): the sum form"),
+    "identity": (":", "", "dE/dx_L: what the identity carries"),
+}
 
 
 def _after(rows: Sequence[Gradient], *, start: bool) -> list[Gradient]:
@@ -46,31 +53,28 @@ def figure(rows: Sequence[Gradient]) -> Figure:
           y="norm of dE/dx, log scale")  # fmt: skip
     for name, its in residual.items():
         trained = _after(its, start=False)
-        for column, line, marker in (
-            ("norm", "-", "o"),
-            ("additive", "--", "s"),
-            ("identity", ":", ""),
-        ):
+        for column, (line, marker, _) in _FORMS.items():
             for points in _stretches(trained, column):
-                band(grid[1], points, colour=shades[name], line=line, marker=marker)
+                band(grid[1], points, colour=shades[name], line=line, marker=marker, shaded=False)
     if residual:
         exact = all(row.exact for its in residual.values() for row in its if row.additive)
         words = "exact: pre-activation" if exact else "approximate: a ReLU follows the addition"
         dress(grid[1], title=f"1 + dF/dx within a stage, after training\n({words})",
               x="after block (0: the stem)", y="norm, log scale")  # fmt: skip
+        forms = [
+            Line2D([], [], color=GREY, linestyle=line, marker=marker, markersize=4.5, label=label)
+            for line, marker, label in _FORMS.values()
+        ]
         grid[1].legend(
-            handles=[
-                Line2D([], [], color=GREY, marker="o", markersize=4.5, label="dE/dx: the product form"),
-                Line2D([], [], color=GREY, marker="s", markersize=4.5, linestyle="--",
-                       label="dE/dx_L (1 + d/dx ΣF): the sum form"),
-                Line2D([], [], color=GREY, linestyle=":",
-                       label="dE/dx_L: carried by the identity alone"),
-            ],
-            fontsize=8, frameon=False, loc="best",
-        )  # fmt: skip
+            handles=forms,
+            fontsize=8,
+            frameon=False,
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.14),
+            ncols=3,
+        )
     for axes in grid:
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter("{x:g}")
+        log_y(axes)
     handles = [
         Line2D([], [], color=shades[name], label=name_of(its), linewidth=2)
         for name, its in of.items()
@@ -109,9 +113,7 @@ def sentences(rows: Sequence[Gradient]) -> list[str]:
     for start, when in ((True, "With initial weights"), (False, "After training")):
         parts = []
         for name, its in of.items():
-            norms = {
-                at: sum(v) / len(v) for at, v in _points(_after(its, start=start), "norm").items()
-            }
+            norms = mean_by(_after(its, start=start), "block", "norm")
             if len(norms) > 1:
                 ratio = norms[min(norms)] / norms[max(norms)]
                 parts.append(

@@ -81,7 +81,7 @@ def sentences(rows: Sequence[Identity]) -> list[str]:
     difference = max((row.logit_difference or 0.0 for row in rows), default=0.0)
     told = [
         f"{spoken(built[0][0])} built from the trained {spoken(shallow[0][0])} and identity layers "
-        f"gives logits that differ by {difference:g} at most.",
+        f"gives logits whose largest difference is {difference:g}.",
         f"So a {spoken(built[0][0])} with a training error of {built[0][1]:.2f} % exists.",
     ]
     if found:

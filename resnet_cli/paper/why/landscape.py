@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from matplotlib.tri import Triangulation
 from mpl_toolkits.mplot3d import Axes3D
 
@@ -53,8 +54,10 @@ def figure(rows: Sequence[Point]) -> Figure:
         surface.plot_trisurf(plane, z, cmap="viridis", vmin=low, vmax=high, linewidth=0.1,
                              edgecolor=(1, 1, 1, 0.15), antialiased=True)  # fmt: skip
         surface.set_zlim(low, high)
-        surface.set_zticks(_ticks(low, high), labels=[f"{10**at:.3g}" for at in _ticks(low, high)])
+        surface.set_zticks(_ticks(low, high), labels=[f"{10**at:.2g}" for at in _ticks(low, high)])
         surface.tick_params(labelsize=7, pad=0)
+        for axis in (surface.xaxis, surface.yaxis):
+            axis.set_major_locator(MaxNLocator(4))
         surface.view_init(elev=32, azim=-58)
         surface.set_title(name, fontsize=11)
         flat = sheet.add_subplot(2, len(runs), 1 + len(runs) + number)
@@ -62,6 +65,8 @@ def figure(rows: Sequence[Point]) -> Figure:
         flat.tricontour(plane, z, levels=levels[::2], colors="white", linewidths=0.5, alpha=0.7)
         flat.plot([0], [0], marker="*", color="white", markeredgecolor="black", markersize=11)
         flat.set_aspect("equal")
+        flat.xaxis.set_major_locator(MaxNLocator(4))
+        flat.yaxis.set_major_locator(MaxNLocator(4))
         middle = min(its, key=lambda row: row.a**2 + row.b**2)
         title = f"star: the trained weights, loss {middle.loss:.3g}, error {middle.error:.2f} %"
         dress(flat, title=title, x="along direction 1", y="along direction 2" if not number else "")
@@ -69,7 +74,7 @@ def figure(rows: Sequence[Point]) -> Figure:
         above.append(surface)
         below.append(flat)
     bar = sheet.colorbar(filled, ax=below, location="bottom", shrink=0.6, aspect=40, pad=0.03)
-    bar.set_ticks(_ticks(low, high), labels=[f"{10**at:.3g}" for at in _ticks(low, high)])
+    bar.set_ticks(_ticks(low, high), labels=[f"{10**at:.2g}" for at in _ticks(low, high)])
     bar.set_label("loss (nats), log scale; directions in lengths of the filters", fontsize=9)
     first = next(iter(runs.values()))
     sheet.suptitle(f"{TITLE} ({extent(first)})", fontsize=11)

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from resnet_cli.paper.runs import spoken
 from resnet_cli.paper.why.records import PathLength
-from resnet_cli.paper.why.style import GREY, by_network, colours, dress, extent, ink, mean_by
+from resnet_cli.paper.why.style import GREY, by_network, colours, dress, extent, ink, log_y, mean_by
 
 NAME = "paths"
 TITLE = "Paths through a residual network"
@@ -43,22 +43,19 @@ def figure(rows: Sequence[PathLength]) -> Figure:
         )
         count.annotate(
             told,
-            (0.98, 0.97 - 0.16 * number),
+            (0.98, 0.98 - 0.12 * number),
             xycoords="axes fraction",
             ha="right",
             va="top",
             fontsize=8,
             color=ink(colour),
         )
-    norm.set_yscale("log")
-    norm.yaxis.set_major_formatter("{x:g}")
+    log_y(norm)
     dress(
         count, title="how many paths", x="length: blocks passed through F", y="share of paths (%)"
     )
-    dress(
-        norm, title="gradient along one path", x="length", y="norm of dE/dx at block 1, log scale"
-    )
-    dress(total, title="paths x gradient of one path", x="length", y="share of the gradient (%)")
+    dress(norm, title="gradient along one path", x="length", y="norm of dE/dx_0, log scale")
+    dress(total, title="paths × gradient of one path", x="length", y="share of the gradient (%)")
     total.annotate(
         "dotted: norm of the sum\nof all paths of a length",
         (0.98, 0.97),
@@ -68,8 +65,8 @@ def figure(rows: Sequence[PathLength]) -> Figure:
         fontsize=8,
         color=GREY,
     )
-    for axes in (count, total):
-        axes.set_ylim(bottom=0)
+    for axes in (count, total):  # room for the words
+        axes.set_ylim(0, axes.get_ylim()[1] * (1.15 + 0.15 * len(of)))
     sheet.supxlabel(
         f"shaded: the shortest range of lengths that carries {_PART:g} % of the gradient",
         fontsize=8,

@@ -8,6 +8,7 @@ from pathlib import Path
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from resnet_cli.paper.draw import METADATA, readable
 from resnet_cli.paper.published import FULL_ITERATIONS
@@ -54,7 +55,7 @@ def band(
     colour: str,
     marker: str = "o",
     line: str = "-",
-    label: str | None = None,
+    shaded: bool = True,
 ) -> None:
     """The mean at each x, and from the lowest to the highest value where there are several."""
     x = sorted(points)
@@ -67,9 +68,8 @@ def band(
         linestyle=line,
         markersize=4.5,
         linewidth=1.6,
-        label=label,
     )
-    if any(len(values) > 1 for values in points.values()):
+    if shaded and any(len(values) > 1 for values in points.values()):
         low, high = [min(points[at]) for at in x], [max(points[at]) for at in x]
         axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
 
@@ -83,6 +83,16 @@ def dress(axes: Axes, *, title: str, x: str, y: str = "") -> None:
     axes.tick_params(labelsize=8)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def log_y(axes: Axes) -> None:
+    """A log scale with numbers at 1, 2 and 5, without formulas, which text.parse_math forbids."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    steps = (1.0, 2.0, 5.0) if high < 100 * low else (1.0,)
+    axes.yaxis.set_major_locator(LogLocator(subs=steps, numticks=12))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def note(axes: Axes, text: str, at: tuple[float, float], **more: object) -> None:
