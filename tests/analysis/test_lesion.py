@@ -108,7 +108,7 @@ def test_the_command(command: Command, runs: Path, tmp_path: Path) -> None:
     evaluated = last_line(command("resnet-eval", "--ckpt", folder, "device=cpu"))
     assert float(rows[0]["error"]) == evaluated["top1_error"]
     assert (out / "lesion.png").read_bytes().startswith(b"\x89PNG")
-    assert "Deleting one block" in done.out
+    assert "With one block deleted" in done.out
     check_refused(command("resnet-analyze", *words, "--k", 5), 2, "--k 5", "4 blocks")
     check_refused(command("resnet-analyze", *words, "--k", "x"), 2, "--k x")
     check_refused(command("resnet-analyze", *words, "--images", 0), 2, "--images 0")

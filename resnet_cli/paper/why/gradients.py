@@ -1,6 +1,7 @@
 """The figure of gradients, and what it says."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -22,7 +23,7 @@ from resnet_cli.paper.why.style import (
 NAME = "gradients"
 TITLE = "The gradient at every block"
 # column -> line, marker, what it is
-_FORMS = {
+_FORMS: dict[str, tuple[Any, str, str]] = {
     "norm": ("-", "o", "dE/dx_l: the product form"),
     "additive": ("--", "s", "dE/dx_L (1 + d/dx_l ΣF): the sum form"),
     "identity": (":", "", "dE/dx_L: what the identity carries"),
@@ -61,18 +62,6 @@ def figure(rows: Sequence[Gradient]) -> Figure:
         words = "exact: pre-activation" if exact else "approximate: a ReLU follows the addition"
         dress(grid[1], title=f"1 + dF/dx within a stage, after training\n({words})",
               x="after block (0: the stem)", y="norm, log scale")  # fmt: skip
-        forms = [
-            Line2D([], [], color=GREY, linestyle=line, marker=marker, markersize=4.5, label=label)
-            for line, marker, label in _FORMS.values()
-        ]
-        grid[1].legend(
-            handles=forms,
-            fontsize=8,
-            frameon=False,
-            loc="upper center",
-            bbox_to_anchor=(0.5, -0.14),
-            ncols=3,
-        )
     for axes in grid:
         log_y(axes)
     handles = [
@@ -83,7 +72,7 @@ def figure(rows: Sequence[Gradient]) -> Figure:
         Line2D([], [], color=GREY, linestyle="--", marker=".", label="initial weights"),
         Line2D([], [], color=GREY, marker="o", markersize=4.5, label="trained"),
     ]
-    sheet.legend(handles=handles, loc="outside lower center", ncols=6, frameon=False, fontsize=8)
+    sheet.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     sheet.suptitle(f"{TITLE} ({extent(rows)})", fontsize=11)
     return sheet
 

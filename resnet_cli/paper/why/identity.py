@@ -86,10 +86,17 @@ def sentences(rows: Sequence[Identity]) -> list[str]:
     ]
     if found:
         more = found[0][1] - built[0][1]
+        lengths = {row.role: row.iteration for row in rows}
+        if lengths["trained"] != lengths["deeper, trained"]:
+            end = (
+                f", after {lengths['deeper, trained'] or 0:,} iterations instead of "
+                f"{lengths['trained'] or 0:,}."
+            )
+        else:
+            end = ": the solver does not find what is there." if more > 0 else "."
         told.append(
             f"The one that training found has {found[0][1]:.2f} %, {abs(more):.2f} points "
-            f"{'more' if more > 0 else 'less'}"
-            + (": the solver does not find what is there." if more > 0 else ".")
+            f"{'more' if more > 0 else 'less'}{end}"
         )
     else:
         told.append("No trained network of that depth was given to compare it with.")

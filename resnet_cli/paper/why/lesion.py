@@ -146,20 +146,21 @@ def sentences(rows: Sequence[Lesion]) -> list[str]:
     """Three sentences, from the rows alone: one deletion, many deletions, exchanges."""
     of = by_network(rows)
     return [
-        _compare(of, _one_deleted, opening="Deleting one block that keeps the map's dimensions"),
-        _compare(of, _half_deleted, opening="Deleting random blocks"),
-        _compare(of, _exchanged, opening="Exchanging blocks"),
+        _told(of, _one_deleted, "With one block deleted, of those that keep the map's dimensions,"),
+        _told(of, _many_deleted, "With several random blocks deleted,"),
+        _told(of, _exchanged, "With pairs of blocks exchanged,"),
     ]
 
 
-def _compare(
-    of: dict[str, list[Lesion]],
-    tell: Callable[[Sequence[Lesion]], str],
-    *,
-    opening: str,
+def _told(
+    of: dict[str, list[Lesion]], tell: Callable[[Sequence[Lesion]], str], opening: str
 ) -> str:
-    told = [f"{spoken(name)}: {words}" for name, rows in of.items() if (words := tell(rows))]
-    return f"{opening} - {'; '.join(told)}." if told else ""
+    parts = [
+        f"{'the error' if number == 0 else 'that'} of {spoken(name)} {words}"
+        for number, (name, rows) in enumerate(of.items())
+        if (words := tell(rows))
+    ]
+    return f"{opening} {'; '.join(parts)}." if parts else ""
 
 
 def _one_deleted(rows: Sequence[Lesion]) -> str:
@@ -173,13 +174,24 @@ def _one_deleted(rows: Sequence[Lesion]) -> str:
     if not single:
         return ""
     return (
-        f"the error goes from {intact:.2f} % to {statistics.median(single):.2f} % in the median "
-        f"and {max(single):.2f} % at worst"
+        f"goes from {intact:.2f} % to {statistics.median(single):.2f} % in the median and "
+        f"{max(single):.2f} % at worst"
     )
 
 
+def _many_deleted(rows: Sequence[Lesion]) -> str:
+    k, _, last = _at_most(rows, Change.random)
+    blocks = max(row.position or 0 for row in rows)
+    return f"is {last:.2f} % on average when {k} of {blocks} are gone" if k else ""
+
+
+def _exchanged(rows: Sequence[Lesion]) -> str:
+    k, first, last = _at_most(rows, Change.swap)
+    return f"is {first:.2f} % on average for one pair and {last:.2f} % for {k}" if k else ""
+
+
 def _at_most(rows: Sequence[Lesion], change: Change) -> tuple[int, float, float]:
-    """The largest k, and the mean error at it and at k = 1; (0, 0, 0) where there is none."""
+    """The largest k, and the mean errors at the smallest and at it; 0, 0, 0 where none is."""
     errors: dict[int, list[float]] = {}
     for row in rows:
         if row.change is change and row.error is not None:
@@ -188,14 +200,3 @@ def _at_most(rows: Sequence[Lesion], change: Change) -> tuple[int, float, float]
         return 0, 0.0, 0.0
     first, last = min(errors), max(errors)
     return last, statistics.fmean(errors[first]), statistics.fmean(errors[last])
-
-
-def _half_deleted(rows: Sequence[Lesion]) -> str:
-    k, _, last = _at_most(rows, Change.random)
-    blocks = max(row.position or 0 for row in rows)
-    return f"{last:.2f} % on average with {k} of {blocks} gone" if k else ""
-
-
-def _exchanged(rows: Sequence[Lesion]) -> str:
-    k, first, last = _at_most(rows, Change.swap)
-    return f"{first:.2f} % after one exchange, {last:.2f} % after {k}" if k else ""

@@ -1,6 +1,8 @@
 """The figure of paths, and what it says."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import accumulate
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -85,14 +87,13 @@ def _area(axes: Axes, points: dict[int, float], colour: str, between: tuple[int,
 
 def effective(rows: Sequence[PathLength]) -> tuple[int, int]:
     """The shortest range of lengths that carries 95 % of the gradient."""
-    totals = list(mean_by(rows, "length", "total").values())
+    sums = [0.0, *accumulate(mean_by(rows, "length", "total").values())]
     ranges = [
         (last - first, first, last)
-        for first in range(len(totals))
-        for last in range(first, len(totals))
-        if sum(totals[first : last + 1]) >= _PART - 1e-9
+        for first in range(len(sums) - 1)
+        if (last := bisect_left(sums, sums[first] + _PART - 1e-9) - 1) < len(sums) - 1
     ]
-    _, first, last = min(ranges, default=(0, 0, len(totals) - 1))
+    _, first, last = min(ranges, default=(0, 0, len(sums) - 2))
     return first, last
 
 
@@ -110,7 +111,8 @@ def sentences(rows: Sequence[PathLength]) -> list[str]:
     for name, its in of.items():
         blocks, (first, last) = its[0].blocks, effective(its)
         counted.append(
-            f"{spoken(name)} has {blocks} blocks and so {2**blocks:,} paths, of length "
+            f"{spoken(name)} has {blocks} blocks and so "
+            f"{f'{2**blocks:,}' if blocks <= 20 else f'2^{blocks}'} paths, of length "
             f"{blocks / 2:g} on average"
         )
         carried.append(

@@ -18,6 +18,8 @@ from resnet_cli.paper.reading import read_text
 
 _LARGEST = 16 << 20  # bytes of a file: a landscape of 301 x 301 points takes 8 MiB
 
+_MOST_BLOCKS = 10_000
+
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
@@ -70,6 +72,11 @@ class PathLength(Measured):
     path_norm: float  # ||dE/dx_0|| along one path: mean over sampled paths and images
     total: float  # paths times path_norm, in percent of the sum over all lengths
     sum_norm: float  # norm of the gradient summed over all paths of the length
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a length that no path has."""
+        if not 0 <= self.length <= self.blocks <= _MOST_BLOCKS:
+            raise ValueError(f"a path of length {self.length} through {self.blocks} blocks")
 
 
 @dataclass(frozen=True, kw_only=True)
