@@ -66,7 +66,13 @@ def _later(table: LaterTable, runs: Sequence[Run]) -> Grid:
         other = [f"{one.other:.2f}"] if one.other is not None else []
         errors = [error for _, error in _ours(one, table.dataset, runs)]
         rows.append(
-            [one.name, *size, f"{one.error:g}", *other, spread(errors) if errors else "not run"]
+            [
+                one.name,
+                *size,
+                f"{one.error:.{table.digits}f}",
+                *other,
+                spread(errors) if errors else "not run",
+            ]
         )
     return Grid(header, rows)
 
@@ -116,9 +122,9 @@ def _figure(runs: Sequence[Run]) -> Figure:
             fontsize=8,
             color=ink(_BLUE),
         )
-    _log_depth(left, (8, 19, 22, 50, 152), (6, 420))
+    _log_depth(left, (8, 19, 22, 50, 152), (6, 600))
     left.set_ylim(0, 19)
-    dress(left, title="ILSVRC winners", x="layers, log scale", y="top-5 error (%)")
+    dress(left, title="ILSVRC entries", x="layers, log scale", y="top-5 error (%)")
     residual = {
         int(name.removeprefix("resnet").split("-")[0]): error
         for name, error in CIFAR10_TEST_ERROR.items()

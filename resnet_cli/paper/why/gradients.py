@@ -24,9 +24,9 @@ NAME = "gradients"
 TITLE = "The gradient at every block"
 # column -> line, marker, what it is
 _FORMS: dict[str, tuple[Any, str, str]] = {
-    "norm": ("-", "o", "dE/dx_l: the product form"),
-    "additive": ("--", "s", "dE/dx_L (1 + d/dx_l ΣF): the sum form"),
-    "identity": (":", "", "dE/dx_L: what the identity carries"),
+    "norm": ("-", "o", "right: dE/dx_l, the product form"),
+    "additive": ("--", "s", "right: dE/dx_L (1 + d/dx_l ΣF), the sum form"),
+    "identity": (":", "", "right: dE/dx_L, what the identity carries"),
 }
 
 
@@ -69,9 +69,14 @@ def figure(rows: Sequence[Gradient]) -> Figure:
         for name, its in of.items()
     ]
     handles += [
-        Line2D([], [], color=GREY, linestyle="--", marker=".", label="initial weights"),
-        Line2D([], [], color=GREY, marker="o", markersize=4.5, label="trained"),
+        Line2D([], [], color=GREY, linestyle="--", marker=".", label="left: initial weights"),
+        Line2D([], [], color=GREY, marker="o", markersize=4.5, label="left: trained"),
     ]
+    if residual:
+        handles += [
+            Line2D([], [], color=GREY, linestyle=line, marker=marker, markersize=4.5, label=label)
+            for line, marker, label in _FORMS.values()
+        ]
     sheet.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     sheet.suptitle(f"{TITLE} ({extent(rows)})", fontsize=11)
     return sheet
