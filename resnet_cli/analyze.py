@@ -45,9 +45,9 @@ def _parser() -> argparse.ArgumentParser:
         "--draws", type=int, default=5, metavar="N", help="random choices for each k (default 5)"
     )
     _add_seed(lesion, "of the random choices")
-    paths = _command(commands, "paths", "paths by length, and the gradient along them", 32)
+    paths = _command(commands, "paths", "paths by length, and the gradient along them", 16)
     paths.add_argument(
-        "--paths", type=int, default=10, metavar="N", help="sampled of each length (default 10)"
+        "--paths", type=int, default=30, metavar="N", help="sampled of each length (default 30)"
     )
     _add_seed(paths, "of the sampled paths")
     _command(commands, "gradients", "the gradient at every block, before and after training", 128)

@@ -111,8 +111,8 @@ def sentences(rows: Sequence[Gradient]) -> list[str]:
             if len(norms) > 1:
                 ratio = norms[min(norms)] / norms[max(norms)]
                 parts.append(
-                    f"in {spoken(name)} the gradient at the stem is {ratio:.3g} times that at the "
-                    "last block"
+                    f"in {spoken(name)} the gradient at the stem is {_times(ratio)} times that at "
+                    "the last block"
                 )
         told.append(f"{when}, {'; '.join(parts)}." if parts else "")
     parts = []
@@ -123,7 +123,11 @@ def sentences(rows: Sequence[Gradient]) -> list[str]:
             kind = "exact, and differs" if exact else "an approximation, and differs"
             parts.append(
                 f"for {spoken(name)} the sum form 1 + dF/dx is {kind} from the true gradient by up "
-                f"to {100 * max(off):.2g} %"
+                f"to {_times(100 * max(off))} %"
             )
     told.append(f"Within a stage, {'; '.join(parts)}." if parts else "")
     return told
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.2g}"

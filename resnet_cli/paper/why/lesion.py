@@ -95,8 +95,15 @@ def _draw_single(axes: Axes, of: dict[str, list[Lesion]], shades: dict[str, str]
         if number:
             axes.axvline(at - 0.5, color=GREY, linewidth=0.6, alpha=0.6)
         note(axes, f"stage {number + 1}", (at - 0.4 if number else at - 0.3, 97), va="top")
-    dress(axes, title="one block deleted", x="block, from the input", y="test error (%)")
+    dress(
+        axes, title="one block deleted", x="block, from the input", y=f"{_split(deepest)} error (%)"
+    )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _split(rows: Sequence[Lesion]) -> str:
+    """Whose images they are: ImageNet's test images have no public labels."""
+    return "validation" if rows[0].dataset.startswith("imagenet") else "test"
 
 
 def _starts(rows: Sequence[Lesion]) -> list[int]:

@@ -33,7 +33,7 @@ class Measured:
 
     @property
     def is_plain(self) -> bool:
-        return not self.network.startswith("resnet") and "preact" not in self.network
+        return self.network.startswith("plain")
 
 
 class Change(StrEnum):
