@@ -43,7 +43,7 @@ def figure(rows: Sequence[Point]) -> Figure:
     sheet = Figure(figsize=(1.2 + 4.6 * len(runs), 8.4), layout="constrained")
     heights = [_height(row) for its in runs.values() for row in its]
     low, high = min(heights), max(max(heights), min(heights) + 0.1)
-    levels = np.linspace(low, high, _LEVELS)
+    levels, ticks = np.linspace(low, high, _LEVELS), _ticks(low, high)
     above, below = [], []
     for number, ((network, seed), its) in enumerate(runs.items()):
         plane = Triangulation([row.a for row in its], [row.b for row in its])
@@ -54,10 +54,11 @@ def figure(rows: Sequence[Point]) -> Figure:
         surface.plot_trisurf(plane, z, cmap="viridis", vmin=low, vmax=high, linewidth=0.1,
                              edgecolor=(1, 1, 1, 0.15), antialiased=True)  # fmt: skip
         surface.set_zlim(low, high)
-        surface.set_zticks(_ticks(low, high), labels=[f"{10**at:.2g}" for at in _ticks(low, high)])
+        surface.set_zticks(list(ticks), labels=list(ticks.values()))
         surface.tick_params(labelsize=7, pad=0)
-        for axis in (surface.xaxis, surface.yaxis):
-            axis.set_major_locator(MaxNLocator(4))
+        reach = max(max(abs(row.a), abs(row.b)) for row in its)
+        surface.set_xticks([-reach, 0, reach], labels=[f"{-reach:g}", "0", f"{reach:g}"])
+        surface.set_yticks([-reach, 0, reach], labels=[f"{-reach:g}", "0", f"{reach:g}"])
         surface.view_init(elev=32, azim=-58)
         surface.set_title(name, fontsize=11)
         flat = sheet.add_subplot(2, len(runs), 1 + len(runs) + number)
@@ -74,7 +75,7 @@ def figure(rows: Sequence[Point]) -> Figure:
         above.append(surface)
         below.append(flat)
     bar = sheet.colorbar(filled, ax=below, location="bottom", shrink=0.6, aspect=40, pad=0.03)
-    bar.set_ticks(_ticks(low, high), labels=[f"{10**at:.2g}" for at in _ticks(low, high)])
+    bar.set_ticks(list(ticks), labels=list(ticks.values()))
     bar.set_label("loss (nats), log scale; directions in lengths of the filters", fontsize=9)
     first = next(iter(runs.values()))
     sheet.suptitle(f"{TITLE} ({extent(first)})", fontsize=11)
@@ -86,8 +87,16 @@ def can_draw(rows: Sequence[Point]) -> bool:
     return bool(_by_run(rows))
 
 
-def _ticks(low: float, high: float) -> list[float]:
-    return [float(at) for at in np.linspace(low, high, 5)]
+def _ticks(low: float, high: float) -> dict[float, str]:
+    """Where on the log scale the losses 1, 2, 5, 10 ... are, and how they are written."""
+    for steps in ((1, 2, 5), (1,)):
+        losses = [step * 10.0**power for power in range(-6, 4) for step in steps]
+        inside = {
+            math.log10(loss): f"{loss:g}" for loss in losses if low <= math.log10(loss) <= high
+        }
+        if len(inside) <= 9:
+            break
+    return inside if len(inside) > 1 else {at: f"{10**at:.3g}" for at in (low, high)}
 
 
 def sentences(rows: Sequence[Point]) -> list[str]:
