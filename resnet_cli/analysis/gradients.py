@@ -40,7 +40,7 @@ def forward(network: ResNet, images: Tensor, labels: Tensor) -> Maps:
         x[0].requires_grad_()
     residuals = []
     for block in network.named_blocks().values():
-        residuals.append(block.residual(x[-1]))
+        residuals.append(block.branch(x[-1]))
         x.append(block.combine(residuals[-1], x[-1]))
     loss = cross_entropy(network.head(x[-1]), labels, reduction="sum")
     return Maps(x, residuals, loss)

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from resnet_cli.analysis.walk import batches
-from resnet_cli.data.images import Normalizer, Split
+from resnet_cli.data.images import Split
 from resnet_cli.models.fold_bn import FoldedBN
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.paper.why.records import Point, from_csv, line, to_csv
@@ -83,7 +83,12 @@ class Plane:
 
     @torch.inference_mode()
     def measure(
-        self, split: Split, normalizer: Normalizer, *, dtype: torch.dtype, batch_size: int = 250
+        self,
+        split: Split,
+        normalizer: Callable[[Tensor], Tensor],
+        *,
+        dtype: torch.dtype,
+        batch_size: int = 250,
     ) -> tuple[float, float]:
         """Mean cross-entropy in nats, and error in percent, where the weights are."""
         totals = torch.zeros(2, dtype=torch.float64, device=split.labels.device)

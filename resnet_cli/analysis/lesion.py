@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from resnet_cli.analysis.walk import Place, batches, places, without_residual
-from resnet_cli.data.images import Normalizer, Split
+from resnet_cli.data.images import Split
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.paper.why.records import Change, Lesion
 from resnet_cli.runtime.device import autocast
@@ -106,7 +106,7 @@ def wrong_images(
     variants: Sequence[Variant],
     *,
     split: Split,
-    normalizer: Normalizer,
+    normalizer: Callable[[Tensor], Tensor],
     dtype: torch.dtype,
     batch_size: int = 250,
     progress: Callable[[Any, int], Any] = lambda batches, _total: batches,
@@ -192,7 +192,7 @@ def records(
 def lesions(
     network: ResNet,
     split: Split,
-    normalizer: Normalizer,
+    normalizer: Callable[[Tensor], Tensor],
     *,
     image_size: int,
     ks: Iterable[int] | None,

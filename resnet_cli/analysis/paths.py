@@ -56,7 +56,7 @@ def factors(
     x, found = network.stem(images), []
     for block in blocks:
         x = x.detach().requires_grad_()
-        residual = block.residual(x)
+        residual = block.branch(x)
         through_f = block.combine(residual, x.detach())
         found.append(Factor(x, through_f, block.combine(residual.detach(), x)))
         x = through_f

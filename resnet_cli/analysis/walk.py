@@ -1,6 +1,6 @@
 """What all analyses start from: a network's blocks, one by one, and images for them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from resnet_cli.analysis.measure import Bench
 from resnet_cli.analysis.subject import Subject
-from resnet_cli.data.images import Normalizer, Split
+from resnet_cli.data.images import Split
 from resnet_cli.data.samples import Samples
 from resnet_cli.data.view_stream import ViewStream
 from resnet_cli.evaluation.protocol import BATCH, Protocol
@@ -104,7 +104,9 @@ def _photographs(bench: Bench, samples: Samples, count: int) -> Split:
     return Split(torch.cat(views)[:count], torch.cat(labels)[:count])
 
 
-def batches(split: Split, normalizer: Normalizer, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(
+    split: Split, normalizer: Callable[[Tensor], Tensor], size: int
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Normalized images, channels_last, and their labels."""
     for images, labels in zip(split.images.split(size), split.labels.split(size), strict=True):
         yield normalizer(images).contiguous(memory_format=torch.channels_last), labels

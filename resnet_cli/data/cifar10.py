@@ -9,16 +9,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import torch
-from filelock import FileLock
 from torchvision.datasets import CIFAR10
-from torchvision.datasets.utils import download_and_extract_archive
+from torchvision.datasets.utils import check_integrity, extract_archive
+from tqdm import tqdm
 
 from resnet_cli.data.images import Split
-from resnet_cli.runtime.errors import DataError
+from resnet_cli.runtime.errors import DISK_ERRORS, DataError
+from resnet_cli.runtime.files import naming
+from resnet_cli.runtime.locks import locked
 
 _ARCHIVE, _ARCHIVE_MD5 = CIFAR10.filename, CIFAR10.tgz_md5
+_ARCHIVE_SIZE = 170_498_071  # bytes
 _FILES = [
     (name, md5)
     for name, md5 in (
@@ -29,6 +33,7 @@ _FILES = [
 ]
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _ATTEMPTS = 3
+_PART = 2**15  # bytes, between two looks
 
 
 def load(root: Path, *, download: bool, mirror: str) -> tuple[Split, Split]:
@@ -43,6 +48,7 @@ def load(root: Path, *, download: bool, mirror: str) -> tuple[Split, Split]:
             mirror,
             root,
             archive=_ARCHIVE,
+            size=_ARCHIVE_SIZE,
             md5=_ARCHIVE_MD5,
             is_complete=lambda: _first_wrong_file(root) is None,
         )
@@ -85,6 +91,7 @@ def download_archive(
     root: Path,
     *,
     archive: str,
+    size: int,
     md5: str,
     is_complete: Callable[[], bool],
     pause: float = 2.0,
@@ -93,26 +100,32 @@ def download_archive(
 
     A lock keeps two processes from downloading at once; the second finds that the data
     `is_complete`. `pause`: seconds before the second attempt. Raises DataError when the last
-    attempt fails.
+    attempt fails, and OSError where the disk is full.
     """
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"cannot create the data folder {root}: {error.strerror}") from error
     url = f"{mirror.rstrip('/')}/{archive}"
-    with FileLock(root / f".{archive}.lock"), _socket_timeout(30):
+    with locked(root / f".{archive}.lock"), _socket_timeout(30):
         for attempt in range(1, _ATTEMPTS + 1):
             if is_complete():
                 return
             try:
-                download_and_extract_archive(url, str(root), filename=archive, md5=md5)
+                if not check_integrity(root / archive, md5):
+                    _fetch(url, root / archive, size=size)
+                    if not check_integrity(root / archive, md5):
+                        raise ValueError(f"not the archive of MD5 {md5}")
+                extract_archive(str(root / archive), str(root))
                 return
             # connection refused or cut off, unknown host, truncated archive
             except (OSError, EOFError, ValueError, HTTPException, tarfile.TarError) as error:
+                if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+                    raise
                 reason = str(error)
-            except RuntimeError as error:  # the MD5 differs
-                (root / archive).unlink(missing_ok=True)
-                reason = str(error)
+            finally:  # half an archive stays for nobody, after a signal neither
+                if not check_integrity(root / archive, md5):
+                    (root / archive).unlink(missing_ok=True)
             if attempt < _ATTEMPTS:
                 time.sleep(pause * attempt)
     raise DataError(
@@ -120,6 +133,22 @@ def download_archive(
         f" check the network, or choose another dataset.mirror, or put {archive} into "
         f"{root}{os.sep} by hand"
     )
+
+
+def _fetch(url: str, path: Path, *, size: int) -> None:
+    """Downloads `size` bytes. Raises ValueError for more: a mirror may send without end."""
+    request = Request(url, headers={"User-Agent": "resnet_cli"})
+    with (
+        urlopen(request) as response,
+        naming(path),
+        path.open("wb") as file,
+        tqdm(total=size, unit="B", unit_scale=True) as bar,
+    ):
+        while part := response.read(_PART):
+            if bar.n + len(part) > size:
+                raise ValueError(f"it sends more than the archive's {size:,} bytes")
+            file.write(part)
+            bar.update(len(part))
 
 
 @contextmanager

@@ -65,7 +65,11 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, inputs, H, W] -> [N, outputs, H / stride, W / stride], rounded up."""
-        return self.combine(self.residual(x), x)
+        return self.combine(self.branch(x), x)
+
+    def branch(self, x: Tensor) -> Tensor:
+        """F as a function of the block's input."""
+        return self.residual(x)
 
     def combine(self, residual: Tensor, x: Tensor) -> Tensor:
         """The block's output, from F(x) and x."""

@@ -108,7 +108,8 @@ class Console:
             self.bar.set_postfix_str(format_metrics(self.shown), refresh=False)
         elif time.monotonic() - self.last_line > LINE_EVERY or self.iteration == self.iterations:
             self.last_line = time.monotonic()
-            seconds_per_step = (self.last_line - self.started) / (self.iteration - self.first)
+            steps = max(1, self.iteration - self.first)  # none yet: an evaluation was still due
+            seconds_per_step = (self.last_line - self.started) / steps
             left = seconds_per_step * (self.iterations - self.iteration)
             eta = f"  ETA {duration(left)}" if left else ""
             position = f"{self.name} {self.iteration:,}/{self.iterations:,}"

@@ -1,6 +1,7 @@
 """What resnet-analyze leaves, read by resnet-report: sentences by hand, and files nobody wrote."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ from resnet_cli.paper.why.records import (
 from tests.helpers.commands import Command
 from tests.paper.made_up import make_run
 
-OF = {"seed": 0, "iteration": 64_000, "dataset": "cifar10", "images": 10_000}
+OF: dict[str, Any] = {"seed": 0, "iteration": 64_000, "dataset": "cifar10", "images": 10_000}
 
 
 def lesions() -> list[Lesion]:
@@ -33,7 +34,7 @@ def lesions() -> list[Lesion]:
         ("plain20", 9.5, (90.0, 80.0, None, 70.0)),
         ("resnet20-A", 8.5, (9.0, 10.0, 40.0, 12.0)),
     ):
-        row = {"k": 1, "draw": 0, "kendall_tau": 1.0, "network": name, **OF}
+        row: dict[str, Any] = {"k": 1, "draw": 0, "kendall_tau": 1.0, "network": name, **OF}
         found.append(
             Lesion(change=Change.intact, blocks="", position=None, stage=None, error=intact, **row)
         )
@@ -64,7 +65,13 @@ def identities() -> list[Identity]:
 
 def points() -> list[Point]:
     """A bowl, which overflows in one corner."""
-    more = {"network": "plain20", "direction_seed": 0, "weights": "x", "precision": "fp32", **OF}
+    more: dict[str, Any] = {
+        "network": "plain20",
+        "direction_seed": 0,
+        "weights": "x",
+        "precision": "fp32",
+        **OF,
+    }
     return [
         Point(a=a, b=b, error=10.0, loss=float("inf") if a + b == 2 else 1 + 4 * (a * a + b * b),
               **more)
