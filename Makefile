@@ -58,7 +58,7 @@ cifar10: install ## plain and residual networks of 20 and 56 layers on the real 
 	$(BIN)/resnet-report runs/cifar10 --out report
 
 benchmark: install ## speed beside the usual script, photographs, several processes and many runs (at most MINUTES=60)
-	$(BIN)/python -m scripts.benchmark training imagenet index scale --minutes $(or $(MINUTES),60)
+	$(BIN)/python -m scripts.benchmark training imagenet index scale lesion --minutes $(or $(MINUTES),60)
 
 clean: ## remove .venv and caches; runs/ and report/ stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist

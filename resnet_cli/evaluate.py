@@ -24,7 +24,6 @@ from resnet_cli.evaluation.weights import validate_export_path
 from resnet_cli.runtime.console import Console, rows
 from resnet_cli.runtime.device import describe, precision_name
 from resnet_cli.runtime.errors import Failed, UserError, run_command
-from resnet_cli.runtime.files import expand
 
 _EXAMPLES = """examples:
   resnet-eval --ckpt runs/cifar10/resnet56-A/seed0
@@ -181,15 +180,8 @@ def _parse(arguments: list[str]) -> tuple[argparse.Namespace, list[Path], list[s
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything to FILE")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="as for resnet-train")
     options = parser.parse_args(arguments)
-    words = options.ckpt or []
-    is_override = {
-        word: "=" in word and "/" not in word.split("=")[0] and not Path(word).exists()
-        for word in words
-    }
-    paths = [expand(word) for word in words if not is_override[word]]
-    overrides = compose.quote_paths(
-        [word for word in words if is_override[word]] + options.overrides
-    )
+    paths, overrides = compose.paths_and_overrides(options.ckpt or [])
+    overrides += compose.quote_paths(options.overrides)
     if options.scales:  # it, too, swallows the overrides behind it
         overrides += compose.quote_paths([word for word in options.scales if "=" in word])
         options.scales = [_read_side(word) for word in options.scales if "=" not in word]

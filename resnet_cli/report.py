@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from resnet_cli.analysis import responses
-from resnet_cli.paper import figure7
+from resnet_cli.paper import before_after, figure7
 from resnet_cli.paper.blocks import Block, Heading, Items, Words
 from resnet_cli.paper.document import datasets_of, overview, report, table_page
 from resnet_cli.paper.draw import draw
@@ -24,6 +24,7 @@ from resnet_cli.paper.runs import Run, find, title_of
 from resnet_cli.paper.tables import Table, make_table
 from resnet_cli.paper.tensorboard import show_on_board
 from resnet_cli.paper.terminal import show
+from resnet_cli.paper.why.chapter import chapter, files_below, findings
 from resnet_cli.runtime.errors import UserError, run_command
 from resnet_cli.training.logbook import METRICS
 
@@ -34,6 +35,7 @@ EXAMPLES = """examples:
   resnet-report runs --format pdf          the figures as PDF, too
   resnet-report runs evaluations/*.json    with what `resnet-eval --json FILE` measured
                                            (files below runs are found)
+  resnet-report runs analysis              with what resnet-analyze left in analysis/
 
 writes report.md, report.html (one file, opens without network), figure1, 4, 6 and 7 and
 degradation-DATASET as PNG and SVG (those there is anything for), table2 ... 6 as Markdown and CSV;
@@ -108,6 +110,8 @@ def _read(roots: Sequence[Path]) -> tuple[list[Run], list[Evaluation], list[Pros
         )
     for root in roots:
         if root.is_dir() and not any(root.rglob(METRICS)) and not any(root.rglob("*.json")):
+            if files_below([root]):
+                continue
             notes.append(prose(Code(str(root)), ": no run is below it"))
     there = [title_of(name) for name in datasets_of(runs, [])]
     if len(there) > 1:
@@ -158,11 +162,16 @@ def main_checked(arguments: list[str]) -> int:
     seventh, unmeasured = _responses_of(runs)
     plots = _plots(runs, seventh)
     tables = [make_table(paper, runs, evaluations) for paper in TABLES]
+    formats = list(dict.fromkeys(("png", "svg", *options.format)))
     for plot in plots:
-        draw(plot, options.out, formats=list(dict.fromkeys(("png", "svg", *options.format))))
+        draw(plot, options.out, formats=formats)
     boards, failed = _on_board(plots, runs, options.out)
-    notes += unmeasured + failed
-    _write(options.out, report(runs, evaluations, plots, tables, notes), tables)
+    found, unread = findings(options.runs, options.out, formats=formats)
+    notes += unmeasured + failed + unread
+    before_after.draw(runs, options.out, formats=formats)
+    further = [*chapter(found), *before_after.chapter(runs)]
+    blocks = report(runs, evaluations, plots, tables, notes, further)
+    _write(options.out, blocks, tables)
     written: list[Words] = [
         *(Code(str(options.out / name)) for name in ("report.html", "report.md")),
         *(prose(Code(str(folder)), ": the figures for TensorBoard") for folder in boards),

@@ -45,7 +45,9 @@ def test_all_of_it_is_written(report: Path) -> None:
     names = {path.name for path in report.iterdir()}
     # plain beside residual networks is what Figure 6 shows
     pictures = {
-        f"{name}.{kind}" for name in ("figure1", "figure6", "figure7") for kind in ("png", "svg")
+        f"{name}.{kind}"
+        for name in ("figure1", "figure6", "figure7", "depth")
+        for kind in ("png", "svg")
     }
     assert names == {"report.md", "report.html"} | pictures | {
         f"table{n}.{kind}" for n in range(2, 7) for kind in ("md", "csv")
@@ -81,7 +83,7 @@ class Links(html.parser.HTMLParser):
 def test_the_page_holds_all_it_shows(report: Path) -> None:
     links, text = Links(), (report / "report.html").read_text()
     links.feed(text)
-    assert len(links.fetched) == 4  # an empty icon and three pictures
+    assert len(links.fetched) == 5  # an empty icon and four pictures
     assert all(value.startswith("data:") for value in links.fetched)
     # the table of contents leads to headings of the page, and to all of them
     assert links.led_to == [f"#{name}" for name in links.headings if name != "part0"]

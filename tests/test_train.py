@@ -265,7 +265,7 @@ def test_help_is_as_wide_as_the_terminal(
     assert keys.index("The network") < keys.index("model.depth=20") < keys.index("The images")
 
 
-@pytest.mark.parametrize("name", ["resnet-train", "resnet-eval", "resnet-info"])
+@pytest.mark.parametrize("name", ["resnet-train", "resnet-eval", "resnet-info", "resnet-analyze"])
 def test_version(command: Command, name: str) -> None:
     assert command(name, "--version").out == f"{name} {__version__}\n"
 

@@ -137,13 +137,16 @@ def open_all(paths: list[Path], overrides: list[str]) -> list[Subject]:
     return subjects
 
 
-def set_up(subjects: list[Subject]) -> Bench:
-    """Opens the data they were trained on. Raises UserError and DataError."""
+def set_up(subjects: list[Subject], *, command: str = "resnet-eval") -> Bench:
+    """Opens the data they were trained on; warnings name the `command`.
+
+    Raises UserError and DataError.
+    """
     first = subjects[0].config
     make_exact()
     keep_memory()
     device = choose_device(first.device)
-    console = Console("resnet-eval")
+    console = Console(command)
     dataset = _load_dataset(subjects[0], console)
     for one in subjects:
         validate_classes(one, dataset)

@@ -211,6 +211,16 @@ def quote_paths(overrides: list[str]) -> list[str]:
     ]
 
 
+def paths_and_overrides(words: list[str]) -> tuple[list[Path], list[str]]:
+    """What stands behind --ckpt, which swallows the overrides behind it. Raises UserError."""
+    overrides = [
+        word
+        for word in words
+        if "=" in word and "/" not in word.split("=")[0] and not Path(word).exists()
+    ]
+    return [expand(word) for word in words if word not in overrides], quote_paths(overrides)
+
+
 def command(name: str, overrides: list[str]) -> str:
     """The command line to type again, without the quotes of `quote_paths`."""
     return shlex.join(

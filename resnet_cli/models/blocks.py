@@ -85,9 +85,17 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, inputs, H, W] -> [N, outputs, H / stride, W / stride], rounded up."""
+        return self.combine(self.branch(x), x)
+
+    def branch(self, x: Tensor) -> Tensor:
+        """F as a function of the block's input."""
+        return self.residual(x)
+
+    def combine(self, residual: Tensor, x: Tensor) -> Tensor:
+        """The block's output, from F(x) and x."""
         if self.downsample is None:
-            return relu(self.residual(x))
-        return relu(self.residual(x) + self.downsample(x))  # Eq. 1, Eq. 2
+            return relu(residual)
+        return relu(residual + self.downsample(x))  # Eq. 1, Eq. 2
 
 
 class BasicBlock(ResidualBlock):
@@ -146,7 +154,7 @@ class StackedBlock(ResidualBlock):
         return x
 
 
-class PreactBlock(nn.Module):
+class PreactBlock(ResidualBlock):
     """A block whose BN and ReLU stand before its convolutions (He et al. 2016, Fig. 4e).
 
     Nothing is behind the addition, so that the identity is not touched on its way through the
@@ -154,7 +162,6 @@ class PreactBlock(nn.Module):
     """
 
     bn1: BatchNorm
-    downsample: nn.Module | None
     # Whether the shortcut, too, gets the activated map: in the network's first block, and where
     # it is a projection (their appendix).
     shares_activation: bool
@@ -170,10 +177,18 @@ class PreactBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[N, inputs, H, W] -> [N, outputs, H / stride, W / stride], rounded up."""
         activated = relu(self.bn1(x))
-        if self.downsample is None:
-            return self.residual(activated)
-        carried = activated if self.shares_activation else x
-        return self.residual(activated) + self.downsample(carried)
+        return self._add(self.residual(activated), activated if self.shares_activation else x)
+
+    def branch(self, x: Tensor) -> Tensor:
+        """F as a function of the block's input, its activation included."""
+        return self.residual(relu(self.bn1(x)))
+
+    def combine(self, residual: Tensor, x: Tensor) -> Tensor:
+        """The block's output, from F and x: x_{l+1} = x_l + F (their Eq. 4)."""
+        return self._add(residual, relu(self.bn1(x)) if self.shares_activation else x)
+
+    def _add(self, residual: Tensor, carried: Tensor) -> Tensor:
+        return residual if self.downsample is None else residual + self.downsample(carried)
 
 
 class PreactBasicBlock(PreactBlock):

@@ -8,6 +8,7 @@ pre-activation block stands behind an addition.
 import copy
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from typing import Generic, TypeVar
 
 import torch
 from torch import nn
@@ -19,14 +20,16 @@ from resnet_cli.runtime.compile import start_compiling
 from resnet_cli.runtime.cuda_graph import CapturedGraph
 from resnet_cli.runtime.signals import held_back
 
+N = TypeVar("N", bound=Network)
 
-class FoldedBN:
+
+class FoldedBN(Generic[N]):
     """An inference-only copy of a network with BN folded into its convolutions.
 
     `refresh` copies the current weights of the original into it.
     """
 
-    def __init__(self, original: Network) -> None:
+    def __init__(self, original: N) -> None:
         self.network = copy.deepcopy(original).eval().requires_grad_(False)
         self.original = original
         self.pairs = list(zip(conv_bn_pairs(original), conv_bn_pairs(self.network), strict=True))

@@ -12,7 +12,7 @@ from torch.nn.functional import relu
 from torch.utils.checkpoint import checkpoint
 
 from resnet_cli.models.architecture import EXPANSION, Activation, Architecture, Stem
-from resnet_cli.models.blocks import PreactBlock, conv, make_block
+from resnet_cli.models.blocks import PreactBlock, ResidualBlock, conv, make_block
 from resnet_cli.models.comparison import AnyNetwork
 from resnet_cli.models.layers import BatchNorm, recomputing, save_for_backward
 
@@ -116,19 +116,44 @@ class ResNet(Network):
             stage.activation_checkpointing = on
         self.activation_checkpointing = on
 
-    def features(self, x: Tensor) -> Tensor:
-        """The last map: images [N, 3, H, W] -> [N, C, H / stride, W / stride], rounded up."""
+    def named_blocks(self) -> dict[str, ResidualBlock]:
+        """The building blocks in the order images pass them, by their names (`layer1.0`)."""
+        return {
+            f"{stage}.{name}": block
+            for stage in self.stages
+            for name, block in self.get_submodule(stage).named_children()
+            if isinstance(block, ResidualBlock)
+        }
+
+    def stem(self, x: Tensor) -> Tensor:
+        """What the first block gets: images [N, 3, H, W] -> [N, C, H, W], or a quarter a side."""
         x = self.conv1(x)
         if self.bn1 is not None:
             x = relu(self.bn1(x))
-        if self.maxpool is not None:
-            x = self.maxpool(save_for_backward(x))
+        return x if self.maxpool is None else self.maxpool(save_for_backward(x))
+
+    def _body(self, x: Tensor) -> Tensor:
+        """Images -> what the last block makes of them."""
+        x = self.stem(x)
         for stage in self.stages:
             x = self.get_submodule(stage)(x)
+        return x
+
+    def _activated(self, x: Tensor) -> Tensor:
+        """The last block's output as the head sees it."""
         return x if self.bn is None else relu(self.bn(x))
 
+    def features(self, x: Tensor) -> Tensor:
+        """The last map: images [N, 3, H, W] -> [N, C, H / stride, W / stride], rounded up."""
+        return self._activated(self._body(x))
+
+    def head(self, x: Tensor) -> Tensor:
+        """What the last block made, [N, C, H, W] -> logits [N, num_classes]."""
+        x = self._activated(x)
+        return self.fc(save_for_backward(x).mean(dim=(2, 3)))  # global average pool
+
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc(save_for_backward(self.features(x)).mean(dim=(2, 3)))  # global average pool
+        return self.head(self._body(x))
 
 
 @torch.no_grad()

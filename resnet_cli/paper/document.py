@@ -45,9 +45,10 @@ def report(
     plots: Sequence[Plot],
     tables: Sequence[Table],
     notes: Sequence[Prose],
+    chapters: Sequence[Block] = (),
 ) -> list[Block]:
     """What the numbers say; then a data set at a time, those of the paper first, its figures and
-    tables, our runs and what resnet-eval measured; what was not run or not read.
+    tables, our runs and what resnet-eval measured; further chapters; what was not run or not read.
     """
     blocks: list[Block] = [Heading(_TITLE, 1), *summary(plots)]
     for dataset in datasets_of(runs, evaluations):
@@ -59,6 +60,7 @@ def report(
                 blocks += table_page(table, level=3)
         blocks += _runs([run for run in runs if run.dataset == dataset])
         blocks += _evaluated([one for one in evaluations if one.dataset == dataset])
+    blocks += chapters
     if empty := [table for table in tables if not table.has_ours]:
         blocks.append(Heading("Not run"))
         blocks.append(Text("Of these tables there is nothing of ours yet."))

@@ -42,7 +42,7 @@ _BOLD: dict[str, Any] = {"linestyle": "-", "linewidth": 2.2}
 _PRINTED: dict[str, Any] = {"linestyle": "", "marker": "D", "markerfacecolor": "white"}
 _READ_OFF: dict[str, Any] = {"linestyle": "", "marker": "o", "markerfacecolor": "white"}
 # Nothing in a file that would differ from one day to the next.
-_METADATA: dict[str, dict[str, Any]] = {
+METADATA: dict[str, dict[str, Any]] = {
     "png": {},
     "svg": {"Date": None},
     "pdf": {"CreationDate": None},
@@ -60,7 +60,7 @@ def draw(plot: Plot, folder: Path, *, formats: Sequence[str] = ("png", "svg")) -
         warnings.filterwarnings("ignore", "Glyph .* missing from")
         figure = _figure(plot)
         for path, kind in zip(paths, formats, strict=True):
-            figure.savefig(path, dpi=150, metadata=_METADATA[kind])
+            figure.savefig(path, dpi=150, metadata=METADATA[kind])
     return paths
 
 

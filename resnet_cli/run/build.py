@@ -179,7 +179,7 @@ def _make_network(
 
 def fold(
     network: Network, capture: Callable[..., CapturedGraph] | None, *, compiled: bool
-) -> FoldedBN:
+) -> FoldedBN[Network]:
     """The network as it is tested: BN folded in, captured or compiled where that is possible."""
     folded = FoldedBN(network)
     if capture:

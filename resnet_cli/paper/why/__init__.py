@@ -1,0 +1,1 @@
+"""Why it works: what resnet-analyze measures, as records, figures and sentences."""
