@@ -1,0 +1,35 @@
+"""After every fault the same command ends with the bits of the undisturbed run, and leaves nothing.
+
+A seeded one of each category here, many more where slow tests run; `python -m tests.faults` counts.
+"""
+
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.cases import CATEGORIES, Bench
+from tests.faults.nursery import compiler
+
+pytestmark = pytest.mark.skipif(compiler() is None, reason="needs a C compiler")
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    bench = Bench(tmp_path_factory.mktemp("faults"))
+    yield bench
+    bench.nursery.close()
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_the_same_command_goes_on(bench: Bench, category: str) -> None:
+    bench.hold(CATEGORIES[category](random.Random(category), bench.operations))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_the_same_command_always_goes_on(bench: Bench, category: str) -> None:
+    rng = random.Random(f"{category}, many")
+    for _ in range(100):
+        bench.hold(CATEGORIES[category](rng, bench.operations))
