@@ -63,7 +63,8 @@ class Bench:
         self.undisturbed = folder / "undisturbed"
         outcome = self.nursery.train(self.undisturbed, *WORDS)
         assert outcome.code == 0, outcome.err
-        self.operations = len(self.nursery.journal())
+        self.journal = self.nursery.journal()
+        self.operations = len(self.journal)
 
     def hold(self, fault: Fault) -> None:
         """Has a run meet the fault once; then the same command, undisturbed, must end with the bits
@@ -72,7 +73,7 @@ class Bench:
         self.number += 1
         runs = self.folder / f"run{self.number}"
         first = self.nursery.train(runs, *WORDS, fault=fault)
-        check_told(first, fault)
+        check_told(first, fault, runs=runs)
         locks = Fault(without_locks=fault.without_locks)
         second = self.nursery.train(runs, *WORDS, fault=locks)
         assert second.code == 0, (first, second)
@@ -82,9 +83,9 @@ class Bench:
         assert [name for name in left if not name.startswith("torchinductor")] == []
 
 
-def check_told(outcome: Outcome, fault: Fault) -> None:
+def check_told(outcome: Outcome, fault: Fault, *, runs: Path) -> None:
     """One line and the right exit code, or nothing where it did no harm."""
-    assert "Traceback" not in outcome.err and "Error:" not in outcome.err, outcome
+    assert not any(word in outcome.err for word in ("Traceback", "Error:", "b'")), outcome
     codes = {0}
     if fault.signum == signal.SIGKILL:
         codes |= {-signal.SIGKILL}
@@ -94,7 +95,9 @@ def check_told(outcome: Outcome, fault: Fault) -> None:
         codes |= {1, 2}  # 2: where the run folder cannot be made
     assert outcome.code in codes, outcome
     if outcome.code > 0:
-        assert outcome.err.splitlines()[-1].startswith("resnet-train: "), outcome
+        line = outcome.err.splitlines()[-1]
+        assert line.startswith("resnet-train: "), outcome
+        assert fault.signum or str(runs) in line, outcome  # which disk it is
 
 
 def _names(runs: Path) -> Iterator[str]:

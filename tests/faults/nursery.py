@@ -78,6 +78,7 @@ class Nursery:
         return (self.folder / "journal").read_text().splitlines()
 
     def close(self) -> None:
+        self.process.kill()
         self.process.communicate()
 
 

@@ -3,13 +3,14 @@
 A seeded one of each category here, many more where slow tests run; `python -m tests.faults` counts.
 """
 
+import errno
 import random
 from collections.abc import Iterator
 
 import pytest
 
 from tests.faults.cases import CATEGORIES, Bench
-from tests.faults.nursery import compiler
+from tests.faults.nursery import Fault, compiler
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="needs a C compiler")
 
@@ -24,6 +25,13 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 @pytest.mark.parametrize("category", CATEGORIES)
 def test_the_same_command_goes_on(bench: Bench, category: str) -> None:
     bench.hold(CATEGORIES[category](random.Random(category), bench.operations))
+
+
+def test_tensorboards_thread_prints_no_traceback(bench: Bench) -> None:
+    """It writes before the main thread goes on."""
+    operations = enumerate(bench.journal, start=1)
+    first = next(at for at, what in operations if what.startswith("write") and "tfevents" in what)
+    bench.hold(Fault(at=first, error=errno.EIO))
 
 
 @pytest.mark.slow
