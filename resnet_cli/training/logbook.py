@@ -147,6 +147,7 @@ class Logbook:
                 self.board.add_scalar(f"{self.family}/{_ERRORS[name]}", value, iteration)
 
     def close(self) -> None:
-        """Closes the files."""
-        self.file.close()
-        self.board.close()
+        """Closes the files. Raises the OSError that TensorBoard's thread has met."""
+        with naming(Path(self.board.log_dir)):
+            self.file.close()
+            self.board.close()
