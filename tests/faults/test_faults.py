@@ -27,6 +27,11 @@ def test_the_same_command_goes_on(bench: Bench, category: str) -> None:
     bench.hold(CATEGORIES[category](random.Random(category), bench.operations))
 
 
+def test_a_disk_full_from_the_first_file_on_is_named(bench: Bench) -> None:
+    first = next(at for at, what in enumerate(bench.journal, start=1) if what.startswith("write"))
+    bench.hold(Fault(at=first, error=errno.ENOSPC, lasting=True))
+
+
 def test_tensorboards_thread_prints_no_traceback(bench: Bench) -> None:
     """It writes before the main thread goes on."""
     operations = enumerate(bench.journal, start=1)
