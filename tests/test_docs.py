@@ -133,3 +133,15 @@ def test_named_files_exist(page: Path) -> None:
         for name in named
         if not any((ROOT / top / name).exists() for top in ("", "resnet_cli"))
     ] == []
+
+
+def test_every_promise_names_tests_that_there_are() -> None:
+    """docs/reliability.md: `file::test`, then perhaps further tests of that file."""
+    rows = re.findall(r"^\| (.+) \| (`.+`) \|$", (ROOT / "docs/reliability.md").read_text(), re.M)
+    assert len(rows) > 40
+    for promise, cell in rows:
+        file = ""
+        for name in re.findall(r"`([^`]+)`", cell):
+            file, test = name.split("::") if "::" in name else (file, name)
+            source = (ROOT / file).read_text()
+            assert f"\ndef {test}(" in source, f"{promise}: {file} has no {test}"

@@ -59,6 +59,11 @@ def prefetch(
     except RuntimeError as error:
         _end_workers(error)
         raise
+    except (ConnectionError, EOFError, FileNotFoundError) as error:
+        if not workers:
+            raise
+        _end_workers(error)  # it died between sending an item and handing over its memory
+        raise RuntimeError(f"DataLoader worker: {error}") from error
 
 
 def _started(loader: DataLoader[Any]) -> Iterator[Any]:

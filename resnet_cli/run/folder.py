@@ -16,7 +16,7 @@ from filelock import Timeout
 
 from resnet_cli.config.schema import RunConfig, differences, to_plain
 from resnet_cli.runtime.errors import UserError
-from resnet_cli.runtime.files import write_whole
+from resnet_cli.runtime.files import naming, write_whole
 from resnet_cli.runtime.locks import locked, stand_in
 from resnet_cli.runtime.parse import read_text
 from resnet_cli.training.records import DataRecord, Result, read_data, read_result
@@ -136,7 +136,8 @@ class RunFolder:
             except Timeout as error:
                 raise UserError(self._held()) from error
             stack.callback(self._holder.unlink, missing_ok=True)
-            self._holder.write_text(f"{os.getpid()} on {platform.node()}", encoding="utf-8")
+            with naming(self._holder):
+                self._holder.write_text(f"{os.getpid()} on {platform.node()}", encoding="utf-8")
             yield
 
     @property

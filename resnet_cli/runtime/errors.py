@@ -162,7 +162,10 @@ def explain(error: BaseException) -> tuple[str, int]:
 
 
 def _explain_os_error(error: OSError) -> str:
-    what = f"cannot read or write {error.filename}: " if error.filename else ""
+    name = error.filename
+    if isinstance(name, bytes):
+        name = os.fsdecode(name)
+    what = f"cannot read or write {name}: " if name else ""
     remedy = f"; {_REMEDIES[error.errno]}" if error.errno in _REMEDIES else ""
     text = f"{what}{error.strerror or error}{remedy}"
     return text if text.isprintable() else "".join(map(_printable, text))

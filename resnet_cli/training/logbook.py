@@ -1,7 +1,9 @@
 """The log of a run: metrics.jsonl, the source of truth, and TensorBoard events, a view of it."""
 
 import json
+import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -37,8 +39,9 @@ def _open_tensorboard(folder: Path, *, iteration: int, hparams: Mapping[str, Any
         for old in folder.glob(_EVENTS):  # of a start that was stopped before its first checkpoint
             old.unlink()
     first = not any(folder.glob(_EVENTS))
-    writer = SummaryWriter(str(folder), purge_step=iteration + 1)
-    _silence(writer)
+    with _silence_threads():  # it writes from the first moment on
+        writer = SummaryWriter(str(folder), purge_step=iteration + 1)
+        _silence(writer)
     if first:
         writer.add_custom_scalars(_LAYOUT)
         values = {
@@ -57,6 +60,16 @@ def _silence(writer: SummaryWriter) -> None:
     """
     thread = writer._get_file_writer().event_writer._async_writer._worker
     thread._invoke_excepthook = lambda _: None
+
+
+@contextmanager
+def _silence_threads() -> Iterator[None]:
+    """While open, no thread prints the error that it ends with."""
+    before, threading.excepthook = threading.excepthook, lambda _: None
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 METRICS = "metrics.jsonl"
@@ -114,7 +127,8 @@ class Logbook:
         write_whole(path, "".join(json.dumps(line) + "\n" for line in lines))
         self.file = path.open("a", buffering=1, encoding="utf-8")
         self.family = family
-        self.board = _open_tensorboard(folder, iteration=iteration, hparams=hparams)
+        with naming(folder):
+            self.board = _open_tensorboard(folder, iteration=iteration, hparams=hparams)
 
     def write(self, iteration: int, values: dict[str, float]) -> None:
         """Writes one log point: errors in percent, loss in nats.
@@ -133,6 +147,7 @@ class Logbook:
                 self.board.add_scalar(f"{self.family}/{_ERRORS[name]}", value, iteration)
 
     def close(self) -> None:
-        """Closes the files."""
-        self.file.close()
-        self.board.close()
+        """Closes the files. Raises the OSError that TensorBoard's thread has met."""
+        with naming(Path(self.board.log_dir)):
+            self.file.close()
+            self.board.close()

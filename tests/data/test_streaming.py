@@ -2,6 +2,7 @@
 broken files stop the run or are told.
 """
 
+import errno
 import multiprocessing
 import subprocess
 import sys
@@ -18,13 +19,14 @@ from resnet_cli.data.crops import crop_and_resize, crop_box, draw_bits
 from resnet_cli.data.decode import decode
 from resnet_cli.data.imagenet import open_folders
 from resnet_cli.data.photographs import BadImages
+from resnet_cli.data.prefetch import prefetch
 from resnet_cli.data.samples import Samples
 from resnet_cli.data.sampling import batch_indices, mix, sample_hashes
 from resnet_cli.data.streaming import StreamingLoader
 from resnet_cli.data.view_stream import ViewStream
 from resnet_cli.evaluation.protocol import Protocol
 from resnet_cli.evaluation.views import Views
-from resnet_cli.runtime.errors import DataError
+from resnet_cli.runtime.errors import DataError, explain
 from tests.data.streams import break_one, loader
 from tests.data.trees import write_folders, write_shards
 from tests.helpers.numbers import assert_same
@@ -165,6 +167,31 @@ def test_testing_sees_every_photograph_once_and_in_order(samples: Samples, worke
     assert path in bad.found[0]
 
 
+class Unreachable(torch.utils.data.Dataset[object]):
+    """What it sends can be read only while its process lives, and that is gone."""
+
+    def __getitem__(self, number: int) -> object:
+        return Lost()
+
+
+class Lost:
+    def __reduce__(self) -> tuple[object, ...]:
+        return reset, ()
+
+
+def reset() -> None:
+    raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
+
+
+def test_a_worker_that_dies_while_it_sends_is_told_as_a_dead_one() -> None:
+    items = prefetch(Unreachable(), range(3), workers=1, device=torch.device("cpu"))
+    with pytest.raises(RuntimeError) as lost:
+        next(items)
+    line, code = explain(lost.value)
+    assert "a loader process died (DataLoader worker: " in line and code == 1
+    del lost
+
+
 LEAVES_IT_OPEN = """
 import sys
 from contextlib import closing
@@ -182,7 +209,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 from resnet_cli.data.imagenet import open_folders
-from resnet_cli.runtime.errors import DataError
+from resnet_cli.runtime.errors import DataError, explain
 from tests.data.streams import break_one, loader
 samples = open_folders(Path(sys.argv[1])).train
 for index in range(len(samples)):

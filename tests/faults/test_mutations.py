@@ -5,7 +5,10 @@ tests run. What they found once is a test of its own beside the reader.
 """
 
 import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -24,8 +27,16 @@ FEW = settings(
 MANY = settings(FEW, max_examples=1000, derandomize=False)
 
 
-def hold(kind: str, folder: Path, how: settings) -> None:
-    """Breaks a file of that kind in many ways, and reads it."""
+@dataclass
+class Tried:
+    """How many files were broken."""
+
+    count: int = 0
+
+
+def hold(kind: str, folder: Path, how: Callable[[Any], Any], *, tried: Tried | None = None) -> None:
+    """Breaks a file of that kind in many ways, and reads it. `how`: settings of hypothesis."""
+    tried = tried or Tried()
     file = KINDS[kind]
     sound = file.make(folder)
     file.read(sound)
@@ -35,6 +46,7 @@ def hold(kind: str, folder: Path, how: settings) -> None:
     @how
     @given(st.data())
     def check(data: st.DataObject) -> None:
+        tried.count += 1
         shutil.copyfile(kept, sound)
         file.break_it(data.draw, sound)
         try:

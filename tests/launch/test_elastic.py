@@ -68,11 +68,16 @@ def test_restarts_come_to_an_end(runs: Path, undisturbed: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_parent_leaves_no_orphan(runs: Path, undisturbed: Path) -> None:
-    process, ranks = start(runs, LONG, until=40)
+def test_a_killed_parent_leaves_no_orphan(runs: Path, undisturbed: Path, tmp_path: Path) -> None:
+    """Nor what it had to tell its ranks, in the temporary folder."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    process, ranks = start(runs, LONG, until=40, env={"TMPDIR": str(temporary)})
+    assert [*temporary.glob("resnet-train-*/plan.json")]
     process.kill()
     process.communicate()
     wait_for(lambda: not any(alive(pid) for pid in ranks))
+    assert not [*temporary.glob("resnet-train-*")]
     go_on(runs, undisturbed)
 
 

@@ -124,11 +124,13 @@ def test_runs_packed_on_a_gpu_are_what_they_are_alone(command: Command, tmp_path
 def test_killed_stopped_and_continued_it_ends_the_same(
     command: Command, runs: Path, faults: Path, alone: list[Run]
 ) -> None:
-    """A worker killed, the sweep stopped, then the parent killed: the same command continues
-    each time, and ends as if nothing had been.
+    """A worker killed, the sweep stopped while another worker is suspended, then the parent killed:
+    the same command continues each time, and ends as if nothing had been.
     """
     (faults / "plain8@1").write_text("os.kill(os.getpid(), signal.SIGKILL)")
-    (faults / "resnet8-A@2").write_text("os.kill(os.getppid(), signal.SIGTERM); time.sleep(1)")
+    (faults / "resnet8-A@2").write_text(
+        "os.kill(os.getppid(), signal.SIGTERM); os.kill(os.getpid(), signal.SIGSTOP)"
+    )
     first = command("resnet-train", *LOCAL, f"runs={runs}")
     assert first.code == 128 + signal.SIGTERM
     assert re.search(
