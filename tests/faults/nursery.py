@@ -15,6 +15,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.helpers.commands import Outcome
 
@@ -82,13 +83,13 @@ class Nursery:
         self.process.communicate()
 
 
-def _born(order: dict[str, object]) -> int:
+def _born(order: dict[str, Any]) -> int:
     """One run, in the forked process. Returns its exit code."""
     from resnet_cli import train
     from resnet_cli.runtime.errors import run_command
 
-    fault = Fault(**order["fault"])  # type: ignore[arg-type]
-    out, err, journal = order["files"]  # type: ignore[misc]
+    fault = Fault(**order["fault"])
+    out, err, journal = order["files"]
     for stream, file in ((1, out), (2, err)):
         os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
     ctypes.CDLL(None).set_fault(
@@ -101,7 +102,7 @@ def _born(order: dict[str, object]) -> int:
         fault.without_locks,
         journal.encode(),
     )
-    sys.argv = ["resnet-train", *order["words"]]  # type: ignore[misc]
+    sys.argv = ["resnet-train", *order["words"]]
     code = run_command("resnet-train", lambda: train.main_checked(sys.argv[1:]))
     sys.stdout.flush()
     sys.stderr.flush()
