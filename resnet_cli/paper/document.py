@@ -155,7 +155,8 @@ def _row(same: Sequence[Run], usual: str) -> list[Words]:
     iterations = f"{first.iterations:,}"
     if not done:
         reached = min(run.iteration for run in same)
-        iterations = f"{reached:,} of {first.iterations:,}, not finished"
+        states = " or ".join(sorted({run.state for run in same}))
+        iterations = f"{reached:,} of {first.iterations:,}, {states}"
     return [
         spoken(first.network) + (f" ({first.setting})" if differs else ""),
         iterations,

@@ -47,7 +47,7 @@ class Evaluation:
         scales = f" at {', '.join(map(str, self.scales))}" if self.scales else ""
         files = sorted({path.name for path in self.checkpoints} - {"last.pt"})
         unfinished = (
-            f"of a run at {self.run.iteration:,} of {self.run.iterations:,}"
+            f"of a run {self.run.state} at {self.run.iteration:,} of {self.run.iterations:,}"
             if self.run and not self.run.result
             else ""
         )

@@ -26,7 +26,9 @@ from resnet_cli.paper.reading import (
     why,
 )
 from resnet_cli.runtime.choices import Precision
+from resnet_cli.runtime.locks import is_held
 from resnet_cli.training.logbook import METRICS
+from resnet_cli.training.records import LOCK
 
 TRAINING = "train/error"
 _RESULT = "result.json"
@@ -63,6 +65,12 @@ class Run:
     iterations: int  # of the whole schedule
     metrics: list[dict[str, Any]]
     result: Result | None
+    running: bool  # its lock is held
+
+    @property
+    def state(self) -> str:
+        """`finished`, `running` or `stopped`."""
+        return "finished" if self.result else "running" if self.running else "stopped"
 
     @property
     def setting(self) -> str:
@@ -219,6 +227,7 @@ def _read_run(folder: Path) -> tuple[Run, int]:
         iterations=config.schedule.iterations,
         metrics=metrics,
         result=_result(content) if content is not None else None,
+        running=content is None and is_held(folder / LOCK),
     )
     return run, broken
 

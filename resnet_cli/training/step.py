@@ -75,6 +75,7 @@ class TrainStep:
         self.forward: Callable[[Tensor], Tensor] = self.context.replicate(network)
         self.prepare = prepare
         self.device = next(network.parameters()).device
+        self.compiled = compiled
         if compiled:
             start_compiling()
             self.forward = torch.compile(self.forward)

@@ -11,7 +11,8 @@ import torch
 
 from resnet_cli.evaluation.metrics import measure
 from resnet_cli.models.architecture import Shortcut
-from resnet_cli.runtime.console import Console
+from resnet_cli.runtime.compile import seconds_to_compile
+from resnet_cli.runtime.console import Console, duration
 from resnet_cli.runtime.distributed import SIGNAL_CHECK_EVERY, Context
 from resnet_cli.runtime.errors import Diverged, Stopped
 from resnet_cli.runtime.signals import StopRequest
@@ -46,7 +47,13 @@ class Trainer:
         self.logbook: Logbook | None = None
         if self.context.is_main:
             self.logbook = Logbook(folder, iteration=now.iteration, family=family, hparams=hparams)
-        self.console.start(self.network.architecture.name, iteration=now.iteration, iterations=last)
+        net = self.network.architecture
+        measured = [f"{name}/error" for name in self.parts.held_out]
+        if self._measures_top5:
+            measured += [f"{name}/top5_error" for name in self.parts.held_out]
+        self.console.start(net.name, iteration=now.iteration, iterations=last, measured=measured)
+        if self.step.compiled and now.iteration < last:
+            self.console.busy(f"compiling, about {duration(seconds_to_compile(net.depth))}")
         self.clock = Clock(now.seconds, now.iteration)
         try:
             self.network.train()
@@ -101,7 +108,7 @@ class Trainer:
                 values |= self._evaluate()
             if values and self.logbook:
                 self.logbook.write(now.iteration, values)
-                self.console.show(values)
+                self.console.show(values, evaluated=evaluate)
             if save:
                 self._save()
 
@@ -176,7 +183,7 @@ class Trainer:
                 context=self.context,
             )
             values[f"{name}/error"] = errors.top1_error
-            if self.network.architecture.num_classes > 10:  # CIFAR-10's top-5 error tells little
+            if self._measures_top5:
                 values[f"{name}/top5_error"] = errors.top5_error
         now.last |= values
         error = values[f"{self.chosen_on}/error"]
@@ -197,6 +204,11 @@ class Trainer:
                 f"iteration {now.iteration:,}: the error has plateaued; lr "
                 f"{self.lr_at(now.iteration):g} from here on"
             )
+
+    @property
+    def _measures_top5(self) -> bool:
+        """CIFAR-10's top-5 error tells little."""
+        return self.network.architecture.num_classes > 10
 
     @property
     def chosen_on(self) -> str:
