@@ -260,7 +260,7 @@ def main_checked(arguments: list[str]) -> int:
     ]
     told += [
         ("top-1 error", f"{errors.top1_error:.2f} %"),
-        ("top-5 error", f"{errors.top5_error:.2f} %"),
+        *([("top-5 error", f"{errors.top5_error:.2f} %")] if about.get("classes", 10) > 5 else []),
         ("images", f"{errors.count:,}"),
     ]
     print(rows(told))

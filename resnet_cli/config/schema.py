@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Any, get_args, get_origin
 
 from resnet_cli.data.choices import Augmentation, DatasetName, Normalization, OnError
@@ -66,7 +66,17 @@ class DatasetConfig:
     )
     download: bool = key(False, "fetch CIFAR-10 where it is missing", bookkeeping=True)
     mirror: str = key("", "where to fetch it from", bookkeeping=True)
-    validation: int = key(0, "training images held out; the paper's 45k/5k split is 5000")
+    label: str = key(
+        "",
+        "what photographs are called in paths and reports; by default as their folder",
+        bookkeeping=True,
+    )
+    validation: int | float = key(
+        0,
+        "training images held out, a count or a share below 1; the paper's 45k/5k split is 5000; of"
+        " photographs without val/, 0 is a fifth",
+    )
+    split_seed: int = key(0, "which photographs are held out where there is no val/")
     normalization: Normalization = key(
         Normalization.paper, "what is subtracted from the pixels: paper, cifar or imagenet"
     )
@@ -301,10 +311,13 @@ def _convert(kind: Any, value: Any, *, name: str) -> Any:
     """A plain value as the type of its field. Raises ValueError naming the key."""
     if dataclasses.is_dataclass(kind) and isinstance(value, dict):
         return _build(kind, value, prefix=name)
-    if isinstance(kind, UnionType):  # `Stem | None`
-        if value is None:
+    if isinstance(kind, UnionType):  # `Stem | None`, `int | float`
+        if value is None and NoneType in get_args(kind):
             return None
-        kind = get_args(kind)[0]
+        *others, kind = (one for one in get_args(kind) if one is not NoneType)
+        for one in others:
+            with suppress(ValueError):
+                return _convert(one, value, name=name)
     if get_origin(kind) is list and isinstance(value, list):
         return [_convert(get_args(kind)[0], one, name=name) for one in value]
     if isinstance(kind, type) and issubclass(kind, StrEnum) and isinstance(value, str):

@@ -210,7 +210,7 @@ def evaluations_table(evaluations: Sequence[Evaluation]) -> Grid:
         [
             one.network,
             one.told,
-            *(f"{one.errors[k]:.2f}" for k in ("top-1", "top-5")),
+            *(f"{one.errors[k]:.2f}" if k in one.errors else "-" for k in ("top-1", "top-5")),
             *([remark_on(one)] if papers else []),
         ]
         for one in evaluations

@@ -12,6 +12,7 @@ from resnet_cli.data.choices import DatasetName
 from resnet_cli.paper.prose import Prose
 from resnet_cli.paper.reading import UNREADABLE, number, read_json, text, whole
 from resnet_cli.paper.runs import Run, passed_over
+from resnet_cli.runtime.files import as_file_name
 
 _MOST = 100  # checkpoints or scales of one evaluation
 _RUN_FILES = ("result.json", "responses.json", "data.json")
@@ -28,7 +29,7 @@ class Evaluation:
     split: str
     views: str  # single | ten | dense
     scales: tuple[int, ...]  # shorter sides, where several were averaged
-    errors: dict[str, float]  # top-1, top-5
+    errors: dict[str, float]  # top-1, top-5 where there are more than five classes
     count: int
     bn: str  # which BN statistics
     precision: str
@@ -92,6 +93,7 @@ def _read(path: Path, content: dict[str, Any], runs: Sequence[Run]) -> Evaluatio
     """One file. Raises one of UNREADABLE."""
     checkpoints = tuple(Path(text(one)) for one in list(content["checkpoints"])[:_MOST])
     trained, data = content.get("trained"), content.get("data")
+    count_of_classes = content.get("classes")
     classes = data.get("fingerprint") if isinstance(data, dict) else None
     if isinstance(trained, list) and len(trained) == len(checkpoints):
         trained = [one if isinstance(one, dict) else {} for one in trained]
@@ -110,8 +112,9 @@ def _read(path: Path, content: dict[str, Any], runs: Sequence[Run]) -> Evaluatio
         views=text(content.get("views"), otherwise="single"),
         scales=tuple(whole(side) for side in list(content.get("scales") or ())[:_MOST]),
         errors={
-            "top-1": number(content["top1_error"], lowest=0, highest=100),
-            "top-5": number(content["top5_error"], lowest=0, highest=100),
+            name: number(content[key], lowest=0, highest=100)
+            for name, key in (("top-1", "top1_error"), ("top-5", "top5_error"))
+            if name == "top-1" or count_of_classes is None or whole(count_of_classes) > 5
         },
         count=whole(content["count"]),
         bn=text(content.get("bn"), otherwise=""),
@@ -176,9 +179,11 @@ def _run_around(checkpoint: Path, runs: Sequence[Run]) -> Run | None:
 
 
 def _label(dataset: str, classes: Any) -> str:
-    """`imagenet-20` for 20 classes that are not ImageNet's. Raises ValueError."""
+    """`imagenet-20` for 20 classes that are not ImageNet's; a folder of photographs has its own
+    name.
+    """
     if dataset not in set(DatasetName):
-        raise ValueError("its dataset is none that resnet-eval knows")
+        return as_file_name(dataset) or "photographs"
     if dataset != DatasetName.imagenet or classes in (None, 1000):
         return dataset
     return f"{dataset}-{whole(classes)}"

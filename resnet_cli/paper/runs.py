@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -252,10 +253,11 @@ def spoken(network: str) -> str:
 
 def title_of(dataset: str) -> str:
     """A data set's name for a heading."""
+    known = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet": "ImageNet"}
     name, _, classes = dataset.partition("-")
-    name = {"cifar10": "CIFAR-10", "imagenet": "ImageNet"}.get(name, name)
-    if not classes:
-        return name
+    if name != "imagenet" or not re.match(r"\d+(-|$)", classes):
+        return known.get(dataset, dataset)
+    name = known[name]
     count, _, which = classes.partition("-")
     return f"{count} classes of one's own, not {name}" + (f" ({which})" if which else "")
 

@@ -59,7 +59,10 @@ def load_dataset(config: DatasetConfig, console: Console) -> Dataset:
         assert config.image_size is not None
         return datasets.load_folders(
             root,
+            name=config.label or config.name,
             image_size=config.image_size,
+            validation=config.validation,
+            split_seed=config.split_seed,
             num_classes=config.num_classes,
             train_images=config.train_images,
             test_images=config.test_images,

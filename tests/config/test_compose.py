@@ -412,8 +412,8 @@ def test_what_does_not_fit_is_one_clear_line(override: str, told: str) -> None:
         (["model=resnet50", "model.stride_in=2x2"], "model.stride_in=2x2: use one of 1x1, 3x3"),
         (["model=resnet18", "model.groups=32"], "only bottlenecks (50, 101, 152 layers) have them"),
         (
-            ["model=resnet18", "dataset.validation=100"],
-            "the images of val/ are the validation images",
+            ["model=resnet18", "dataset.validation=1.5"],
+            "must be a count, or a share between 0 and 1",
         ),
         (["model=resnet18", "dataset.image_size=16"], "dataset.image_size=16: must be at least 32"),
     ],
