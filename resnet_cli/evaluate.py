@@ -75,6 +75,9 @@ def _measure(
         "dataset": str(bench.dataset.name),
     }
     about |= {"classes": len(bench.dataset.classes), "split": split}
+    if bench.outputs:
+        knows = subjects[0].network.architecture.num_classes
+        about["matched"] = f"by their names, among the network's {knows:,} classes"
     about["views"] = str(protocol.views) if protocol else str(Views.single)
     if protocol and protocol.views is Views.dense:
         about["scales"] = list(protocol.scales or default_scales(protocol.image_size))

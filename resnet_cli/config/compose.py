@@ -104,6 +104,8 @@ def _job(overrides: list[str]) -> Job:
     parsed = _parse(overrides)
     _validate_words(parsed)
     written = _to_config(_compose(overrides))
+    if "schedule.iterations" in {one.key_or_group for one in parsed}:
+        written.schedule.epochs = None  # which an experiment may have
     validate_written(written)
     config = resolve(written)
     if not config.runs.isprintable():  # bytes that are not text, which TensorBoard cannot write
@@ -166,7 +168,7 @@ def quote_paths(overrides: list[str]) -> list[str]:
 
     Hydra would take `lr=0.05,batch_size=64`, a run folder, for a sweep and stop at `My Drive`.
     """
-    paths = ("resume", "runs", "dataset.root", "dataset.label")
+    paths = ("resume", "runs", "dataset.root", "dataset.label", "weights")
     pairs = [override.partition("=") for override in overrides]
     return [
         f"{key}='{value}'"

@@ -38,11 +38,9 @@ _POINTERS = {
     "amp": "say precision=bf16, precision=fp16 or precision=fp32",
     "fp16": "say precision=fp16",
     "bf16": "say precision=bf16",
-} | dict.fromkeys(
-    ("pretrained", "weights"),
-    "training starts from random weights; resume=FILE continues from a checkpoint, and "
-    "resnet-eval --ckpt FILE measures one",
-)
+    "pretrained": "training starts from random weights, or with weights=FILE from those of a file; "
+    "none are shipped for photographs",
+}
 
 
 def known_keys() -> list[str]:

@@ -149,6 +149,9 @@ class Settings:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     shortcut: Shortcut = key(MISSING, "none (a plain network), A, B or C (section 3.3)")
+    weights: str = key(
+        "", "a file of weights to start from, any that resnet-eval reads; none: random weights"
+    )
     seed: int = key(0, "of the initial weights, the order of the images and their augmentation")
     batch_size: int = key(128, "images a step, over all devices")
     bn_batch: int | None = key(

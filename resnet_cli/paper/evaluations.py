@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from resnet_cli.config.schema import RunConfig, fields_of
 from resnet_cli.data.choices import DatasetName
 from resnet_cli.paper.prose import Prose
 from resnet_cli.paper.reading import UNREADABLE, number, read_json, text, whole
@@ -147,7 +148,10 @@ def _same(told: dict[str, Any], run: dict[str, Any]) -> bool:
     tested is part of it.
     """
     free = {"precision", "dataset.test_images"}
-    return all(told.get(key) == run.get(key) for key in (told.keys() | run.keys()) - free)
+    usual = {name: one.default for name, one in fields_of(RunConfig)}  # of keys it did not have yet
+    return all(
+        told.get(key, usual.get(key)) == run.get(key) for key in (told.keys() | run.keys()) - free
+    )
 
 
 def _doubt(trained: dict[str, Any], run: Run | None) -> str:

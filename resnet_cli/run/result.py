@@ -56,6 +56,7 @@ def _plan(config: RunConfig, parts: Parts, *, folder: RunFolder) -> str:
                 f"{sgd.weight_decay:g}{', Nesterov' if sgd.nesterov else ''}",
             ),
             *([("", f"BN over every {config.bn_batch} images")] if config.bn_batch else []),
+            *([("start", config.weights)] if config.weights else []),
             ("length", f"{recipe.iterations:,} iterations ({epochs:.1f} epochs)"),
             (
                 "device",

@@ -12,6 +12,7 @@ from hydra.utils import get_method
 
 from resnet_cli.config import compose
 from resnet_cli.config.compose import jobs
+from resnet_cli.config.experiments import experiments
 from resnet_cli.config.schema import Config, architecture, differences, from_plain, to_plain
 from resnet_cli.launch import local
 from resnet_cli.models.architecture import Shortcut, Stem
@@ -78,7 +79,7 @@ def test_the_steps_of_imagenet_are_epochs() -> None:
     )
 
 
-@pytest.mark.parametrize("experiment", options("experiment"))
+@pytest.mark.parametrize("experiment", experiments())
 def test_every_experiment_composes(experiment: str) -> None:
     planned, _ = jobs([f"experiment={experiment}"], multirun=False)
     folders = [job.folder for job in planned]
@@ -352,8 +353,7 @@ WRONG = {
     "batch=64": "did you mean 'batch_size'?",
     "workers=4": "did you mean 'dataset.workers'?",
     "depth=56": "as in model=resnet56",
-    "pretrained=true": "training starts from random weights; resume=FILE",
-    "weights=resnet50.pth": "training starts from random weights; resume=FILE",
+    "pretrained=true": "training starts from random weights, or with weights=FILE from those of",
     "resume=true": "the same command resumes by itself (resume=auto)",
     "model=resnet21": "unknown model 'resnet21': did you mean 'resnet20' or 'resnet18'?",
     "model=resnet26": "Any 6n+2 layers: model=resnet20 model.depth=26",

@@ -9,7 +9,7 @@ from resnet_cli.models.zoo import NETWORKS
 from resnet_cli.runtime.conf import options
 
 
-@pytest.mark.parametrize("experiment", options("experiment"))
+@pytest.mark.parametrize("experiment", experiments())
 def test_an_experiments_networks(experiment: str) -> None:
     planned, _ = jobs([f"experiment={experiment}"], multirun=False)
     ours = experiments()[experiment]
