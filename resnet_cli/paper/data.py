@@ -68,7 +68,7 @@ def _folder_of_classes(
     which = fingerprint or f"in {config.dataset.root}"
     key = f"{count} classes {which}, {sorted(images.items())}"
     if (label := as_file_name(config.dataset.label)) not in ("", *DatasetName):
-        return Data(label=label, key=f"{label}: {key}", fingerprint=fingerprint)
+        return Data(label=label, key=key, fingerprint=fingerprint)
     if count is not None and count != _IMAGENET_CLASSES:
         return Data(label=f"imagenet-{count}", key=key, fingerprint=fingerprint)
     told = "images=unknown" if not images else " ".join(f"{k}={n:,}" for k, n in images.items())

@@ -150,15 +150,21 @@ def passed_over(path: Path, error: BaseException) -> Prose:
 
 
 def _with_labels(runs: Sequence[Run]) -> list[Run]:
-    """The runs, with data sets of one label told apart by what their classes and counts are."""
-    keys: defaultdict[str, set[str]] = defaultdict(set)
+    """The runs, with equal data under one label wherever it lay, and data sets of one label told
+    apart by what their classes and counts are.
+    """
+    labels: dict[str, str] = {}
     for run in runs:
-        keys[run.data.label].add(run.data.key)
+        labels[run.data.key] = min(run.data.label, labels.get(run.data.key, run.data.label))
+    keys: defaultdict[str, set[str]] = defaultdict(set)
+    for key, name in labels.items():
+        keys[name].add(key)
 
     def label(run: Run) -> str:
-        if len(keys[run.data.label]) == 1:
-            return run.data.label
-        return f"{run.data.label}-{hashlib.sha256(run.data.key.encode()).hexdigest()[:6]}"
+        name = labels[run.data.key]
+        if len(keys[name]) == 1:
+            return name
+        return f"{name}-{hashlib.sha256(run.data.key.encode()).hexdigest()[:6]}"
 
     return [dataclasses.replace(run, dataset=label(run)) for run in runs]
 

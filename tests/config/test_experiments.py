@@ -32,5 +32,6 @@ def test_a_recipe(dataset: str, model: str) -> None:
     composed = flatten(to_plain(job.config))
     ours = recipe(dataset, model)
     assert "${" in ours.pop("dataset.root")
+    assert ours.pop("dataset.label", "") == ""  # the folder's name, as it turns out to be
     assert NETWORKS[model].depth == ours["model.depth"]
     assert ours == {key: composed[key] for key in ours}
