@@ -2,7 +2,7 @@
 another project's weights with what must be said of them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -252,6 +252,13 @@ def _images_of(one: Subject) -> tuple[object, ...]:
     """What decides which images a run's splits hold."""
     data = one.config.dataset
     return data.name, data.validation, data.train_images, data.test_images, one.image_size
+
+
+def output_names(one: Subject, dataset: Dataset, outputs: Sequence[int] | None) -> tuple[str, ...]:
+    """What the network's outputs are called; `outputs` are those of the data's classes."""
+    if one.classes is not None:
+        return one.class_names()
+    return dataset.classes if outputs is None else imagenet_wnids()
 
 
 def outputs_of(one: Subject, dataset: Dataset) -> tuple[int, ...] | None:
