@@ -61,11 +61,13 @@ class DatasetConfig:
     name: DatasetName = key(MISSING, "follows from dataset=")
     root: str = key(
         MISSING,
-        "the folder that holds cifar-10-batches-py/, or train/ and val/, or ImageNet's tars",
+        "the folder that holds cifar-10-batches-py/ or cifar-100-python/, or classes of photographs,"
+        " or ImageNet's tars",
         bookkeeping=True,
     )
-    download: bool = key(False, "fetch CIFAR-10 where it is missing", bookkeeping=True)
+    download: bool = key(False, "fetch CIFAR-10 or CIFAR-100 where it is missing", bookkeeping=True)
     mirror: str = key("", "where to fetch it from", bookkeeping=True)
+    coarse: bool = key(False, "CIFAR-100's 20 superclasses in place of its 100 classes")
     label: str = key(
         "",
         "what photographs are called in paths and reports; by default as their folder",

@@ -122,6 +122,8 @@ def _validate_dataset(data: DatasetConfig) -> None:
         raise UserError(
             f"dataset.validation={data.validation}: must be a count, or a share between 0 and 1"
         )
+    if data.coarse and data.name is not DatasetName.cifar100:
+        raise UserError(f"dataset.coarse=true: {data.name} has no superclasses")
     if data.name is DatasetName.imagenet:
         if data.image_size is None or data.image_size < 32:
             raise UserError(f"dataset.image_size={data.image_size}: must be at least 32")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from resnet_cli.data import cifar10, imagenet, synthetic
+from resnet_cli.data import cifar10, cifar100, imagenet, synthetic
 from resnet_cli.data.choices import DatasetName
 from resnet_cli.data.holding_out import count_held_out
 from resnet_cli.data.images import Dataset, Split
@@ -21,11 +21,12 @@ def load(
     root: Path,
     download: bool = False,
     mirror: str = "",
+    coarse: bool = False,
     validation: int | float = 0,
     train_images: int | None = None,
     test_images: int | None = None,
 ) -> Dataset:
-    """Loads CIFAR-10 or the synthetic images into memory.
+    """Loads CIFAR-10, CIFAR-100 (`coarse`: by superclasses) or the synthetic images into memory.
 
     The last `validation` training images, a count or a share below 1, are held out: the paper chose
     its schedule on a 45k/5k split (section 4.2). `train_images` and `test_images` limit how many of
@@ -35,6 +36,8 @@ def load(
     if name is DatasetName.cifar10:
         train, test = cifar10.load(root, download=download, mirror=mirror)
         classes: tuple[str, ...] = cifar10.CLASSES
+    elif name is DatasetName.cifar100:
+        train, test, classes = cifar100.load(root, download=download, mirror=mirror, coarse=coarse)
     else:
         held = count_held_out(validation, synthetic.TRAIN_COUNT)
         wanted = (train_images or synthetic.TRAIN_COUNT - held) + held

@@ -36,7 +36,8 @@ def read_data(folder: Path, config: RunConfig, result: dict[str, Any] | None) ->
     """
     name = config.dataset.name
     if name is not DatasetName.imagenet:  # one fixed set of images, checked by its MD5 or drawn
-        return Data(label=str(name), key=str(name), fingerprint=None)
+        label = f"{name}-coarse" if config.dataset.coarse else str(name)
+        return Data(label=label, key=label, fingerprint=None)
     file = folder / "data.json"
     if file.exists():
         content = read_json(file)

@@ -259,7 +259,12 @@ def spoken(network: str) -> str:
 
 def title_of(dataset: str) -> str:
     """A data set's name for a heading."""
-    known = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet": "ImageNet"}
+    known = {
+        "cifar10": "CIFAR-10",
+        "cifar100": "CIFAR-100",
+        "cifar100-coarse": "CIFAR-100, 20 superclasses",
+        "imagenet": "ImageNet",
+    }
     name, _, classes = dataset.partition("-")
     if name != "imagenet" or not re.match(r"\d+(-|$)", classes):
         return known.get(dataset, dataset)

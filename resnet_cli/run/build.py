@@ -74,6 +74,7 @@ def load_dataset(config: DatasetConfig, console: Console) -> Dataset:
         root=root,
         download=config.download,
         mirror=config.mirror,
+        coarse=config.coarse,
         validation=config.validation,
         train_images=config.train_images,
         test_images=config.test_images,
