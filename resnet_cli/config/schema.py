@@ -61,7 +61,7 @@ class DatasetConfig:
     name: DatasetName = key(MISSING, "follows from dataset=")
     root: str = key(
         MISSING,
-        "the folder that holds cifar-10-batches-py/ or cifar-100-python/, or classes of photographs,"
+        "the folder that holds cifar-10-batches-py/ or cifar-100-python/, classes of photographs,"
         " or ImageNet's tars",
         bookkeeping=True,
     )
