@@ -353,6 +353,7 @@ WRONG = {
     "batch=64": "did you mean 'batch_size'?",
     "workers=4": "did you mean 'dataset.workers'?",
     "depth=56": "as in model=resnet56",
+    "hydra/sweeper=optuna": "such as Optuna's, is not supported",
     "pretrained=true": "training starts from random weights, or with weights=FILE from those of",
     "resume=true": "the same command resumes by itself (resume=auto)",
     "model=resnet21": "unknown model 'resnet21': did you mean 'resnet20' or 'resnet18'?",
