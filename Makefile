@@ -5,6 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do $$p -c '
 VENV := .venv
 BIN := $(VENV)/bin
 export RESNET_DATA ?= data
+JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help install quickstart test test-portable test-slow coverage lint format cifar10 benchmark clean
@@ -27,8 +28,8 @@ quickstart: install ## see the degradation problem and its cure: four networks o
 	$(BIN)/resnet-report runs/synthetic/*/quickstart --out report
 	@echo "look at report/report.html, or report/degradation-synthetic.png"
 
-test: install lint ## lint, type-check, test
-	$(BIN)/python -m pytest
+test: install lint ## lint, type-check, test, JOBS=2 modules at a time
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadscope
 
 test-portable: install ## the numerical tests as on other CPUs: 1 and 2 threads, AVX2, no vector units
 	set -e; for setting in OMP_NUM_THREADS=1 OMP_NUM_THREADS=2 ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=default; do \

@@ -14,6 +14,7 @@ import torch
 from resnet_cli.models.architecture import Shortcut, cifar
 from resnet_cli.models.zoo import NETWORKS
 from resnet_cli.runtime.compile import missing_for_compiling
+from scripts.benchmark import kernels
 from scripts.benchmark.__main__ import main
 from scripts.benchmark.limits import operations, traffic
 from scripts.benchmark.plan import Deadline, NotMeasured, Settings
@@ -176,6 +177,20 @@ def test_bad_usage_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit, match="2"):
             main(words)
         assert line in capfd.readouterr().err.splitlines()[-1]
+
+
+def test_operations_are_counted_without_views_and_allocations() -> None:
+    x = torch.ones(2, 3)
+    with kernels.OperationCounter() as counter:
+        y = torch.empty(2, 3)
+        y.copy_(x.t().reshape(3, 2).t()[:, :1] + 1)
+    assert counter.counts == {"aten.add.Tensor": 1, "aten.copy_.default": 1}
+
+
+@pytest.mark.parametrize(("name", "most"), [("resnet20", 190), ("resnet110", 820)])
+def test_a_step_gives_the_device_few_operations(name: str, most: int) -> None:
+    """Beside 309 and 1,209 where each weight is cast, each layer counts, each batch is drawn."""
+    assert most * 0.9 < kernels.count(name)["step"] <= most
 
 
 @pytest.mark.slow

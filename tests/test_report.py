@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -266,7 +267,10 @@ def test_a_folder_of_ones_own_is_not_imagenet(command: Command, tmp_path: Path, 
             data={"classes": [str(n) for n in range(20)]},
             result={"classes": 20},
         )
-    measured = {"network": "plain18 + resnet18-A", "checkpoints": ["a/last.pt", "b/last.pt"]}
+    measured: dict[str, Any] = {
+        "network": "plain18 + resnet18-A",
+        "checkpoints": ["a/last.pt", "b/last.pt"],
+    }
     measured |= {
         "dataset": "imagenet",
         "classes": 20,

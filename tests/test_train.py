@@ -295,6 +295,24 @@ def test_hydras_own_flags_work(command: Command) -> None:
     assert yaml.safe_load(shown.out)["model"]["depth"] == 56
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("--cfg nope", "invalid choice: 'nope'"),
+        ("--cfg", "expected one argument"),
+        ("--cfg job model=resnet21", "did you mean 'resnet20'"),
+        ("--cfg job optimizer.lr=fast", "could not be converted to Float"),
+        ("--cfg job model=[a", "cannot read 'model=[a'"),
+        ("--cfg job seed=0,1", "one config at a time"),
+        ("--cfg job --package nope", "'nope' not found"),
+        ("--cfg job --info", "Only one of"),
+        ("--resolve", "can only be used"),
+    ],
+)
+def test_hydras_own_errors_are_told_as_ours(command: Command, words: str, told: str) -> None:
+    check_refused(command("resnet-train", *words.split()), 2, told)
+
+
 @pytest.mark.parametrize("no_color", [False, True])
 def test_a_terminal_gets_a_bar(runs: Path, no_color: bool) -> None:
     """In a pseudo-terminal of 80 columns: a row for each evaluation stays, a bar moves below;

@@ -25,6 +25,7 @@ from resnet_cli.evaluation.protocol import PhotographTest, Protocol, Scored, Tes
 from resnet_cli.evaluation.protocol import TestedNetwork as Tested
 from resnet_cli.evaluation.views import Views
 from resnet_cli.models.complexity import multiply_adds
+from resnet_cli.models.layers import set_bn_groups
 from resnet_cli.run.build import choose_workers, fold, load_dataset, make_image_test, make_loader
 from resnet_cli.runtime.compile import compile_for_testing
 from resnet_cli.runtime.console import Console
@@ -121,6 +122,9 @@ class Bench:
                 workers=workers,
             )
             batches = max(1, min(images or loader.count, loader.count) // loader.batch_size)
+            set_bn_groups(
+                network, one.config.bn_batch
+            )  # as the layers saw their inputs in training
             bar = progress(range(batches), total=batches, unit="batch")
             update_bn_stats(network, (loader.batch(number)[0] for number in bar), dtype=self.dtype)
         return batches * loader.batch_size

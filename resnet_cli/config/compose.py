@@ -1,6 +1,9 @@
 """The only module that composes with Hydra: from a command line to the runs it asks for."""
 
+import argparse
 import hashlib
+import math
+import os
 import re
 import shlex
 import signal
@@ -9,13 +12,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import hydra
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.utils import get_args_parser
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -38,6 +43,9 @@ from resnet_cli.runtime.files import expand
 # groups whose choice names the run folder; other keys show in it where they differ
 _CHOICES = ("model", "dataset", "schedule", "experiment")
 _LONGEST = 200  # characters of a folder's name
+_MOST_RUNS = (
+    10_000  # of a sweep: all are checked before one starts, a few hundredths of a second each
+)
 
 ConfigStore.instance().store(name="schema", node=Config)
 
@@ -92,11 +100,26 @@ def run_config(overrides: list[str]) -> RunConfig:
 
 def _combinations(overrides: list[str]) -> list[list[str]]:
     """The overrides of each run of a sweep. Raises UserError."""
+    runs = math.prod(_count_values(one) for one in _parse(overrides))
+    if runs > _MOST_RUNS:
+        raise UserError(f"this sweep has {runs:,} runs: at most {_MOST_RUNS:,} at once")
     try:
         (batch,) = BasicSweeper.split_arguments(_parse(overrides), max_batch_size=None)
     except HydraException as error:
         raise UserError(f"cannot sweep this: {error}; list the values, as in seed=0,1,2") from error
     return batch
+
+
+def _count_values(override: Override) -> int:
+    """How many values an override has in a sweep. Raises UserError where there is none."""
+    values = override.value()
+    if not isinstance(values, RangeSweep):
+        return 1 if not isinstance(values, ChoiceSweep) else len(values.list)
+    assert values.start is not None and values.stop is not None
+    steps = (values.stop - values.start) / values.step if values.step else 0
+    if not 0 < steps < math.inf:
+        raise UserError(f"{override.input_line}: there is no value in this range")
+    return math.ceil(steps)
 
 
 def _job(overrides: list[str]) -> Job:
@@ -161,6 +184,8 @@ def _parse(overrides: list[str]) -> list[Override]:
         raise UserError(
             f"cannot read '{error.override}': expected key=value, as in model=resnet56 seed=1"
         ) from error
+    except ValueError as error:  # thousands of digits
+        raise UserError(f"cannot read a number: {_first_line(error)}") from error
 
 
 def quote_paths(overrides: list[str]) -> list[str]:
@@ -204,13 +229,17 @@ def _compose(overrides: list[str], *, with_hydra: bool = False) -> DictConfig:
     try:
         return hydra.compose("train", overrides, return_hydra_config=with_hydra)
     except MissingConfigException as error:
-        raise UserError(str(error).splitlines()[0]) from error
+        raise UserError(_first_line(error)) from error
     except (HydraException, OmegaConfBaseException) as error:
-        cause: BaseException = error.__cause__ or error
-        reason = str(cause).splitlines()[0]
+        reason = _first_line(error.__cause__ or error)
         where = re.search(r"override (\S+)", str(error))
         prefix = where[1].strip("':.") + ": " if where else ""
         raise UserError(prefix + reason) from error
+
+
+def _first_line(error: BaseException) -> str:
+    """What an exception of Hydra says, without its advice."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _to_config(composed: DictConfig) -> Config:
@@ -218,22 +247,65 @@ def _to_config(composed: DictConfig) -> Config:
     try:
         config = OmegaConf.to_object(composed)
     except OmegaConfBaseException as error:
-        raise UserError(str(error).splitlines()[0]) from error
+        raise UserError(_first_line(error)) from error
     assert isinstance(config, Config)
     return config
 
 
 def answer_flags(arguments: list[str]) -> None:
-    """Lets Hydra answer its own flags: `--cfg job`, `--info`, `--hydra-help`."""
+    """Lets Hydra answer its own flags: `--cfg job`, `--info`, `--hydra-help`.
+
+    Raises UserError for flags and overrides that do not fit, which Hydra would tell in its own way.
+    """
+    overrides = _flags_of(arguments).overrides
+    with _hydra_ready():
+        parsed = _parse(overrides)
+        _validate_words(parsed)
+        if several := [one.input_line for one in parsed if one.is_sweep_override()]:
+            raise UserError(f"{several[0]}: one config at a time is shown; give one value")
+        _compose(overrides)
     sys.argv[1:] = arguments
     main = hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="train")
     # `--info | head`: its logging would complain of every line that nobody reads any more
     before = signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
-        main(lambda _: None)()
+        with _raising():
+            main(lambda _: None)()
         sys.stdout.flush()
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise UserError(_first_line(error)) from error
+    except SystemExit as end:  # `--package` that there is not; Hydra has said so
+        if end.code:
+            raise SystemExit(2) from None
+        raise
     finally:
         signal.signal(signal.SIGPIPE, before)
+
+
+def _flags_of(arguments: list[str]) -> argparse.Namespace:
+    """Hydra's flags as it reads them. Raises UserError where it would print its usage."""
+
+    def refuse(message: str) -> NoReturn:
+        raise UserError(message)
+
+    parser = get_args_parser()
+    parser.error = refuse  # type: ignore[method-assign]
+    return parser.parse_args(arguments)
+
+
+@contextmanager
+def _raising() -> Iterator[None]:
+    """While open, Hydra raises its errors instead of printing them."""
+    name = "HYDRA_FULL_ERROR"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def _run_folder(config: Settings, unchanged: Settings, *, recipe: Sequence[str] = ()) -> Path:

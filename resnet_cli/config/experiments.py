@@ -6,6 +6,7 @@ Read without Hydra, which starts slowly; a test compares with what Hydra compose
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from resnet_cli.config.schema import MISSING, Settings, flatten, to_plain
@@ -21,6 +22,12 @@ class Planned:
     model: str  # resnet34
     overrides: Mapping[str, str]  # the other keys the experiment goes through: shortcut -> B
     network: Architecture  # network.name is what folders, tables and curves call it: resnet34-B
+
+
+@cache
+def networks(experiment: str) -> tuple[str, ...]:
+    """The networks of `experiment=NAME`, called as `Architecture.name` calls them."""
+    return tuple(run.network.name for run in _runs(read(f"experiment/{experiment}")))
 
 
 def experiments() -> dict[str, list[Planned]]:

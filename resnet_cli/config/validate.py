@@ -6,6 +6,7 @@ What types cannot say is checked; numbers of devices, scaled schedules and epoch
 import dataclasses
 import math
 import os
+import reprlib
 from typing import Any
 
 from resnet_cli.config.schema import (
@@ -52,6 +53,20 @@ _NOT_NEGATIVE = (
     "max_restarts",
     "seed",
 )
+# More than any machine has or anybody trains: such a number is a slip of the finger, and is told
+# before memory is asked for.
+_MOST = {
+    "batch_size": 10**7,
+    "bn_batch": 10**7,
+    "dataset.image_size": 10**5,
+    "dataset.num_classes": 10**6,
+    "dataset.workers": 10**4,
+    "jobs_per_device": 10**4,
+    "model.depth": 10**5,
+    "model.groups": 10**4,
+    "model.num_classes": 10**6,
+    "model.width_per_group": 10**4,
+}
 
 
 def validate_written(config: Config) -> None:
@@ -73,11 +88,15 @@ def validate_written(config: Config) -> None:
 
 def validate(config: Settings) -> None:
     """Checks what types cannot say, of a run in either stage. Raises UserError naming the key."""
+    flat = flatten(to_plain(config))
+    for key, value in flat.items():
+        most = _MOST.get(key, 2**63 - 1)
+        if isinstance(value, int) and value > most:
+            raise UserError(f"{key}={reprlib.repr(value)}: must be at most {most:,}")
     try:
         architecture(config, num_classes=10)
     except ValueError as error:
         raise UserError(str(error)) from error
-    flat = flatten(to_plain(config))
     for key in _COUNTS:
         if flat[key] is not None and flat[key] < 1:
             raise UserError(f"{key}={flat[key]}: must be at least 1")
@@ -86,8 +105,6 @@ def validate(config: Settings) -> None:
             raise UserError(f"{key}={flat[key]}: must be a number that is not negative")
     if not 0 < config.timeout < math.inf:
         raise UserError(f"timeout={config.timeout:g}: must be seconds, above 0")
-    if config.seed >= 2**63:
-        raise UserError(f"seed={config.seed}: must fit 63 bits")
     if config.activation_checkpointing and config.sync_bn:
         raise UserError(
             "activation_checkpointing=true would count sync_bn's statistics twice: leave one of "
@@ -216,6 +233,8 @@ def _training_images(config: Config) -> int:
 
 def _bn_batch(config: Config, *, devices: int) -> int | None:
     """How many images BN normalizes together; None for the whole batch. Raises UserError."""
+    if devices > config.batch_size:
+        raise UserError(f"batch_size={config.batch_size} does not divide among devices={devices}")
     if config.batch_size % devices:
         fewer = next(n for n in range(devices - 1, 0, -1) if config.batch_size % n == 0)
         raise UserError(

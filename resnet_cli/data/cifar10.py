@@ -9,17 +9,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import torch
-from filelock import FileLock
 from torchvision.datasets import CIFAR10
-from torchvision.datasets.utils import download_and_extract_archive
+from torchvision.datasets.utils import check_integrity, extract_archive
+from tqdm import tqdm
 
 from resnet_cli.data.images import Split
-from resnet_cli.runtime.errors import DataError
+from resnet_cli.runtime.errors import DISK_ERRORS, DataError
+from resnet_cli.runtime.files import naming
+from resnet_cli.runtime.locks import locked
 
+_ARCHIVE_SIZE = 170_498_071  # bytes
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _ATTEMPTS = 3
+_PART = 2**15  # bytes, between two looks
 
 
 def load(root: Path, *, download: bool, mirror: str) -> tuple[Split, Split]:
@@ -29,18 +34,19 @@ def load(root: Path, *, download: bool, mirror: str) -> tuple[Split, Split]:
     that is missing or is not the official one.
     """
     validate_official(
-        CIFAR10, root, name="CIFAR-10", size="170 MB", download=download, mirror=mirror
+        CIFAR10, root, name="CIFAR-10", size=_ARCHIVE_SIZE, download=download, mirror=mirror
     )
     return _read(root, train=True), _read(root, train=False)
 
 
 def validate_official(
-    reader: type[CIFAR10], root: Path, *, name: str, size: str, download: bool, mirror: str
+    reader: type[CIFAR10], root: Path, *, name: str, size: int, download: bool, mirror: str
 ) -> None:
     """Checks the MD5 of every file that a reader of torchvision reads, after a download where they
     are missing and that is allowed.
 
-    Raises DataError naming the first file that is missing or is not the official one.
+    `size` is the archive's, in bytes. Raises DataError naming the first file that is missing or is
+    not the official one.
     """
     wrong = _first_wrong_file(reader, root)
     if wrong and download:
@@ -48,14 +54,15 @@ def validate_official(
             mirror,
             root,
             archive=reader.filename,
+            size=size,
             md5=reader.tgz_md5,
             is_complete=lambda: _first_wrong_file(reader, root) is None,
         )
         wrong = _first_wrong_file(reader, root)
     if wrong:
         raise DataError(
-            f"{name}: {wrong}; add dataset.download=true to download it ({size}, {mirror}),"
-            f" or unpack {reader.filename} into {root}, or point dataset.root or RESNET_DATA at a "
+            f"{name}: {wrong}; add dataset.download=true to download it ({size / 1e6:.0f} MB, "
+            f"{mirror}), or unpack {reader.filename} into {root}, or point dataset.root or RESNET_DATA at a "
             f"folder that holds {reader.base_folder}/"
         )
 
@@ -90,6 +97,7 @@ def download_archive(
     root: Path,
     *,
     archive: str,
+    size: int,
     md5: str,
     is_complete: Callable[[], bool],
     pause: float = 2.0,
@@ -98,26 +106,32 @@ def download_archive(
 
     A lock keeps two processes from downloading at once; the second finds that the data
     `is_complete`. `pause`: seconds before the second attempt. Raises DataError when the last
-    attempt fails.
+    attempt fails, and OSError where the disk is full.
     """
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"cannot create the data folder {root}: {error.strerror}") from error
     url = f"{mirror.rstrip('/')}/{archive}"
-    with FileLock(root / f".{archive}.lock"), _socket_timeout(30):
+    with locked(root / f".{archive}.lock"), _socket_timeout(30):
         for attempt in range(1, _ATTEMPTS + 1):
             if is_complete():
                 return
             try:
-                download_and_extract_archive(url, str(root), filename=archive, md5=md5)
+                if not check_integrity(root / archive, md5):
+                    _fetch(url, root / archive, size=size)
+                    if not check_integrity(root / archive, md5):
+                        raise ValueError(f"not the archive of MD5 {md5}")
+                extract_archive(str(root / archive), str(root))
                 return
             # connection refused or cut off, unknown host, truncated archive
             except (OSError, EOFError, ValueError, HTTPException, tarfile.TarError) as error:
+                if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+                    raise
                 reason = str(error)
-            except RuntimeError as error:  # the MD5 differs
-                (root / archive).unlink(missing_ok=True)
-                reason = str(error)
+            finally:  # half an archive stays for nobody, after a signal neither
+                if not check_integrity(root / archive, md5):
+                    (root / archive).unlink(missing_ok=True)
             if attempt < _ATTEMPTS:
                 time.sleep(pause * attempt)
     raise DataError(
@@ -125,6 +139,22 @@ def download_archive(
         f" check the network, or choose another dataset.mirror, or put {archive} into "
         f"{root}{os.sep} by hand"
     )
+
+
+def _fetch(url: str, path: Path, *, size: int) -> None:
+    """Downloads `size` bytes. Raises ValueError for more: a mirror may send without end."""
+    request = Request(url, headers={"User-Agent": "resnet_cli"})
+    with (
+        urlopen(request) as response,
+        naming(path),
+        path.open("wb") as file,
+        tqdm(total=size, unit="B", unit_scale=True) as bar,
+    ):
+        while part := response.read(_PART):
+            if bar.n + len(part) > size:
+                raise ValueError(f"it sends more than the archive's {size:,} bytes")
+            file.write(part)
+            bar.update(len(part))
 
 
 @contextmanager

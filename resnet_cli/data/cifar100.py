@@ -10,6 +10,7 @@ from torchvision.datasets import CIFAR100
 from resnet_cli.data.cifar10 import validate_official
 from resnet_cli.data.images import Split
 
+ARCHIVE_SIZE = 169_001_437  # bytes
 _LABELS = {False: "fine", True: "coarse"}
 
 
@@ -23,7 +24,7 @@ def load(
     is missing or is not the official one.
     """
     validate_official(
-        CIFAR100, root, name="CIFAR-100", size="169 MB", download=download, mirror=mirror
+        CIFAR100, root, name="CIFAR-100", size=ARCHIVE_SIZE, download=download, mirror=mirror
     )
     folder, kind = root / CIFAR100.base_folder, _LABELS[coarse]
     names = _read(folder / CIFAR100.meta["filename"])[f"{kind}_label_names"]

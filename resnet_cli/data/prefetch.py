@@ -14,13 +14,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch._C import _remove_worker_pids
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from resnet_cli.runtime.errors import DataError, Failed
+from resnet_cli.runtime.signals import STOPPING
 
 _SHARED_MEMORY = "/dev/shm"
 _AHEAD = 2  # items that each worker has ready
+_SILENT_FOR = (
+    600.0  # seconds until workers that send nothing are given up: a disk may hang for ever
+)
 _SHARE = 4  # times as much room as one process needs: others of the machine want some, too
 
 
@@ -29,8 +34,8 @@ def prefetch(
 ) -> Generator[Any]:
     """Yields `dataset[number]` for each number, in order, made ahead by `workers` processes.
 
-    `workers=0` makes them in this process. Raises a DataError that `dataset` raises, and Failed
-    where the machine has no room for the processes.
+    `workers=0` makes them in this process. Raises a DataError that `dataset` raises, Failed where
+    the machine has no room for the processes, and PyTorch's RuntimeError where they die or hang.
     """
     # more workers than cores are the user's choice
     warnings.filterwarnings("ignore", message="This DataLoader will create")
@@ -40,15 +45,20 @@ def prefetch(
         sampler=numbers,
         num_workers=workers,
         prefetch_factor=_AHEAD if workers else None,
+        timeout=_SILENT_FOR if workers else 0,
         collate_fn=_identity,
         pin_memory=device.type == "cuda",
         worker_init_fn=_ignore_signals,
     )
     # The iterator has no name: the frame of an error that is kept would keep it and its workers.
-    for item in _started(loader):
-        if isinstance(item, DataError):
-            raise item
-        yield pickle.loads(item) if isinstance(item, bytes) else item
+    try:
+        for item in _started(loader):
+            if isinstance(item, DataError):
+                raise item
+            yield pickle.loads(item) if isinstance(item, bytes) else item
+    except RuntimeError as error:
+        _end_workers(error)
+        raise
 
 
 def _started(loader: DataLoader[Any]) -> Iterator[Any]:
@@ -56,7 +66,7 @@ def _started(loader: DataLoader[Any]) -> Iterator[Any]:
     try:
         return iter(loader)
     except OSError as error:  # semaphores live in shared memory, and each worker has pipes
-        _end_half_made(error)
+        _end_workers(error)
         raise Failed(
             f"cannot start dataset.workers={loader.num_workers} loader processes: "
             f"{error.strerror}; dataset.workers=0 uses none (is {_SHARED_MEMORY} there, and what "
@@ -103,12 +113,18 @@ def _free_shared_memory() -> float:
     return there.f_bavail * there.f_frsize
 
 
-def _end_half_made(error: OSError) -> None:
-    """Ends what PyTorch's iterator had started; its own way out would print a traceback."""
+def _end_workers(error: Exception) -> None:
+    """Ends what PyTorch's iterator had started.
+
+    Its own way out waits seconds for each that hangs, or prints a traceback.
+    """
     for frame, _ in traceback.walk_tb(error.__traceback__):
         iterator = frame.f_locals.get("self")
         if isinstance(iterator, _BaseDataLoaderIter):
             iterator._shutdown = True  # type: ignore[attr-defined]
+            if getattr(iterator, "_worker_pids_set", False):  # else each is reported as lost
+                _remove_worker_pids(id(iterator))
+                iterator._worker_pids_set = False  # type: ignore[attr-defined]
             for worker in getattr(iterator, "_workers", []):
                 worker.kill()
 
@@ -119,7 +135,7 @@ def _identity(value: Any) -> Any:
 
 def _ignore_signals(_: int) -> None:
     """Leaves signals, which may reach the whole process group, to the parent process."""
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+    for signum in STOPPING:
         signal.signal(signum, signal.SIG_IGN)
 
 

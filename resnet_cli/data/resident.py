@@ -14,7 +14,7 @@ from resnet_cli.data.sampling import ALL, Part, epoch_order
 class ResidentLoader:
     """Makes batches of a training split on its device (see `Loader`).
 
-    The orders of two epochs are on the device, too: a step needs only its number from the host.
+    What is drawn for two epochs is on the device, too: a step needs only its number from the host.
     """
 
     split: Split
@@ -28,9 +28,9 @@ class ResidentLoader:
         device, share = self.split.labels.device, self.batch_size // world
         # positions within a batch of the images of this process
         self.positions = torch.arange(rank * share, (rank + 1) * share, device=device)
-        # of an even epoch and of an odd one
-        self.orders = torch.zeros(2, self.count, dtype=torch.int64, device=device)
-        self.epochs = [-1, -1]  # that the orders are of
+        # image, top, left and flip of all places in an even epoch, then in an odd one
+        self.drawn = torch.zeros(4, 2 * self.count, dtype=torch.int64, device=device)
+        self.epochs = [-1, -1]  # that they are of
         self.start = torch.zeros((), dtype=torch.int64, device=device)
 
     @property
@@ -50,25 +50,29 @@ class ResidentLoader:
         start = iteration * self.batch_size
         for epoch in range(start // self.count, (start + self.batch_size - 1) // self.count + 1):
             if self.epochs[epoch % 2] != epoch:
-                order = epoch_order(self.count, seed=self.seed, epoch=epoch)
-                self.orders[epoch % 2].copy_(
-                    order.pin_memory() if self.start.is_cuda else order, non_blocking=True
-                )
+                self._draw_epoch(epoch)
                 self.epochs[epoch % 2] = epoch
         self.start.fill_(start)
         return (self.start,)
+
+    def _draw_epoch(self, epoch: int) -> None:
+        """Draws an epoch's order on the host, and its crops and flips on the device."""
+        order = epoch_order(self.count, seed=self.seed, epoch=epoch)
+        drawn = self.drawn.view(4, 2, -1)[:, epoch % 2]
+        drawn[0].copy_(order.pin_memory() if self.start.is_cuda else order, non_blocking=True)
+        crops = draw_crops_and_flips(drawn[0], torch.full_like(drawn[0], epoch), seed=self.seed)
+        for place, values in zip(drawn[1:], crops, strict=True):
+            place.copy_(values)
 
     def prepare(self, *drawn: Tensor) -> tuple[Tensor, Tensor]:
         """This process's `part` of a batch: augmented images and labels.
 
         float32 [N, 3, H, W] in channels_last memory, and int64 [N].
         """
-        position = drawn[0] + self.positions
-        epochs, offsets = position // self.count, position % self.count
-        indices = self.orders[epochs % 2, offsets]
+        places = (drawn[0] + self.positions) % (2 * self.count)
+        indices, top, left, flip = self.drawn[:, places]
         images = self.normalizer(self.split.images[indices])
-        top, left, flip = draw_crops_and_flips(indices, epochs, seed=self.seed)
-        images = crop_and_flip(images, top=top, left=left, flip=flip)
+        images = crop_and_flip(images, top=top, left=left, flip=flip.bool())
         return images, self.split.labels[indices]
 
     def batch(self, iteration: int) -> tuple[Tensor, Tensor]:

@@ -41,13 +41,21 @@ class _EvalViews(Dataset[_EvalBatch]):
         start = batch * self.batch_size
         for index in range(start, min(start + self.batch_size, len(self.samples))):
             try:
-                views.append(self.make_views(open_photograph(self.samples, index)))
+                views.append(self._views_of(index))
                 decoded.append(index)
             except DataError as error:
                 failures.append(str(error))
         indices = torch.tensor(decoded, dtype=torch.int64)
         labels = torch.from_numpy(self.samples.labels[indices.numpy()])
         return _EvalBatch(_stack(views), labels, indices, failures)
+
+    def _views_of(self, index: int) -> Any:
+        """The views of one photograph. Raises DataError with its path."""
+        photograph = open_photograph(self.samples, index)
+        try:
+            return self.make_views(photograph)
+        except DataError as error:
+            raise DataError(f"{self.samples.path(index)}: {error}") from error
 
 
 def _stack(views: list[Any]) -> Any:

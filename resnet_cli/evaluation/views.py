@@ -19,6 +19,9 @@ from torch.nn.functional import avg_pool2d, conv2d
 from resnet_cli.data.crops import resized_size
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.runtime.device import autocast
+from resnet_cli.runtime.errors import DataError
+
+_MOST_PIXELS = 50_000_000  # of a view: at 640, one that is 122 times as long as high
 
 
 class Views(StrEnum):
@@ -31,10 +34,19 @@ class Views(StrEnum):
 
 
 def resize_shorter(image: Image.Image, side: int) -> Image.Image:
-    """Resizes the shorter side to `side` pixels: bilinear, the longer side rounded down."""
+    """Resizes the shorter side to `side` pixels: bilinear, the longer side rounded down.
+
+    Raises DataError for an image so thin that it would not fit into memory.
+    """
     if min(image.size) == side:
         return image
-    return image.resize(resized_size(*image.size, shorter=side), Image.Resampling.BILINEAR)
+    size = resized_size(*image.size, shorter=side)
+    if math.prod(size) > _MOST_PIXELS:
+        raise DataError(
+            f"{image.width} x {image.height} pixels are too thin for a shorter side of {side}: "
+            f"it would be {size[0]:,} x {size[1]:,}"
+        )
+    return image.resize(size, Image.Resampling.BILINEAR)
 
 
 def image_to_tensor(image: Image.Image) -> Tensor:

@@ -17,9 +17,10 @@ from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, Sign
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+from resnet_cli.launch.python import module_words
 from resnet_cli.runtime.console import Console
 from resnet_cli.runtime.errors import LOST, SILENT, Failed, Stopped, Told
-from resnet_cli.runtime.signals import STOPPING
+from resnet_cli.runtime.signals import handled
 
 _RANK_MODULE = "resnet_cli.launch.rank"  # what each process runs
 # seconds that ranks have to save after a signal: they look for it between two steps, not during an
@@ -56,7 +57,7 @@ def _start_ranks(plan: dict[str, Any], *, devices: int) -> str | None:
     # what a user needs to know, we print ourselves
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(_SHUTDOWN_SECONDS))
-    handlers = {signum: signal.getsignal(signum) for signum in STOPPING}
+    handlers = {signum: signal.getsignal(signum) for signum in handled()}
     with tempfile.TemporaryDirectory(prefix="resnet-train-") as name:
         folder = Path(name)
         file = folder / "plan.json"
@@ -70,12 +71,12 @@ def _start_ranks(plan: dict[str, Any], *, devices: int) -> str | None:
             rdzv_endpoint="localhost:0",  # any free port
             # `launch` starts anew itself: elastic would do so after a wrong config, too
             max_restarts=0,
-            signals_to_handle=",".join(signum.name for signum in STOPPING),
+            signals_to_handle=",".join(signum.name for signum in handled()),
             local_addr="localhost",  # this machine's name need not lead to it
             logs_specs=DefaultLogsSpecs(log_dir=str(folder)),
         )
         try:
-            elastic_launch(config, sys.executable)("-m", _RANK_MODULE, str(file))
+            elastic_launch(config, sys.executable)(*module_words(_RANK_MODULE), str(file))
         except SignalException as stop:  # elastic has passed it on and waited
             lines = [line for line, code in _reports(folder) if code == 128 + stop.sigval]
             late = "killed while stopping; the same command continues from the last checkpoint"

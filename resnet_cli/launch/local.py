@@ -130,7 +130,7 @@ class Sweep:
     def run(self) -> list[Outcome]:
         """Raises Stopped after a signal, once every run in flight has saved."""
         try:
-            with stop_on_signal() as self._request:
+            with stop_on_signal() as self._request, self._request.deferred():
                 while self._waiting or self._workers:
                     if self._request.signum is not None and not self._stopping:
                         self._stopping = True

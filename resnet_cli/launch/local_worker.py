@@ -21,7 +21,7 @@ from resnet_cli.run.run import Steps, run_from_plain, train_steps
 from resnet_cli.runtime.console import Console
 from resnet_cli.runtime.distributed import Context
 from resnet_cli.runtime.errors import Stopped
-from resnet_cli.runtime.signals import StopRequest, stop_on_signal
+from resnet_cli.runtime.signals import Interrupted, stop_on_signal
 
 _IDLE_SECONDS = 0.2  # between two checks for a signal while there is nothing to train
 
@@ -74,8 +74,8 @@ class _LogConsole(Console):
             super().warn(text)
 
 
-def _read_stdin(request: StopRequest) -> SimpleQueue[str]:
-    """The lines of stdin, as they come; its end asks to stop."""
+def _read_stdin() -> SimpleQueue[str]:
+    """The lines of stdin, as they come; its end asks to stop, as a signal does."""
     lines: SimpleQueue[str] = SimpleQueue()
 
     def read() -> None:
@@ -83,8 +83,7 @@ def _read_stdin(request: StopRequest) -> SimpleQueue[str]:
         with open(0, closefd=False) as stdin:
             for line in stdin:
                 lines.put(line)
-        if request.signum is None:
-            request.signum = signal.SIGTERM
+        os.kill(os.getpid(), signal.SIGTERM)
 
     Thread(target=read, daemon=True).start()
     return lines
@@ -95,8 +94,9 @@ def main() -> int:
     outcomes = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever prints, prints to stderr: stdout is for outcomes alone
     round_robin = RoundRobin()
-    with stop_on_signal() as request:
-        lines = _read_stdin(request)
+    # patient: a signal, and then the end of stdin
+    with suppress(Interrupted), stop_on_signal(patient=True) as request:
+        lines = _read_stdin()
         while request.signum is None or round_robin.in_flight:
             with suppress(Empty):
                 while request.signum is None:

@@ -1,12 +1,13 @@
 """One of the processes of a run on several devices.
 
 torchrun and srun start resnet-train itself, which calls `train` here; elastic.py starts
-`python -m resnet_cli.launch.rank PLAN.json`.
+this module with the name of the plan.
 """
 
 import dataclasses
 import json
 import os
+import shutil
 import sys
 import threading
 import time
@@ -71,12 +72,15 @@ def _resuming(run: Run) -> Run:
     return dataclasses.replace(run, config=dataclasses.replace(run.config, resume="auto"))
 
 
-def _end_with(parent: int) -> None:
-    """Ends this process when its parent is gone: nobody would be left to do so."""
+def _end_with(parent: int, folder: Path) -> None:
+    """Ends this process when its parent is gone, and removes the `folder` with what they had to
+    tell each other: nobody would be left to do so.
+    """
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(0.5)
+        shutil.rmtree(folder, ignore_errors=True)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -89,7 +93,7 @@ def main(file: Path) -> int:
     ranks and prints it once.
     """
     plan = json.loads(file.read_text(encoding="utf-8"))
-    _end_with(plan["parent"])
+    _end_with(plan["parent"], file.parent)
     run = run_from_plain(plan)
     if plan["restarted"] and run.config.resume == "never":
         run = _resuming(run)

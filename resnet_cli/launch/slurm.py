@@ -66,7 +66,7 @@ def sweep(runs: Sequence[Run], *, cluster: str, settings: Mapping[str, Any]) -> 
     jobs = _submit(runs, cluster=cluster, settings=settings)
     outcomes: dict[int, Outcome] = {}
     running: set[int] = set()
-    with make_display(runs) as display, stop_on_signal() as request:
+    with make_display(runs) as display, stop_on_signal() as request, request.deferred():
         stopping = False
         while len(outcomes) < len(jobs):
             if request.signum is not None and not stopping:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from resnet_cli.launch.outcome import Outcome
+from resnet_cli.launch.python import module_words
 from resnet_cli.run.run import Run
 from resnet_cli.runtime.errors import FAILED
 
@@ -34,7 +35,7 @@ class WorkerHandle:
         self.slot = slot
         self.in_flight: set[int] = set()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "resnet_cli.launch.local_worker"],
+            [sys.executable, *module_words("resnet_cli.launch.local_worker")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -88,9 +89,10 @@ class WorkerHandle:
         )
 
     def stop(self) -> None:
-        """Closes its stdin: it saves what is in flight, and ends."""
+        """Closes its stdin: it saves what is in flight, and ends, even if it was suspended."""
         with suppress(BrokenPipeError):
             self.stdin.close()
+        self.process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """Ends it at once, if it has not ended by itself, and closes its pipes."""

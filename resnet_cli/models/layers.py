@@ -65,7 +65,8 @@ class BatchNormFunction(torch.autograd.Function):
         ctx.save_for_backward(x, weight, mean, inverse)
         mean_, variance_ = mean.flatten(), variance.flatten()
         ctx.mark_non_differentiable(mean_, variance_)
-        return (values * scale + (_per_channel(bias) - mean * scale)).to(x.dtype), mean_, variance_
+        normalized = values * scale + (_per_channel(bias) - mean * scale)
+        return _as(x.dtype, normalized), mean_, variance_
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
@@ -79,11 +80,18 @@ class BatchNormFunction(torch.autograd.Function):
         slope = -scale * inverse * grad_weight * per_value
         offset = -scale * grad_bias * per_value - mean * slope
         return (
-            (grad * scale + x.float() * slope + offset).to(x.dtype),
+            _as(x.dtype, grad * scale + x.float() * slope + offset),
             grad_weight.flatten(),
             grad_bias.flatten(),
             None,
         )
+
+
+def _as(dtype: torch.dtype, values: Tensor) -> Tensor:
+    """Cast only where that changes something: compiled by torch 2.11, a cast of float32 to float32
+    at the end of a function's forward pass makes its gradients zero.
+    """
+    return values if values.dtype == dtype else values.to(dtype)
 
 
 def _sum_per_channel(values: Tensor) -> Tensor:
@@ -100,6 +108,9 @@ _is_recomputing: ContextVar[bool] = ContextVar("is_recomputing", default=False)
 
 class BatchNorm(nn.BatchNorm2d):
     """BN that normalizes every `group_size` images of a training batch by their own statistics.
+
+    It does not count its batches: with a constant momentum nothing reads the counter, and one
+    operation a step counts for all layers (`bn_counters`).
 
     Known as ghost batch norm: as if each group were on a device of its own. None: the whole batch
     is one group. The running averages are those of the first group, as with several devices they
@@ -121,14 +132,12 @@ class BatchNorm(nn.BatchNorm2d):
 
     def normalize_tracked(self, x: Tensor) -> Tensor:
         """Normalizes by the statistics of `x` and updates the running averages with them."""
-        assert (
-            self.running_mean is not None
-            and self.running_var is not None
-            and self.num_batches_tracked is not None
-        )
+        assert self.running_mean is not None and self.running_var is not None
         assert self.momentum is not None
-        if _is_recomputing.get():  # the same call as the first time, but on copies
-            averages = self.running_mean.clone(), self.running_var.clone()
+        if _is_recomputing.get() or not torch.compiler.is_compiling():
+            averages = self.running_mean, self.running_var
+            if _is_recomputing.get():  # the same call as the first time, but on copies
+                averages = averages[0].clone(), averages[1].clone()
             return batch_norm(
                 x,
                 *averages,
@@ -138,12 +147,9 @@ class BatchNorm(nn.BatchNorm2d):
                 momentum=self.momentum,
                 eps=self.eps,
             )
-        if not torch.compiler.is_compiling():
-            return super().forward(x)
         y, mean, variance = BatchNormFunction.apply(x, self.weight, self.bias, self.eps)
         count = x.numel() // x.shape[1]
         with torch.no_grad():
-            self.num_batches_tracked.add_(1)
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)  # unbiased
         return y
@@ -165,6 +171,15 @@ def recomputing() -> Iterator[None]:
         yield
     finally:
         _is_recomputing.reset(token)
+
+
+def bn_counters(network: nn.Module) -> list[Tensor]:
+    """The `num_batches_tracked` of all layers of the class above, for whoever trains to count."""
+    return [
+        layer.num_batches_tracked
+        for layer in network.modules()
+        if isinstance(layer, BatchNorm) and layer.num_batches_tracked is not None
+    ]
 
 
 def set_bn_groups(network: nn.Module, group_size: int | None) -> None:

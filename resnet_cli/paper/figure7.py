@@ -3,8 +3,8 @@
 import statistics
 from collections.abc import Sequence
 
+from resnet_cli.config.experiments import networks
 from resnet_cli.paper import captions
-from resnet_cli.paper.experiments import networks
 from resnet_cli.paper.figures import Curve, Panel, Plot, together
 from resnet_cli.paper.prose import Prose, Span, sentences
 from resnet_cli.paper.runs import Run, spoken

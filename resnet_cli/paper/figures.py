@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
+from resnet_cli.config.experiments import networks
 from resnet_cli.paper import captions, verdicts
-from resnet_cli.paper.experiments import networks
 from resnet_cli.paper.prose import Prose, Span, sentences
 from resnet_cli.paper.published import (
     CIFAR10_PLAIN_TEST_ERROR_READ_OFF,

@@ -4,14 +4,13 @@ should; everything else is an error in one line.
 
 import json
 import math
-import os
-import stat
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from resnet_cli.paper.prose import clean
+from resnet_cli.runtime.files import read_regular
 from resnet_cli.training.logbook import log_point
 
 _MIB = 1 << 20
@@ -43,17 +42,8 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_text(path: Path, *, largest: int) -> str:
-    """A regular file's text. Raises OSError, and ValueError for a pipe, a device or too long a
-    file.
-    """
-    # a pipe without a writer would be waited for
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ValueError("not a regular file")
-        content = file.read(largest + 1)
-    if len(content) > largest:
-        raise ValueError(f"larger than {largest / _MIB:g} MiB")
-    return content.decode(errors="replace")
+    """A regular file's text. Raises OSError and ValueError, as `read_regular`."""
+    return read_regular(path, largest=largest).decode(errors="replace")
 
 
 def read_json(path: Path, *, any_shape: bool = False) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from resnet_cli.models import complexity
 from resnet_cli.run.build import Parts
 from resnet_cli.run.folder import RunFolder
 from resnet_cli.runtime.console import Console, bold, duration, rows
-from resnet_cli.runtime.device import describe, peak_memory, precision_name
+from resnet_cli.runtime.device import describe, peak_gpu_memory, peak_memory, precision_name
 from resnet_cli.training.records import Best, DataRecord, Final, Result
 from resnet_cli.training.schedule import Schedule
 from resnet_cli.training.trainer import Trainer
@@ -136,7 +136,7 @@ def make_result(config: RunConfig, parts: Parts, *, trainer: Trainer, command: s
 
     Errors are in percent; the last iterate is the result, the best iterate stands beside it.
     """
-    now = trainer.progress
+    now, on_gpu = trainer.progress, peak_gpu_memory(parts.device)
     assert now.best_iteration is not None and now.best_error is not None
     return Result(
         network=parts.training.network.architecture.name,
@@ -166,6 +166,7 @@ def make_result(config: RunConfig, parts: Parts, *, trainer: Trainer, command: s
         seconds=round(now.seconds, 1),
         images_per_second=round(now.iteration * config.batch_size / now.seconds, 1),
         peak_memory_gib=round(peak_memory(), 2),
+        peak_gpu_memory_gib=None if on_gpu is None else round(on_gpu, 2),
         device=describe(parts.device),
         precision=precision_name(parts.training.step.dtype),
         compiled=parts.compiling,
@@ -216,6 +217,13 @@ def headline(result: Result) -> str:
     return f"{words} error {error:.2f} %, training error {result.final.train_error:.2f} %"
 
 
+def _memory(result: Result) -> str:
+    host = f"{result.peak_memory_gib:.2f} GiB"
+    if result.peak_gpu_memory_gib is None:
+        return host
+    return f"{result.peak_gpu_memory_gib:.2f} GiB on the GPU, {host} on the host"
+
+
 def closing(result: Result, folder: RunFolder) -> str:
     """The short table at the end of a run, and where things lie."""
     final, best = result.final, result.best
@@ -247,7 +255,7 @@ def closing(result: Result, folder: RunFolder) -> str:
             (
                 "time",
                 f"{duration(result.seconds)}, {result.images_per_second:,.0f} images/s, "
-                f"{result.peak_memory_gib:.2f} GiB",
+                f"{_memory(result)}",
             ),
             ("result", str(folder.result_file)),
             ("curves", f"tensorboard --logdir {shlex.quote(str(folder))}"),

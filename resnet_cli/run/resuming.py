@@ -100,7 +100,7 @@ def _validate_fits(
         )
     figures = {"train/loss", "train/error", *(f"{name}/error" for name in parts.held_out)}
     lacking = figures - now.last.keys() | ({"the best error"} if now.best_error is None else set())
-    if now.iteration == end and lacking:
+    if now.iteration == end and lacking and now.unwritten is None:
         raise UserError(
             f"checkpoint {path} is refused: it is at the end of its schedule and lacks "
             f"{min(lacking)}"

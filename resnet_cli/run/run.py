@@ -93,11 +93,12 @@ def train_steps(run: Run, *, context: Context, console: Console, stop: StopReque
         ):
             resume(trainer, run.config, folder=run.folder, given=given)
             parts.bad.found = trainer.progress.skipped  # one list: what is skipped is saved
-            yield from trainer.steps(stop)
-        made = result.make_result(run.config, parts, trainer=trainer, command=run.command)
-        if context.is_main:
-            run.folder.write_result(made)
-            console.say(result.closing(made, run.folder))
+            with stop.deferred():
+                yield from trainer.steps(stop)
+                made = result.make_result(run.config, parts, trainer=trainer, command=run.command)
+                if context.is_main:
+                    run.folder.write_result(made)
+                    console.say(result.closing(made, run.folder))
     return made
 
 

@@ -3,10 +3,13 @@
 import logging
 import os
 import shutil
+import struct
 import sysconfig
+import time
 from pathlib import Path
 
 import torch
+from torch._inductor.runtime.cache_dir_utils import cache_dir
 
 from resnet_cli.runtime.choices import Switch
 from resnet_cli.runtime.errors import UserError
@@ -84,6 +87,40 @@ def start_compiling() -> None:
 
     Discards what earlier runs of a sweep have compiled in this process; the cache on disk stays.
     """
+    for path in Path(cache_dir()).rglob("*.so"):
+        _drop_if_broken(path)
     torch.compiler.reset()  # after eight networks of one class it would silently stop compiling
     # it warns that CUDA is missing, even if nobody asked for it
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+
+
+_ELF64 = struct.Struct("<40xQ10xHH")  # of a header: where the sections are told, their size, number
+_LINKED_WITHIN = 5.0  # seconds; by then no linker of another process is still writing
+
+
+def _drop_if_broken(library: Path) -> None:
+    """Removes a library that a killed compiler or a full disk has cut short.
+
+    The compiler would take it as it is, and each run with the same network would fail for ever.
+    """
+    try:
+        while _is_cut_short(library):
+            age = time.time() - library.stat().st_mtime
+            if age > _LINKED_WITHIN or age < 0:
+                library.unlink()
+            else:
+                time.sleep(0.5)
+    except FileNotFoundError:
+        return  # done, by us or by another process
+
+
+def _is_cut_short(library: Path) -> bool:
+    """Whether the end of an ELF file is missing; False for other machines' formats."""
+    with library.open("rb") as file:
+        size, head = os.fstat(file.fileno()).st_size, file.read(_ELF64.size)
+    if size < _ELF64.size or not any(head):  # linkers write the head last
+        return True
+    if not head.startswith(b"\x7fELF\x02\x01"):
+        return False
+    offset, entry, count = _ELF64.unpack(head)  # the last part of a file, as linkers write it
+    return size < offset + entry * count

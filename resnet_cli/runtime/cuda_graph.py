@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -37,17 +38,27 @@ def _capture(work: _Work, inputs: list[Tensor]) -> Replay:
     """Captures `work(*inputs)`. Raises RuntimeError if it does what a graph cannot hold."""
     gc.collect()  # frees the graphs of runs that have ended
     # Graphs captured on one stream share workspaces and must not run at the same time, so each has
-    # a stream of its own.
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(CALLS_BEFORE_CAPTURE):
-            work(*inputs)
-    torch.cuda.current_stream().wait_stream(stream)
+    # a stream of its own. PyTorch hands out 32 of them in turn: in a long sweep two graphs meet on
+    # one, and a workspace that is made for this capture alone keeps them apart.
+    stream, current = torch.cuda.Stream(), torch.cuda.current_stream()
     graph = torch.cuda.CUDAGraph()
-    # thread_local: the threads of a loader may call CUDA during the capture
-    with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
-        output = work(*inputs)
+    try:
+        stream.wait_stream(current)
+        with torch.cuda.stream(stream):
+            for _ in range(CALLS_BEFORE_CAPTURE):
+                work(*inputs)
+        current.wait_stream(stream)
+        torch._C._cuda_clearCublasWorkspaces()
+        # thread_local: the threads of a loader may call CUDA during the capture
+        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+            output = work(*inputs)
+    except BaseException:
+        with suppress(RuntimeError):
+            graph.reset()  # else its memory is kept
+        raise
+    finally:
+        torch.cuda.set_stream(current)  # a capture that fails leaves its own, up to torch 2.11
+        torch._C._cuda_clearCublasWorkspaces()
     return graph.replay, output
 
 

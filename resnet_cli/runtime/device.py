@@ -51,8 +51,15 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def peak_gpu_memory(device: torch.device) -> float | None:
+    """Peak of the tensors of this process on its GPU, in GiB; None on a CPU."""
+    if device.type != "cuda":
+        return None
+    return torch.cuda.max_memory_allocated(device) / 2**30
+
+
 def peak_memory() -> float:
-    """Peak memory of this process, in GiB."""
+    """Peak memory of this process on the host, in GiB."""
     # On Linux, getrusage includes the parent's memory from before the exec.
     with suppress(OSError):
         return _kilobytes("/proc/self/status", "VmHWM") / 2**20

@@ -8,7 +8,7 @@ import platform
 import socket
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -68,10 +68,16 @@ class Context:
             network, static_graph=True, gradient_as_bucket_view=True, broadcast_buffers=False
         )
 
-    def all_reduce_max(self, value: Tensor) -> None:
-        """Replaces `value` by the largest over all ranks in place; does not wait for the device."""
-        if self.world > 1:
-            distributed.all_reduce(value, distributed.ReduceOp.MAX)
+    def start_all_reduce_max(self, value: Tensor) -> Callable[[], object]:
+        """Begins to replace `value` by the largest over all ranks in place.
+
+        Whoever reads it first calls what is returned: on a GPU this orders the reading after the
+        exchange, without waiting for either.
+        """
+        if self.world == 1:
+            return lambda: None
+        work = distributed.all_reduce(value, distributed.ReduceOp.MAX, async_op=True)
+        return work.wait
 
     def gather(self, value: Tensor) -> Tensor:
         """Stacks the `value` of every rank: [...] -> [world, ...]."""

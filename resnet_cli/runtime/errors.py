@@ -10,6 +10,8 @@ import signal
 import sys
 from collections.abc import Callable, Iterable
 
+from resnet_cli.runtime.signals import Interrupted, stop_on_signal
+
 FAILED, _BAD_USAGE, _BAD_DATA, _DIVERGED = 1, 2, 3, 4
 # between the processes of one run: another process is gone, or does not answer
 LOST, SILENT = 75, 76
@@ -130,6 +132,8 @@ def explain(error: BaseException) -> tuple[str, int]:
     """
     if isinstance(error, UserError):
         return str(error), error.exit_code
+    if isinstance(error, Interrupted):
+        return f"stopped by {signal.Signals(error.signum).name}", 128 + error.signum
     if isinstance(error, KeyboardInterrupt):
         return "stopped", 128 + signal.SIGINT
     if isinstance(error, BrokenPipeError):
@@ -139,6 +143,13 @@ def explain(error: BaseException) -> tuple[str, int]:
     for words, code in _WORDED.items():
         if isinstance(error, RuntimeError) and words in str(error):
             return _explain_os_error(OSError(code, os.strerror(code))), FAILED
+    if isinstance(error, RuntimeError) and "DataLoader timed out" in str(error):
+        waited = str(error).partition(" after ")[2]
+        return (
+            f"the loader processes have sent nothing for {waited}; does a disk or a file server "
+            "hang? the same command continues",
+            FAILED,
+        )
     # PyTorch raises this at any point of the program
     if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
         reason = str(error).splitlines()[0].strip()
@@ -170,12 +181,13 @@ def _open_streams() -> None:
 def run_command(name: str, body: Callable[[], int]) -> int:
     """Runs the body of a command and returns its exit code.
 
-    An error that a user can fix becomes `NAME: line` on stderr.
+    An error that a user can fix becomes `NAME: line` on stderr, and so does a signal.
     """
     _open_streams()
     try:
-        code = body()
-        sys.stdout.flush()
+        with stop_on_signal():
+            code = body()
+            sys.stdout.flush()
         return code
     except BrokenPipeError:  # `resnet-info | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

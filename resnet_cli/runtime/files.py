@@ -1,14 +1,19 @@
-"""Writes files atomically: after a crash, a file is complete or absent. And where files go."""
+"""Writes files atomically: after a crash, a file is complete or absent. Reads what others may have
+written. And where files go.
+"""
 
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from resnet_cli.runtime.errors import UserError
+
+_MIB = 1 << 20
 
 
 def write_whole(path: Path, content: bytes | str, *, keep: Path | None = None) -> None:
@@ -30,6 +35,21 @@ def write_whole(path: Path, content: bytes | str, *, keep: Path | None = None) -
         with suppress(OSError):
             part.unlink(missing_ok=True)
         raise
+
+
+def read_regular(path: Path, *, largest: int) -> bytes:
+    """A regular file of at most `largest` bytes, as anybody may have put it there.
+
+    Raises OSError, and ValueError for a pipe, a device or too long a file.
+    """
+    # a pipe without a writer would be waited for
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("not a regular file")
+        content = file.read(largest + 1)
+    if len(content) > largest:
+        raise ValueError(f"larger than {largest / _MIB:g} MiB")
+    return content
 
 
 def encode(text: str) -> bytes:

@@ -12,6 +12,7 @@ from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin
 
 from resnet_cli.runtime.errors import UserError
+from resnet_cli.runtime.files import read_regular
 
 T = TypeVar("T")
 
@@ -23,15 +24,15 @@ UNBOUNDED = {"unbounded": True}  # metadata of a field that may be infinite
 def read_text(path: Path, *, what: str) -> str:
     """The text of a small file. Raises UserError, which calls the file `what`."""
     try:
-        if not path.is_file():
-            raise UserError(f"{what} {path}: no such file")
-        if path.stat().st_size > MAX_BYTES:
-            raise UserError(f"{what} {path} is larger than {MAX_BYTES >> 20} MiB: that is not ours")
-        return path.read_text(encoding="utf-8")
+        return read_regular(path, largest=MAX_BYTES).decode()
+    except FileNotFoundError as error:
+        raise UserError(f"{what} {path}: no such file") from error
     except OSError as error:
         raise UserError(f"{what} {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{what} {path} is no text") from error
+    except ValueError as error:
+        raise UserError(f"{what} {path} cannot be read: {error}") from error
 
 
 def read_record(kind: type[T], path: Path, *, what: str, remedy: str) -> T:

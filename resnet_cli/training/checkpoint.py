@@ -25,7 +25,7 @@ LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"
 
 _FORMAT = 1  # of the file; a change that an older version would misread takes the next number
 _MARK = "resnet_cli"  # what tells our files from others: `format` is "resnet_cli 1"
-_SINCE_LATER = {"plateau", "skipped"}  # fields of progress that older files lack
+_SINCE_LATER = {"plateau", "skipped", "unwritten"}  # fields of progress that older files lack
 _BUFFER = "momentum_buffer"  # PyTorch's name
 
 

@@ -37,11 +37,15 @@ class Progress:
     best_iteration: int | None = None
     plateau: PlateauState = field(default_factory=PlateauState)
     skipped: list[str] = field(default_factory=list)  # images that could not be decoded, in words
+    # metrics of this iteration that were not logged, as its evaluation was stopped; it is still due
+    unwritten: dict[str, float] | None = None
 
     def to_plain(self) -> dict[str, Any]:
         """Plain values for a checkpoint."""
         plain = _renamed(dataclasses.asdict(self), _STORED)
         plain["watched"] = _renamed(plain["watched"], _STORED_PLATEAU)
+        if self.unwritten is None:  # so that older versions read all but the rare checkpoint
+            del plain["unwritten"]
         return plain
 
 

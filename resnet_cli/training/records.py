@@ -57,6 +57,7 @@ class Result:
     seconds: float
     images_per_second: float  # evaluation and saving included
     peak_memory_gib: float  # of the process so far, earlier runs of a sweep included
+    peak_gpu_memory_gib: float | None = None  # of this process on its GPU; None on a CPU
     device: str
     precision: str
     compiled: str

@@ -4,16 +4,20 @@ Only `TrainStep.read_totals` waits for the device.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from resnet_cli.models.layers import bn_counters
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.runtime.compile import start_compiling
 from resnet_cli.runtime.cuda_graph import CapturedGraph
 from resnet_cli.runtime.device import autocast
 from resnet_cli.runtime.distributed import Context
+from resnet_cli.runtime.signals import held_back
+from resnet_cli.training.casting import CastOnce
 
 
 def make_optimizer(
@@ -72,21 +76,28 @@ class TrainStep:
         """`capture`: turns a step into a CUDA graph, on a device that has them."""
         self.network, self.optimizer, self.dtype = network, optimizer, dtype
         self.context = context or Context()
-        self.forward: Callable[[Tensor], Tensor] = self.context.replicate(network)
+        computed = network if dtype is torch.float32 else CastOnce(network, dtype)
+        self.forward: Callable[[Tensor], Tensor] = self.context.replicate(computed)
         self.prepare = prepare
         self.device = next(network.parameters()).device
         self.compiled = compiled
+        # no signal reaches the compiler, which any step may start
+        self.shielded: Callable[[], AbstractContextManager[None]] = (
+            held_back if compiled else nullcontext
+        )
         if compiled:
             start_compiling()
             self.forward = torch.compile(self.forward)
             # on a CPU, compiled code would draw the crop again for every pixel
             if self.device.type == "cuda":
                 self.prepare = torch.compile(prepare)
+        self.counters = bn_counters(network)
         self.lr: float | None = None  # that is on the device
         self.ddp_primed = self.context.world == 1
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=dtype is torch.float16)
         # summed loss, wrong images, steps with a finite loss
         self.totals = torch.zeros(3, dtype=torch.float64, device=self.device)
+        self.one = torch.ones((), dtype=torch.float64, device=self.device)
         # 1.0 from the first loss on that is not finite
         self.nonfinite = torch.zeros((), device=self.device)
         self.captured = capture is not None
@@ -96,12 +107,13 @@ class TrainStep:
 
     def __call__(self, *drawn: Tensor, lr: float) -> None:
         """One step on this rank's part of a batch, which `prepare` makes from `drawn`."""
-        if not self.ddp_primed:
-            self._prime_ddp(*drawn)
-        if lr != self.lr:
-            self.optimizer.param_groups[0]["lr"].fill_(lr)
-            self.lr = lr
-        self.train(*drawn)
+        with self.shielded():
+            if not self.ddp_primed:
+                self._prime_ddp(*drawn)
+            if lr != self.lr:
+                self.optimizer.param_groups[0]["lr"].fill_(lr)
+                self.lr = lr
+            self.train(*drawn)
 
     def _train_on(self, *drawn: Tensor) -> None:
         """The part of a step that runs on the device."""
@@ -109,11 +121,15 @@ class TrainStep:
         images, labels = self.prepare(*drawn)
         logits, loss = self._loss(images, labels)
         with torch.no_grad():
-            self.nonfinite.copy_(torch.maximum(self.nonfinite, (~loss.isfinite()).float()))
+            if self.counters:
+                torch._foreach_add_(self.counters, 1)
+            # a number less itself is 0, unless it is NaN or infinite
+            torch.maximum(self.nonfinite, (loss - loss) != 0, out=self.nonfinite)
             # the loss of one rank is in the gradients of all
-            self.context.all_reduce_max(self.nonfinite)
+            exchanged = self.context.start_all_reduce_max(self.nonfinite)
         self.optimizer.found_inf = self.nonfinite  # type: ignore[attr-defined]  # read by the fused kernel
         self.scaler.scale(loss).backward()
+        exchanged()
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad()
@@ -155,14 +171,8 @@ class TrainStep:
     def _count(self, loss: Tensor, *, logits: Tensor, labels: Tensor) -> None:
         """Adds this batch to the totals, unless a loss was not finite."""
         wrong = (logits.argmax(dim=1) != labels).sum()
-        now = torch.stack(
-            [
-                loss.double() * len(labels),
-                wrong.double(),
-                torch.ones_like(loss, dtype=torch.float64),
-            ]
-        )
-        self.totals += torch.where(self.nonfinite > 0, torch.zeros_like(now), now)
+        now = torch.stack([loss.double() * len(labels), wrong, self.one])
+        self.totals += now.masked_fill_(self.nonfinite > 0, 0)
 
     def read_totals(self) -> tuple[float, int, int | None]:
         """Summed loss, wrong images, and the number of steps before a loss was not finite, or None.

@@ -6,8 +6,10 @@ A checkpoint holds all of its state, so that a stopped run continues bit for bit
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import torch
+from torch import Tensor
 
 from resnet_cli.evaluation.metrics import measure
 from resnet_cli.models.architecture import Shortcut
@@ -15,7 +17,7 @@ from resnet_cli.runtime.compile import seconds_to_compile
 from resnet_cli.runtime.console import Console, duration
 from resnet_cli.runtime.distributed import SIGNAL_CHECK_EVERY, Context
 from resnet_cli.runtime.errors import Diverged, Stopped
-from resnet_cli.runtime.signals import StopRequest
+from resnet_cli.runtime.signals import Interrupted, StopRequest
 from resnet_cli.training import checkpoint
 from resnet_cli.training.checkpoint import Checkpoint, Pixels, Scaler
 from resnet_cli.training.logbook import Logbook
@@ -42,6 +44,7 @@ class Trainer:
         has asked for it.
         """
         now, last = self.progress, self.schedule.iterations
+        self.request = request
         family = "plain" if self.network.architecture.shortcut is Shortcut.none else "residual"
         folder, hparams = self.record.folder, self.record.hparams
         self.logbook: Logbook | None = None
@@ -57,12 +60,18 @@ class Trainer:
         self.clock = Clock(now.seconds, now.iteration)
         try:
             self.network.train()
+            if now.unwritten is not None:  # stopped in the evaluation after this iteration
+                values, now.unwritten = now.unwritten, None
+                self._read_totals()
+                self._evaluate_and_save(
+                    values, evaluate=True, save=self._is_due(self.record.every.save)
+                )
             while now.iteration < last:
-                self._stop_if_requested(request)
-                self.step(*self.loader.draw(now.iteration), lr=self.lr_at(now.iteration))
+                self._stop_if_requested()
+                self.step(*self._draw(), lr=self.lr_at(now.iteration))
                 now.iteration += 1
                 self.console.advance(now.iteration)
-                self.after_step(end=now.iteration == last)
+                self.after_step()
                 yield
         finally:
             self.loader.close()
@@ -70,30 +79,47 @@ class Trainer:
                 self.logbook.close()
             self.console.stop()
 
-    def _stop_if_requested(self, request: StopRequest) -> None:
+    def _stop_if_requested(self) -> None:
         """If a signal has reached any rank: saves and raises Stopped, on all ranks at one step."""
-        now = self.progress
-        if now.iteration % SIGNAL_CHECK_EVERY[self.step.device.type]:
+        if self.progress.iteration % SIGNAL_CHECK_EVERY[self.step.device.type]:
             return
-        signum = self.context.max_or_none(request.signum)
+        signum = self.context.max_or_none(self.request.signum)
         if signum is not None:
-            self._read_totals()
-            self._save()
-            # The others wait until the main rank has written: if one exits, all are ended.
-            self.context.max_or_none(None)
-            last = self.schedule.iterations
-            raise Stopped(
-                f"stopped at iteration {now.iteration:,} of {last:,}; the same command continues",
-                signum=signum,
-            )
+            self._save_and_stop(signum)
 
-    def after_step(self, *, end: bool) -> None:
+    def _save_and_stop(self, signum: int) -> NoReturn:
+        """Saves and raises Stopped."""
+        now, last = self.progress, self.schedule.iterations
+        self._read_totals()
+        self._save()
+        # The others wait until the main rank has written: if one exits, all are ended.
+        self.context.max_or_none(None)
+        raise Stopped(
+            f"stopped at iteration {now.iteration:,} of {last:,}; the same command continues",
+            signum=signum,
+        )
+
+    def _draw(self) -> tuple[Tensor, ...]:
+        """What the next step trains on. A signal does not wait for it, unless there are ranks,
+        which stop together.
+        """
+        try:
+            with self.request.at_once(allowed=self.context.world == 1):
+                return self.loader.draw(self.progress.iteration)
+        except Interrupted as interrupted:
+            self._save_and_stop(interrupted.signum)
+
+    def _is_due(self, every: int) -> bool:
+        """Whether what happens every so many iterations is due, as all is at the end."""
+        iteration = self.progress.iteration
+        return iteration == self.schedule.iterations or iteration % every == 0
+
+    def after_step(self) -> None:
         """Does what is due between two steps: logs, evaluates, saves."""
         now = self.progress
         warmup = now.in_warmup and now.iteration % WARMUP_WINDOW == 0
-        log = end or now.iteration % self.record.every.log == 0
-        evaluate = end or now.iteration % self.record.every.evaluate == 0
-        save = end or now.iteration % self.record.every.save == 0
+        every = self.record.every
+        log, evaluate, save = map(self._is_due, (every.log, every.evaluate, every.save))
         if not (warmup or log or evaluate or save):
             return
         totals = self._read_totals()  # the only place where the host waits for the device
@@ -103,11 +129,23 @@ class Trainer:
             now.last |= values
         if warmup:
             self._update_lr_warmup(totals)
+        self._evaluate_and_save(values, evaluate=evaluate, save=save)
+
+    def _evaluate_and_save(self, values: dict[str, float], *, evaluate: bool, save: bool) -> None:
+        """The second half of `after_step`: evaluates, logs `values` with the errors, saves.
+
+        A signal during the evaluation saves what is to be logged, so that this half can be done
+        anew. Several ranks finish the evaluation first, as they stop together.
+        """
         with self.clock.paused():
             if evaluate:
-                values |= self._evaluate()
+                try:
+                    values |= self._evaluate()
+                except Interrupted as interrupted:
+                    self.progress.unwritten = values
+                    self._save_and_stop(interrupted.signum)
             if values and self.logbook:
-                self.logbook.write(now.iteration, values)
+                self.logbook.write(self.progress.iteration, values)
                 self.console.show(values, evaluated=evaluate)
             if save:
                 self._save()
@@ -176,12 +214,13 @@ class Trainer:
         self.context.broadcast(self.network.buffers())
         self.parts.tested.refresh()
         for name, split in self.parts.held_out.items():
-            errors = measure(
-                [(self.parts.tested.network, self.parts.normalizer)],
-                split,
-                dtype=self.step.dtype,
-                context=self.context,
-            )
+            with self.request.at_once(allowed=self.context.world == 1):
+                errors = measure(
+                    [(self.parts.tested.network, self.parts.normalizer)],
+                    split,
+                    dtype=self.step.dtype,
+                    context=self.context,
+                )
             values[f"{name}/error"] = errors.top1_error
             if self._measures_top5:
                 values[f"{name}/top5_error"] = errors.top5_error

@@ -4,6 +4,7 @@
     python -m scripts.benchmark resnet20 resnet56  these networks alone
     python -m scripts.benchmark imagenet index     photographs: loader, ten crops, dense test; index
     python -m scripts.benchmark scale              two ranks, a sweep's start, saving, packed runs
+    python -m scripts.benchmark kernels            operations of an eager step, counted
     python -m scripts.benchmark training imagenet --minutes 30 --json FILE --markdown FILE
 
 Contestants are processes of their own (scripts/benchmark/contestants). Each round gives all of them
@@ -26,11 +27,11 @@ from resnet_cli.run.result import commit
 from resnet_cli.runtime.choices import DeviceChoice
 from resnet_cli.runtime.device import choose_device, cores, describe
 from resnet_cli.runtime.errors import FAILED, run_command
-from scripts.benchmark import imagenet, index, scale, training
+from scripts.benchmark import imagenet, index, kernels, scale, training
 from scripts.benchmark.plan import Deadline, Part, Settings, run
 from scripts.benchmark.report import Report
 
-PLANS = ("training", "imagenet", "index", "scale")
+PLANS = ("training", "imagenet", "index", "scale", "kernels")
 NETWORKS = tuple(training.BATCHES)
 
 
@@ -105,6 +106,8 @@ def choose_parts(options: argparse.Namespace, settings: Settings) -> list[Part]:
         found += index.parts(tree, settings.deadline)
     if "scale" in plans:
         found += scale.parts(settings)
+    if "kernels" in plans:
+        found += kernels.parts()
     return found
 
 

@@ -1,6 +1,7 @@
 """Every config composes, says what the paper says, and what does not fit is told in one line."""
 
 import itertools
+import re
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from hydra.utils import get_method
 from resnet_cli.config import compose
 from resnet_cli.config.compose import jobs
 from resnet_cli.config.experiments import experiments
-from resnet_cli.config.schema import Config, architecture, differences, from_plain, to_plain
+from resnet_cli.config.schema import RunConfig, architecture, differences, from_plain, to_plain
 from resnet_cli.launch import local
 from resnet_cli.models.architecture import Shortcut, Stem
 from resnet_cli.models.resnet import ResNet
@@ -24,7 +25,7 @@ from resnet_cli.training.schedule import Schedule
 from tests.data.trees import write_folders
 
 
-def composed(*overrides: str) -> Config:
+def composed(*overrides: str) -> RunConfig:
     (job,), _ = jobs(list(overrides), multirun=False)
     return job.config
 
@@ -385,7 +386,13 @@ WRONG = {
     "jobs_per_device=2": "jobs_per_device=2: only sweeps share a device; add -m "
     "hydra/launcher=local",
     "~hydra.foo": "hydra.foo",
-    "seed=9223372036854775808": "must fit 63 bits",
+    "seed=9223372036854775808": "must be at most 9,223,372,036,854,775,807",
+    f"model.num_classes={10**30}": "must be at most 1,000,000",
+    f"dataset.num_classes={10**30}": "must be at most 1,000,000",
+    "model.depth=600002": "model.depth=600002: must be at most 100,000",
+    "devices=1000000000": "does not divide among devices=1000000000",
+    f"log_every={10**30}": "must be at most",
+    f"batch_size={'9' * 5000}": "cannot read a number",
     "model.depth=21": "6n+2 layers (20, 32, 44, 56, 110, 1202, ...); nearest: 20 or 26",
     "schedule.iterations=0": "must be at least 1",
     "schedule.milestones=[0.75,0.5]": "must be rising fractions",
@@ -479,3 +486,23 @@ def test_a_scaled_plateau_is_looked_for_as_often() -> None:
 def test_one_wrong_run_stops_a_sweep_before_it_starts() -> None:
     with pytest.raises(UserError, match="resnet21"):
         jobs(["model=resnet20,resnet21"], multirun=True)
+
+
+@pytest.mark.parametrize(
+    ("sweep", "told"),
+    [
+        ("seed=range(0)", "seed=range(0): there is no value in this range"),
+        ("seed=range(3,3)", "no value"),
+        ("seed=range(0,5,0)", "no value"),
+        ("seed=range(1000000000)", "1,000,000,000 runs: at most 10,000"),
+        ("optimizer.lr=range(0,1,1e-9)", "1,000,000,000 runs"),
+    ],
+)
+def test_a_sweep_without_sense_is_told_before_it_is_made(sweep: str, told: str) -> None:
+    with pytest.raises(UserError, match=re.escape(told)):
+        jobs([sweep], multirun=True)
+
+
+def test_a_range_has_as_many_runs_as_values() -> None:
+    assert len(jobs(["seed=range(1,8,3)", "model=plain20,resnet20"], multirun=True)[0]) == 3 * 2
+    assert len(jobs(["optimizer.lr=range(0.1,0.5,0.1)"], multirun=True)[0]) == 4

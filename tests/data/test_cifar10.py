@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import io
+import resource
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import pytest
 import torchvision
 
 from resnet_cli.data import cifar10
-from resnet_cli.runtime.errors import DataError
+from resnet_cli.runtime.errors import DataError, explain
 from tests.helpers.commands import Command
 
 
@@ -106,7 +107,13 @@ def fetch(mirror: Mirror, archive: bytes, root: Path) -> None:
     md5 = hashlib.md5(archive, usedforsecurity=False).hexdigest()
     there = root / "cifar-10-batches-py/data_batch_1"
     cifar10.download_archive(
-        url, root, archive="a.tar.gz", md5=md5, is_complete=there.exists, pause=0.01
+        url,
+        root,
+        archive="a.tar.gz",
+        size=len(archive),
+        md5=md5,
+        is_complete=there.exists,
+        pause=0.01,
     )
 
 
@@ -115,7 +122,7 @@ def test_a_download_that_breaks_off_is_tried_again(
     mirror: Mirror, archive: bytes, tmp_path: Path
 ) -> None:
     fetch(mirror, archive, tmp_path / "new")
-    assert mirror.asked > 2  # torchvision asks twice an attempt: where to, and for the bytes
+    assert mirror.asked == 3
     assert (tmp_path / "new/cifar-10-batches-py/data_batch_1").read_bytes() == b"bytes"
 
 
@@ -135,4 +142,29 @@ def test_two_at_once_fetch_once(mirror: Mirror, archive: bytes, tmp_path: Path) 
         thread.start()
     for thread in threads:
         thread.join()
-    assert mirror.asked == 2  # one attempt of torchvision's
+    assert mirror.asked == 1
+
+
+@pytest.mark.parametrize("mirror", [0], indirect=True)
+def test_an_archive_that_never_ends_is_cut_off(
+    mirror: Mirror, archive: bytes, tmp_path: Path
+) -> None:
+    mirror.archive = archive + bytes(10**6)
+    with pytest.raises(DataError, match=rf"more than the archive's {len(archive):,} bytes"):
+        fetch(mirror, archive, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".a.tar.gz.lock"]
+
+
+@pytest.mark.parametrize("mirror", [0], indirect=True)
+def test_a_disk_that_fills_is_told_at_once(mirror: Mirror, tmp_path: Path) -> None:
+    mirror.archive = bytes(200_000)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(OSError, match="File too large") as refused:
+            fetch(mirror, mirror.archive, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    line, code = explain(refused.value)
+    assert (code, str(tmp_path / "a.tar.gz") in line, mirror.asked) == (1, True, 1)
+    assert [path.name for path in tmp_path.iterdir()] == [".a.tar.gz.lock"]

@@ -41,8 +41,9 @@ def test_channel_means_are_those_people_publish() -> None:
 def test_validation_images_are_held_out_and_do_not_count_for_the_mean(tmp_path) -> None:  # type: ignore[no-untyped-def]
     whole = datasets.load(DatasetName.synthetic, root=tmp_path)
     split = datasets.load(DatasetName.synthetic, root=tmp_path, validation=1000)
-    assert (len(split.train), len(split.validation or ()), len(split.test)) == (9000, 1000, 2000)
-    assert split.validation is not None
+    assert isinstance(split.train, Split) and isinstance(split.validation, Split)
+    assert isinstance(whole.train, Split) and isinstance(split.test, Split)
+    assert (len(split.train), len(split.validation), len(split.test)) == (9000, 1000, 2000)
     assert_same(torch.cat([split.train.images, split.validation.images]), whole.train.images)
     ours = fit_normalizer(Normalization.paper, split.train).mean
     np.testing.assert_allclose(

@@ -146,6 +146,16 @@ def only_member(root: Path, *members: tuple[str, bytes]) -> None:
     (root / "train-000001.tar").write_bytes(trees.tar_of(list(members)))
 
 
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
 BREAKS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "no root": (
         "folders",
@@ -154,7 +164,7 @@ BREAKS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     ),
     "empty root": (
         "shards",
-        lambda root: [path.unlink() for path in root.iterdir()],
+        _empty,
         r"looked for train/ and val/.*found nothing",
     ),
     "unknown layout": (
@@ -165,11 +175,7 @@ BREAKS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     ),
     "one folder too high": (
         "folders",
-        lambda root: (
-            root.rename(root.with_name("x")),
-            root.mkdir(),
-            root.with_name("x").rename(root / "x"),
-        ),
+        lambda root: root.rename(root.with_name("y")).rename(_made(root) / "x"),
         r"found x/; did you mean dataset.root=.*/images/x\?$",
     ),
     "a class only in val": (
@@ -179,7 +185,7 @@ BREAKS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     ),
     "an empty class": (
         "folders",
-        lambda root: [path.unlink() for path in (root / "train/n01443537").iterdir()],
+        lambda root: _empty(root / "train/n01443537"),
         r"train/n01443537 contains no image: found nothing$",
     ),
     "images one folder deeper": (

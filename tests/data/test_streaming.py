@@ -102,7 +102,8 @@ def test_a_corrupt_photograph_stops_the_run_with_its_path(samples: Samples, work
 
 
 def test_a_skipped_photograph_is_counted_once_and_the_batch_is_full(samples: Samples) -> None:
-    path, warned = break_one(samples, 5), []
+    warned: list[str] = []
+    path = break_one(samples, 5)
     bad = BadImages(skip=True, max_skipped=1, warn=warned.append)
     batches = loader(samples, workers=2, bad=bad)
     for iteration in range(9):  # four epochs
@@ -139,7 +140,8 @@ def test_nothing_but_broken_photographs_is_told_in_one_line(samples: Samples) ->
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_testing_sees_every_photograph_once_and_in_order(samples: Samples, workers: int) -> None:
-    path, warned = break_one(samples, 5), []
+    warned: list[str] = []
+    path = break_one(samples, 5)
     bad = BadImages(skip=True, max_skipped=1, warn=warned.append)
     stream = ViewStream(
         samples=samples,

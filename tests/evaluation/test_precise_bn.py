@@ -2,15 +2,20 @@
 
 import copy
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from resnet_cli.analysis import measure
 from resnet_cli.evaluation.precise_bn import Moments, update_bn_stats
 from resnet_cli.models.architecture import Architecture, Block, Shortcut, Stem, cifar
+from resnet_cli.models.layers import BatchNorm, set_bn_groups
 from resnet_cli.models.resnet import ResNet
+from tests.helpers.commands import TINY, Command, last_line
 from tests.helpers.numbers import assert_same
+from tests.helpers.runs import folder_of
 
 pytestmark = pytest.mark.numerical
 
@@ -106,6 +111,8 @@ def test_bf16_is_near() -> None:
     update_bn_stats(exact, IMAGES.split(11), dtype=torch.float32)
     update_bn_stats(near, IMAGES.split(11), dtype=torch.bfloat16)
     for one, other in zip(layers(exact).values(), layers(near).values(), strict=True):
+        assert one.running_var is not None
+        assert other.running_var is not None
         assert other.running_var.dtype == torch.float32
         torch.testing.assert_close(one.running_var, other.running_var, rtol=0.1, atol=1e-3)
 
@@ -113,6 +120,8 @@ def test_bf16_is_near() -> None:
 def test_a_diverged_networks_averages_are_forgotten() -> None:
     clean, network = trained(), trained()
     for layer in layers(network).values():
+        assert layer.running_mean is not None
+        assert layer.running_var is not None
         layer.running_mean.fill_(float("nan"))
         layer.running_var.fill_(float("inf"))
     for one in (clean, network):
@@ -163,3 +172,31 @@ def test_moments_are_unbiased() -> None:
     for value in (1.0, 2.0, 6.0):  # one at a time
         moments.add(torch.full((1, 1, 1, 1), value))
     assert (moments.mean.item(), moments.variance.item()) == (3, 7)
+
+
+def test_groups_normalize_by_themselves_as_in_training() -> None:
+    """Later layers' inputs depend on which images were normalized together."""
+    network, batches = trained(), [EXACT[:16]]
+    set_bn_groups(network, 8)
+    whole = expected(network, batches)
+    update_bn_stats(network, batches, dtype=torch.float32)
+    for name, layer in layers(network).items():
+        mean, variance = whole[name]
+        torch.testing.assert_close(layer.running_mean, mean, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(layer.running_var, variance, rtol=1e-5, atol=1e-6)
+
+
+def test_a_runs_groups_are_those_of_its_measurement(
+    command: Command, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = command("resnet-train", *TINY, "schedule.iterations=2", "bn_batch=8", f"runs={runs}")
+    assert trained.code == 0, trained.err
+    groups: list[int | None] = []
+
+    def update(network: nn.Module, batches: Iterator[Tensor], *, dtype: torch.dtype) -> int:
+        groups.extend(one.group_size for one in network.modules() if isinstance(one, BatchNorm))
+        return update_bn_stats(network, batches, dtype=dtype)
+
+    monkeypatch.setattr(measure, "update_bn_stats", update)
+    last_line(command("resnet-eval", "--ckpt", folder_of(runs), "--bn", "population"))
+    assert groups == [8] * 7

@@ -4,6 +4,7 @@ positions.
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -44,7 +45,7 @@ SMALL = Architecture(
 
 # Of softmax scores in float32. The networks compute in float64: in float32 a batch and its images
 # one by one go through other kernels, whose roundings a lively network makes grow.
-CLOSE = {"rtol": 1e-5, "atol": 1e-6}
+CLOSE: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-6}
 
 
 def normalized(images: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
@@ -128,7 +129,8 @@ def test_a_round_trip_is_bit_equal(small: ResNet, tmp_path: Path, suffix: str) -
 
 
 def test_a_compiled_network_exports_plain_names(small: ResNet, tmp_path: Path) -> None:
-    export(torch.compile(small), tmp_path / "x.safetensors")
+    compiled: Any = torch.compile(small)
+    export(compiled, tmp_path / "x.safetensors")
     assert (
         safetensors.torch.load_file(tmp_path / "x.safetensors").keys() == small.state_dict().keys()
     )

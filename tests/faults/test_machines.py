@@ -6,11 +6,17 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
+from resnet_cli.data import prefetch, streaming
+from resnet_cli.evaluation.protocol import Protocol
+from resnet_cli.evaluation.views import Views
+from resnet_cli.runtime.errors import DataError
 from tests.data.trees import write_folders
 from tests.helpers.commands import TINY, Command, Outcome, check_refused
 from tests.test_imagenet import SMALL
@@ -160,6 +166,24 @@ def test_ascii_and_closed_streams(tmp_path: Path) -> None:
     assert (closed.code, closed.err) == (0, "")
     silent = run_command(*SHORT, f"runs={tmp_path / 'silent'}", before="exec >&- 2>&-")
     assert silent.code == 0
+
+
+def test_loader_processes_that_hang_are_told(
+    command: Command, photographs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a file server that no longer answers: PyTorch would wait for ever."""
+    monkeypatch.setattr(prefetch, "_SILENT_FOR", 1.0)
+    monkeypatch.setattr(streaming, "open_photograph", lambda *_: time.sleep(1000))
+    refused = command("resnet-train", *photographs, f"runs={tmp_path}")
+    check_refused(refused, 1, "sent nothing for 1.0 seconds", "the same command continues")
+
+
+def test_a_photograph_too_thin_for_the_dense_test_is_told() -> None:
+    """640 x 1,920,000 pixels, and their maps: 180 GB."""
+    dense = Protocol(views=Views.dense, image_size=224)
+    with pytest.raises(DataError, match="3000 x 1 pixels are too thin"):
+        dense.make_views(Image.new("RGB", (3000, 1)))
+    assert len(dense.make_views(Image.new("RGB", (300, 10)))) == 5
 
 
 @pytest.mark.parametrize("value", ["", "0", "none"])

@@ -1,11 +1,11 @@
 """Networks to compare with."""
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import nn
 
 # What the paper trains with (sections 3.4 and 4.2).
-PAPER_SGD = {"lr": 0.1, "momentum": 0.9, "weight_decay": 1e-4, "nesterov": False}
+PAPER_SGD: dict[str, Any] = {"lr": 0.1, "momentum": 0.9, "weight_decay": 1e-4, "nesterov": False}
 
 Network = TypeVar("Network", bound=nn.Module)
 

@@ -46,8 +46,8 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, iteration: int, signum: int = signa
     """This process gets the signal while it does that iteration."""
     original = Trainer.after_step
 
-    def after_step(self: Trainer, *, end: bool) -> None:
-        original(self, end=end)
+    def after_step(self: Trainer) -> None:
+        original(self)
         if self.progress.iteration == iteration:
             os.kill(os.getpid(), signum)
 

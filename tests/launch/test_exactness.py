@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -60,7 +61,7 @@ def test_the_ranks_images_are_one_processs_augmented_alike() -> None:
 def test_every_image_is_tested_once(world: int) -> None:
     split = Split(torch.zeros(47, 3, 32, 32, dtype=torch.uint8), torch.zeros(47, dtype=torch.int64))
     test = ImageTest(split, batch_size=5)
-    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 2))
+    network: Any = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 2))
     contexts = [Context(rank=rank, world=world) for rank in range(world)]
     seen = [
         index

@@ -39,7 +39,7 @@ def train(context: Context, *, bn_batch: int | None = None) -> dict[str, Any]:
         images, labels = loader.prepare(*drawn)
         return images.double(), labels
 
-    optimizer = make_optimizer(network, **PAPER_SGD)  # type: ignore[arg-type]
+    optimizer = make_optimizer(network, **PAPER_SGD)
     step = TrainStep(
         network,
         optimizer,

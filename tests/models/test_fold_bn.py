@@ -1,5 +1,7 @@
 """The folded network against the one it was made of."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -11,7 +13,7 @@ from resnet_cli.runtime.compile import missing_for_compiling
 from tests.helpers.networks import stir
 from tests.helpers.numbers import assert_same
 
-CLOSE = {"rtol": 1e-9, "atol": 1e-9}  # in float64: folding changes where it rounds
+CLOSE: dict[str, Any] = {"rtol": 1e-9, "atol": 1e-9}  # in float64: folding changes where it rounds
 NETWORKS = {
     "plain20": cifar(20, shortcut=Shortcut.none),
     "resnet20-A": cifar(20, shortcut=Shortcut.A),

@@ -86,7 +86,7 @@ def test_figure_4_draws_validation_error(tmp_path: Path) -> None:
     made = plot(FIGURE["figure4"], tmp_path)
     assert contents(made)["residual", "34-layer", True] == [(100, 60.0), (200, 26.0)]
     assert made.styles == ("training error", "validation error")
-    assert made.y_limits == (20, 60)
+    assert list(made.y_limits) == [20, 60]
     assert "10-crop errors (Table 2)" in plain(made.caption)
 
 

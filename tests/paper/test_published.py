@@ -29,7 +29,7 @@ def test_what_two_tables_say_of_one_network_agrees() -> None:
         for line in TABLE_2.lines
         if line.network in ten_crop
     )
-    assert min(line.errors[0] for line in TABLE_5.lines) == 3.57
+    assert min(line.errors[0] or 100 for line in TABLE_5.lines) == 3.57
 
 
 def test_every_line_has_its_columns_and_a_network_of_ours() -> None:

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from resnet_cli.config import compose
+from resnet_cli.config.experiments import networks
 from resnet_cli.config.schema import from_plain
 from resnet_cli.data.choices import DatasetName
 from resnet_cli.models.architecture import Shortcut
 from resnet_cli.paper import recipe
-from resnet_cli.paper.experiments import networks
 from resnet_cli.paper.published import FULL_ITERATIONS
 from resnet_cli.paper.runs import find
 from resnet_cli.runtime.conf import options

@@ -25,7 +25,7 @@ def table(paper: PublishedTable, root: Path) -> Table:
 
 def rows(made: Table) -> dict[str, list[str]]:
     """Our rows, by the method's name; the last one where there are several."""
-    return {row[0]: list(row[1:]) for row in made.grid().rows}
+    return {str(row[0]): [str(cell) for cell in row[1:]] for row in made.grid().rows}
 
 
 def test_several_seeds_are_best_mean_and_sample_std() -> None:
@@ -87,7 +87,7 @@ def test_a_whole_schedule_stands_for_the_shorter_ones(tmp_path: Path) -> None:
 
     def lines() -> list[tuple[str, str]]:
         found = table(TABLE_6, tmp_path).grid().rows
-        return [(line[2], line[5]) for line in found if line[0] == "ResNet-20"]
+        return [(str(line[2]), str(line[5])) for line in found if line[0] == "ResNet-20"]
 
     assert lines() == [
         ("16.00", "16,000, 1/4 of the paper's 64,000"),
@@ -206,7 +206,7 @@ def test_other_recipes_are_no_seeds(tmp_path: Path) -> None:
     make_run(tmp_path / "a", "plain20", errors=(60.0, 12.0))
     make_run(tmp_path / "b", "plain20", "batch_size=64", errors=(60.0, 30.0))
     runs, _ = find([tmp_path])
-    assert sorted(row[4] for row in runs_table(runs).rows) == ["12.00", "30.00"]
+    assert sorted(str(row[4]) for row in runs_table(runs).rows) == ["12.00", "30.00"]
 
 
 def test_imagenet_runs_show_their_validation_error(tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ def test_running_is_what_holds_its_lock(tmp_path: Path) -> None:
     (folder / ".holder").write_text("1 on this machine")
 
     def told() -> str:
-        return runs_table(find([tmp_path])[0]).rows[0][1]
+        return str(runs_table(find([tmp_path])[0]).rows[0][1])
 
     assert told() == "200 of 200, stopped"
     with RunFolder(folder).locked():

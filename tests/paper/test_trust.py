@@ -27,7 +27,7 @@ def line(paper: PublishedTable, method: str, root: Path) -> list[list[str]]:
     runs, _ = find([root])
     evaluations, _ = find_evaluations([root], runs)
     rows = make_table(paper, runs, evaluations).grid().rows
-    return [[row[2], *row[-3:]] for row in rows if row[0] == method]
+    return [[str(cell) for cell in (row[2], *row[-3:])] for row in rows if row[0] == method]
 
 
 def left_out(root: Path) -> dict[str, str]:
@@ -37,8 +37,8 @@ def left_out(root: Path) -> dict[str, str]:
 
 
 def resnet50(root: Path, *overrides: str, seed: int = 0, **more: Any) -> Path:
-    more = {"iterations": FULL, "errors": (25.0,)} | more
-    return make_run(root, "resnet50-B", *overrides, seed=seed, dataset="imagenet", **more)
+    kind: dict[str, Any] = {"iterations": FULL, "errors": (25.0,)} | more
+    return make_run(root, "resnet50-B", *overrides, seed=seed, dataset="imagenet", **kind)
 
 
 def test_other_peoples_weights_are_in_no_table(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_what_the_paper_leaves_open_is_alike_in_a_figure_and_told(
 
 
 def test_fp16_is_not_the_papers_recipe_and_bf16_is_told(tmp_path: Path) -> None:
-    full = {"iterations": 64_000, "errors": (8.8,)}
+    full: dict[str, Any] = {"iterations": 64_000, "errors": (8.8,)}
     make_run(tmp_path, "resnet20-A", "precision=fp16", result={"precision": "fp16"}, **full)
     make_run(tmp_path, "resnet56-A", result={"precision": "bf16"}, **full)
     assert line(TABLE_6, "ResNet-20", tmp_path)[0][0] == "not run"
@@ -190,7 +190,7 @@ def test_fp16_is_not_the_papers_recipe_and_bf16_is_told(tmp_path: Path) -> None:
 
 
 def test_two_precisions_are_not_seeds_of_one_recipe(tmp_path: Path) -> None:
-    full = {"iterations": 64_000, "errors": (8.8,)}
+    full: dict[str, Any] = {"iterations": 64_000, "errors": (8.8,)}
     make_run(tmp_path, "resnet20-A", result={"precision": "bf16"}, **full)
     make_run(tmp_path, "resnet20-A", seed=1, result={"precision": "fp32"}, **full)
     make_run(tmp_path, "resnet20-A", seed=2, done=False, **full)
@@ -211,9 +211,9 @@ def test_plain_110_is_in_figure_6(tmp_path: Path) -> None:
 def test_cats_and_dogs_are_not_two_seeds(tmp_path: Path) -> None:
     """Case 5: 20 cats and 20 dogs became "n=2"."""
     for seed, data in enumerate((CATS, DOGS)):
-        more = {"seed": seed, "dataset": "imagenet", "data": data}
+        more: dict[str, Any] = {"seed": seed, "dataset": "imagenet", "data": data}
         more["result"] = {"classes": 20, "training_images": 10_000}
-        make_run(tmp_path / data["classes"][0], "resnet18-A", errors=(40.0 + seed,), **more)
+        make_run(tmp_path / f"data{seed}", "resnet18-A", errors=(40.0 + seed,), **more)
     runs, _ = find([tmp_path])
     assert len({run.dataset for run in runs}) == 2
     assert all(run.dataset.startswith("imagenet-20-") for run in runs)

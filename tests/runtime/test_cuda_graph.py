@@ -4,7 +4,9 @@ GPU.
 
 import copy
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,6 +26,7 @@ from resnet_cli.runtime.cuda_graph import (
     CALLS_BEFORE_CAPTURE,
     CapturedGraph,
     Replay,
+    _capture,
     choose_capture,
 )
 from resnet_cli.runtime.device import make_exact
@@ -202,6 +205,79 @@ def test_when_a_run_is_captured() -> None:
         assert not choose_capture(Switch.auto, device, dtype=dtype, world=world)
         with pytest.raises(UserError, match="cuda_graph=on: "):
             choose_capture(Switch.on, device, dtype=dtype, world=world)
+
+
+class Cuda:
+    """What a capture asks of torch.cuda, answered as by torch 2.11: a capture that fails leaves its
+    stream the current one.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.before = self.current = SimpleNamespace(wait_stream=lambda other: None)
+        self.calls: list[str] = []
+        self.graphs: list[Any] = []
+        monkeypatch.setattr(torch.cuda, "Stream", lambda: SimpleNamespace(**vars(self.before)))
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda: self.current)
+        monkeypatch.setattr(torch.cuda, "set_stream", self.set_stream)
+        monkeypatch.setattr(torch.cuda, "stream", self.stream)
+        monkeypatch.setattr(torch.cuda, "graph", self.graph)
+        monkeypatch.setattr(torch.cuda, "CUDAGraph", self.new_graph)
+        monkeypatch.setattr(
+            torch._C,
+            "_cuda_clearCublasWorkspaces",
+            lambda: self.calls.append("clear"),
+            raising=False,
+        )
+
+    def set_stream(self, stream: Any) -> None:
+        self.current = stream
+
+    def new_graph(self) -> Any:
+        graph = SimpleNamespace(
+            replay=lambda: self.calls.append("replay"), reset=lambda: self.calls.append("reset")
+        )
+        self.graphs.append(graph)
+        return graph
+
+    @contextmanager
+    def stream(self, stream: Any) -> Iterator[None]:
+        outer, self.current = self.current, stream
+        yield
+        self.current = outer
+
+    @contextmanager
+    def graph(self, graph: Any, *, stream: Any, capture_error_mode: str) -> Iterator[None]:
+        assert graph is self.graphs[-1] and capture_error_mode == "thread_local"
+        outer, self.current = self.current, stream
+        self.calls.append("begin")
+        yield
+        self.current = outer
+        self.calls.append("end")
+
+
+def test_a_capture_that_fails_gives_back_the_stream_and_its_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cuda, done = Cuda(monkeypatch), [0]
+
+    def work(x: Tensor) -> Tensor:
+        done[0] += 1
+        if done[0] > CALLS_BEFORE_CAPTURE:  # in the capture
+            raise RuntimeError("operation not permitted when stream is capturing")
+        return x
+
+    with pytest.raises(RuntimeError, match="not permitted"):
+        _capture(work, [torch.ones(1)])
+    assert cuda.current is cuda.before
+    assert cuda.calls == ["clear", "begin", "reset", "clear"]
+
+
+def test_a_capture_has_workspaces_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda, x = Cuda(monkeypatch), torch.ones(1)
+    replay, output = _capture(lambda x: x, [x])
+    replay()
+    assert output is x and cuda.current is cuda.before
+    assert cuda.calls == ["clear", "begin", "end", "clear", "replay"]
 
 
 @pytest.mark.cuda

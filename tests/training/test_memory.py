@@ -15,6 +15,7 @@ from resnet_cli.config.schema import RunConfig
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.models.zoo import NETWORKS
 from resnet_cli.run.out_of_memory import need
+from resnet_cli.runtime.choices import Precision
 from resnet_cli.runtime.device import DTYPES, is_out_of_memory
 from resnet_cli.runtime.distributed import Context
 from resnet_cli.training.memory import advice, bytes_per_image
@@ -72,7 +73,7 @@ def test_the_estimate_is_what_a_training_process_takes(
     taken = json.loads(process.stdout)
     network = ResNet(NETWORKS[name])
     network.set_activation_checkpointing(checkpointing == "on")
-    expected = count * bytes_per_image(network, image_size=32, dtype=DTYPES[precision])
+    expected = count * bytes_per_image(network, image_size=32, dtype=DTYPES[Precision(precision)])
     assert expected == pytest.approx(taken, rel=0.35)
 
 

@@ -7,7 +7,7 @@ from resnet_cli.training.progress import Progress, progress_fields
 from resnet_cli.training.schedule import PlateauState
 
 # as the first version wrote it, with a value of its own in every field
-STORED = {
+STORED: dict[str, Any] = {
     "iteration": 400,
     "seconds": 12.5,
     "warming": True,
@@ -41,7 +41,7 @@ def read_progress(stored: dict[str, Any]) -> Progress:
 def test_a_checkpoint_of_any_version_is_read() -> None:
     assert read_progress(STORED) == PROGRESS
     # tuples may be lists, and the oldest checkpoints have no plateau
-    oldest = {name: value for name, value in STORED.items() if name != "watched"}
+    oldest: dict[str, Any] = {name: value for name, value in STORED.items() if name != "watched"}
     oldest |= {"logged": [300, 450.0, 30_000]}
     read = read_progress(oldest)
     assert read.plateau == PlateauState() and read.at_log == PROGRESS.at_log

@@ -19,15 +19,6 @@ from tests.helpers.processes import finish, spawn, wait_for
 from tests.helpers.runs import ended, folder_of, kill_at, saved_values
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run left alone, of 24 iterations: milestones at 12 and 18, epochs of 9.4."""
-    runs = tmp_path_factory.mktemp("undisturbed")
-    code, _, err = finish(spawn(*TINY, f"runs={runs}"))
-    assert code == 0, err
-    return runs
-
-
 # mid-window, mid-epoch, at both milestones, before the end
 @pytest.mark.parametrize("at", [5, 9, 12, 18, 23])
 def test_ctrl_c_saves_and_the_same_command_goes_on(

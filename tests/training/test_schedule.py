@@ -2,12 +2,14 @@
 plateaus of made-up curves.
 """
 
+from typing import Any
+
 import pytest
 
 from resnet_cli.training.schedule import Plateau, PlateauState, Schedule
 
 
-def paper(iterations: int = 64_000, **warmup: float) -> Schedule:
+def paper(iterations: int = 64_000, **warmup: Any) -> Schedule:
     return Schedule(lr=0.1, iterations=iterations, gamma=0.1, milestones=(0.5, 0.75), **warmup)
 
 

@@ -4,6 +4,7 @@ number.
 
 import copy
 import shutil
+from typing import Any
 
 import pytest
 import torch
@@ -29,7 +30,7 @@ def make(
 ) -> TrainStep:
     torch.manual_seed(0)
     network = ResNet(cifar(8, shortcut=Shortcut.A)).to(weights)
-    optimizer = make_optimizer(network, **PAPER_SGD)  # type: ignore[arg-type]
+    optimizer = make_optimizer(network, **PAPER_SGD)
     return TrainStep(network, optimizer, dtype=dtype, compiled=compiled)
 
 
@@ -54,7 +55,7 @@ def batches(count: int, size: int = 16) -> list[tuple[torch.Tensor, torch.Tensor
     ],
 )
 def test_steps_are_sgd_by_the_formula(
-    weights: torch.dtype, steps: int, close: dict[str, float]
+    weights: torch.dtype, steps: int, close: dict[str, Any]
 ) -> None:
     """v = 0.9 v + g + 1e-4 w; w = w - lr v, for everything learned, BN and biases too."""
     step = make(weights=weights)
@@ -73,12 +74,13 @@ def test_steps_are_sgd_by_the_formula(
             for name, weight in network.named_parameters():
                 assert weight.grad is not None
                 momentum[name] = 0.9 * momentum[name] + weight.grad + 1e-4 * weight
-                weight -= lr * momentum[name]
+                weight.sub_(lr * momentum[name])
         loss_sum += loss.item() * 16
         wrong += int((logits.argmax(1) != labels).sum())
     ours, theirs = dict(step.network.named_parameters()), dict(network.named_parameters())
     torch.testing.assert_close(ours, theirs, **close)
-    assert step.read_totals() == (pytest.approx(loss_sum, rel=1e-6), wrong, None)
+    *totals, nonfinite = step.read_totals()
+    assert totals == [pytest.approx(loss_sum, rel=1e-6), wrong] and nonfinite is None
 
 
 @pytest.mark.numerical
@@ -92,6 +94,14 @@ def test_bf16_keeps_weights_statistics_and_loss_in_fp32() -> None:
         torch.int64,
     }
     assert step.read_totals()[0] == pytest.approx(exact.read_totals()[0], rel=0.02)
+
+
+def test_every_bn_layer_has_counted_every_batch() -> None:
+    step = make()
+    for images, labels in batches(3):
+        step(images, labels, lr=0.01)
+    layers = [one for one in step.network.modules() if isinstance(one, torch.nn.BatchNorm2d)]
+    assert [int(one.num_batches_tracked or 0) for one in layers] == [3] * len(layers) == [3] * 7
 
 
 @pytest.mark.numerical
