@@ -62,8 +62,8 @@ def validate_official(
     if wrong:
         raise DataError(
             f"{name}: {wrong}; add dataset.download=true to download it ({size / 1e6:.0f} MB, "
-            f"{mirror}), or unpack {reader.filename} into {root}, or point dataset.root or RESNET_DATA at a "
-            f"folder that holds {reader.base_folder}/"
+            f"{mirror}), or unpack {reader.filename} into {root}, or point dataset.root or "
+            f"RESNET_DATA at a folder that holds {reader.base_folder}/"
         )
 
 

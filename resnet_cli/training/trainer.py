@@ -45,20 +45,11 @@ class Trainer:
         """
         now, last = self.progress, self.schedule.iterations
         self.request = request
-        family = "plain" if self.network.architecture.shortcut is Shortcut.none else "residual"
-        folder, hparams = self.record.folder, self.record.hparams
         self.logbook: Logbook | None = None
-        if self.context.is_main:
-            self.logbook = Logbook(folder, iteration=now.iteration, family=family, hparams=hparams)
-        net = self.network.architecture
-        measured = [f"{name}/error" for name in self.parts.held_out]
-        if self._measures_top5:
-            measured += [f"{name}/top5_error" for name in self.parts.held_out]
-        self.console.start(net.name, iteration=now.iteration, iterations=last, measured=measured)
-        if self.step.compiled and now.iteration < last:
-            self.console.busy(f"compiling, about {duration(seconds_to_compile(net.depth))}")
-        self.clock = Clock(now.seconds, now.iteration)
         try:
+            self._start_console()
+            self.logbook = self._open_logbook()
+            self.clock = Clock(now.seconds, now.iteration)
             self.network.train()
             if now.unwritten is not None:  # stopped in the evaluation after this iteration
                 values, now.unwritten = now.unwritten, None
@@ -78,6 +69,29 @@ class Trainer:
             if self.logbook:
                 self.logbook.close()
             self.console.stop()
+
+    def _start_console(self) -> None:
+        """Starts the progress, and says so where the first step takes long."""
+        net, now = self.network.architecture, self.progress.iteration
+        measured = [f"{name}/error" for name in self.parts.held_out]
+        if self._measures_top5:
+            measured += [f"{name}/top5_error" for name in self.parts.held_out]
+        last = self.schedule.iterations
+        self.console.start(net.name, iteration=now, iterations=last, measured=measured)
+        if self.step.compiled and now < last:
+            self.console.busy(f"compiling, about {duration(seconds_to_compile(net.depth))}")
+
+    def _open_logbook(self) -> Logbook | None:
+        """The main rank's."""
+        if not self.context.is_main:
+            return None
+        plain = self.network.architecture.shortcut is Shortcut.none
+        return Logbook(
+            self.record.folder,
+            iteration=self.progress.iteration,
+            family="plain" if plain else "residual",
+            hparams=self.record.hparams,
+        )
 
     def _stop_if_requested(self) -> None:
         """If a signal has reached any rank: saves and raises Stopped, on all ranks at one step."""
