@@ -91,6 +91,7 @@ class Trainer:
             iteration=self.progress.iteration,
             family="plain" if plain else "residual",
             hparams=self.record.hparams,
+            command=str(self.record.identity.get("command", "")),
         )
 
     def _stop_if_requested(self) -> None:
