@@ -97,11 +97,11 @@ def first_of(word: str) -> str:
 
 @pytest.fixture
 def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The folder that commands with a length in epochs count."""
-    for name in ("cat", "dog"):
-        (tmp_path / "photos" / name).mkdir(parents=True)
+    """The folders that commands with a length in epochs count."""
+    for name in ("photos/cat", "photos/dog", "five/cat", "five/dog"):
+        (tmp_path / name).mkdir(parents=True)
         for number in range(5):
-            (tmp_path / "photos" / name / f"{number}.jpg").touch()
+            (tmp_path / name / f"{number}.jpg").touch()
     monkeypatch.chdir(tmp_path)
 
 
