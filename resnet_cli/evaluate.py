@@ -4,20 +4,24 @@ import argparse
 import dataclasses
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from resnet_cli import __version__
+from resnet_cli.analysis import per_class
 from resnet_cli.analysis.identity import identity
 from resnet_cli.analysis.measure import choose_protocol, evaluate, open_all, recognise, set_up
-from resnet_cli.analysis.publish import export_subject
-from resnet_cli.analysis.subject import hint_near_chance
+from resnet_cli.analysis.publish import export_program, export_subject
+from resnet_cli.analysis.subject import hint_near_chance, open_subject, output_names
 from resnet_cli.config import compose
 from resnet_cli.evaluation import predictions
 from resnet_cli.evaluation.card import Measured
 from resnet_cli.evaluation.metrics import Errors
+from resnet_cli.evaluation.predictions import Predictions
+from resnet_cli.evaluation.programs import SUFFIXES
 from resnet_cli.evaluation.protocol import default_scales
 from resnet_cli.evaluation.views import Views
 from resnet_cli.evaluation.weights import validate_export_path
@@ -39,6 +43,10 @@ _EXAMPLES = """examples:
       keep the scores; --average a.npz b.npz makes an ensemble of them
   resnet-eval --ckpt RUN --images my_photos
       the five likeliest classes of each picture in a folder
+  resnet-eval --ckpt RUN --per-class errors
+      errors of each class and the confusion matrix, into errors/
+  resnet-eval --ckpt RUN --export resnet34.onnx
+      a program for other software: pixels in, probabilities out (.onnx or .pt2); needs no data
   resnet-eval --ckpt RUN --export resnet34.pth
       weights in torchvision's naming (.pth or .safetensors)
   resnet-eval --ckpt x.th model=resnet20 model.zero_padding=both dataset.normalization=imagenet
@@ -57,7 +65,9 @@ The last line is JSON: top1_error and top5_error in percent, and count.
 
 
 # Flags that only make sense where checkpoints are measured; --average and --images refuse them.
-_MEASURING = ("split", "views", "scales", "bn", "bn_images", "export")
+_MEASURING = ("split", "views", "scales", "bn", "bn_images", "per_class", "export")
+# What a program is written without.
+_NOT_EXPORTING = (*_MEASURING[:-1], "predictions", "images", "json")
 
 
 def _measure(
@@ -76,6 +86,9 @@ def _measure(
         "dataset": str(bench.dataset.name),
     }
     about |= {"classes": len(bench.dataset.classes), "split": split}
+    if bench.outputs:
+        knows = subjects[0].network.architecture.num_classes
+        about["matched"] = f"by their names, among the network's {knows:,} classes"
     about["views"] = str(protocol.views) if protocol else str(Views.single)
     if protocol and protocol.views is Views.dense:
         about["scales"] = list(protocol.scales or default_scales(protocol.image_size))
@@ -84,7 +97,8 @@ def _measure(
         if population
         else "running averages"
     )
-    errors, kept = evaluate(bench, test, keep=options.predictions is not None)
+    wants_scores = options.predictions is not None or options.per_class is not None
+    errors, kept = evaluate(bench, test, keep=wants_scores)
     if bench.bad.found:
         about["skipped"] = bench.bad.found
     about |= {"precision": precision_name(bench.dtype), "device": describe(bench.device)}
@@ -97,10 +111,21 @@ def _measure(
         export_subject(subjects[0], options.export, measured=measured)
         print(f"exported to {options.export}", file=sys.stderr)
     if kept is not None:
-        predictions.write(dataclasses.replace(kept, about=dict(about)), options.predictions)
+        names = output_names(subjects[0], bench.dataset, bench.outputs)
+        _keep(options, dataclasses.replace(kept, about=dict(about)), names)
     if hint := hint_near_chance(subjects, top1_error=errors.top1_error):
         about["hint"] = hint
     return errors, about
+
+
+def _keep(options: argparse.Namespace, kept: Predictions, names: Sequence[str]) -> None:
+    """What --predictions and --per-class ask for; `names` are those of the network's outputs."""
+    if options.predictions and options.predictions.suffix == ".csv":
+        per_class.write_predictions(kept, names, options.predictions)
+    elif options.predictions:
+        predictions.write(kept, options.predictions)
+    if options.per_class:
+        per_class.write_per_class(kept, names, options.per_class)
 
 
 def _average(options: argparse.Namespace) -> tuple[Errors, dict[str, Any]]:
@@ -163,7 +188,16 @@ def _parse(arguments: list[str]) -> tuple[argparse.Namespace, list[Path], list[s
         help="with --bn population: from so many training images (default: all)",
     )
     parser.add_argument(
-        "--predictions", type=Path, metavar="NPZ", help="keep every image's scores in FILE.npz"
+        "--predictions",
+        type=Path,
+        metavar="FILE",
+        help="keep every image's scores in FILE.npz, or its likeliest class in FILE.csv",
+    )
+    parser.add_argument(
+        "--per-class",
+        type=Path,
+        metavar="DIR",
+        help="write the errors of each class and the confusion matrix (CSV, PNG) into DIR",
     )
     parser.add_argument(
         "--images",
@@ -175,7 +209,8 @@ def _parse(arguments: list[str]) -> tuple[argparse.Namespace, list[Path], list[s
         "--export",
         type=Path,
         metavar="FILE",
-        help="write the weights in torchvision's naming (.pth or .safetensors)",
+        help="write the weights in torchvision's naming (.pth or .safetensors), or, without "
+        "measuring, a program (.onnx or .pt2)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything to FILE")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="as for resnet-train")
@@ -187,17 +222,22 @@ def _parse(arguments: list[str]) -> tuple[argparse.Namespace, list[Path], list[s
         options.scales = [_read_side(word) for word in options.scales if "=" not in word]
     if options.ckpt and not paths:
         raise UserError("--ckpt: name a run folder or a checkpoint file")
-    instead = "--average" if options.average else "--images" if options.images else ""
-    refused = (
-        [*_MEASURING, "images"]
-        if options.average
-        else [*_MEASURING, "predictions"]
-        if options.images
-        else []
-    )
-    for name in refused:
-        if getattr(options, name) is not None:
-            raise UserError(f"--{name.replace('_', '-')} does not go with {instead}")
+    for instead, refused in (
+        ("--average", [*_MEASURING, "images"] if options.average else []),
+        ("--images", _MEASURING if options.images else []),
+        (f"--export {options.export}", _NOT_EXPORTING if _is_program(options.export) else []),
+    ):
+        for name in refused:
+            if getattr(options, name) is not None:
+                raise UserError(f"--{name.replace('_', '-')} does not go with {instead}")
+    if options.predictions and (options.average or options.images):
+        kind = ".npz" if options.average else ".csv"
+        if options.predictions.suffix != kind:
+            flag = "--average" if options.average else "--images"
+            raise UserError(f"--predictions {options.predictions}: {flag} writes a {kind} file")
+    folder = options.per_class
+    if folder and (not folder.absolute().parent.is_dir() or folder.is_file()):
+        raise UserError(f"--per-class {folder}: name a folder, in a folder that exists")
     if options.average and overrides:
         raise UserError(f"{overrides[0]} does not go with --average: the scores are what they are")
     for name in ("json", "predictions", "export"):  # told before hours of measuring
@@ -209,10 +249,14 @@ def _parse(arguments: list[str]) -> tuple[argparse.Namespace, list[Path], list[s
             f"--bn-images {options.bn_images}: a number of images, at least 1, for --bn population"
         )
     if options.export:
-        validate_export_path(options.export)
+        validate_export_path(options.export, others=SUFFIXES)
         if len(paths) > 1:
             raise UserError(f"--export: one network goes into one file, here are {len(paths)}")
     return options, paths, overrides
+
+
+def _is_program(path: Path | None) -> bool:
+    return path is not None and path.suffix in SUFFIXES
 
 
 def _read_side(word: str) -> int:
@@ -232,8 +276,15 @@ def main_checked(arguments: list[str]) -> int:
     if options.images:
         found = recognise(paths, overrides, options.images)
         _show_pictures(found)
+        if options.predictions:
+            per_class.write_recognised(found, options.predictions)
         if options.json:
             options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        return 0
+    if _is_program(options.export):
+        subject = open_subject(paths[0], overrides)
+        export_program(subject, options.export)
+        print(f"{subject.name} exported to {options.export}: pixels in, probabilities out")
         return 0
     try:
         errors, about = (
@@ -257,7 +308,7 @@ def main_checked(arguments: list[str]) -> int:
     ]
     told += [
         ("top-1 error", f"{errors.top1_error:.2f} %"),
-        ("top-5 error", f"{errors.top5_error:.2f} %"),
+        *([("top-5 error", f"{errors.top5_error:.2f} %")] if about.get("classes", 10) > 5 else []),
         ("images", f"{errors.count:,}"),
     ]
     print(rows(told))

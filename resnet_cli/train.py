@@ -6,6 +6,8 @@ Hydra is imported once there is something to compose, PyTorch once there is some
 import os
 import shutil
 import sys
+from types import ModuleType
+from typing import Any
 
 from resnet_cli import __version__
 from resnet_cli.config import completion
@@ -118,6 +120,18 @@ def main_checked(arguments: list[str]) -> int:
 def main() -> int:
     return run_command("resnet-train", lambda: main_checked(sys.argv[1:]))
 
+
+class _Callable(ModuleType):
+    """`resnet_cli.train(...)` in a notebook trains a run, though the name is this module's."""
+
+    def __call__(self, *overrides: str, **keys: object) -> Any:
+        from resnet_cli import api
+
+        return api.train(*overrides, **keys)
+
+
+if __name__ == "resnet_cli.train":
+    sys.modules[__name__].__class__ = _Callable
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -14,11 +14,12 @@ import torch
 
 pytest.register_assert_rewrite("tests.helpers", "tests.launch.ranks", "tests.launch.small_sweep")
 
-from resnet_cli import analyze, evaluate, info, report, train
+from resnet_cli import analyze, evaluate, info, report
 from resnet_cli.runtime.errors import run_command
+from resnet_cli.train import main_checked as train_main
 from tests.helpers.commands import Command, Outcome
 
-COMMANDS = {"resnet-train": train.main_checked, "resnet-eval": evaluate.main_checked}
+COMMANDS = {"resnet-train": train_main, "resnet-eval": evaluate.main_checked}
 COMMANDS |= {"resnet-info": info.main_checked, "resnet-report": report.main_checked}
 COMMANDS |= {"resnet-analyze": analyze.main_checked}
 

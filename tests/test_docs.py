@@ -95,10 +95,21 @@ def first_of(word: str) -> str:
     return word if "[" in value else word.split(",")[0]
 
 
+@pytest.fixture
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folders that commands with a length in epochs count."""
+    for name in ("photos/cat", "photos/dog", "five/cat", "five/dog"):
+        (tmp_path / name).mkdir(parents=True)
+        for number in range(5):
+            (tmp_path / name / f"{number}.jpg").touch()
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.mark.parametrize("given", TRAINED.values(), ids=TRAINED)
+@pytest.mark.usefixtures("photos")
 def test_training_commands_compose(given: list[str]) -> None:
     words = compose.quote_paths([first_of(word) for word in given if word not in SWEEP])
-    if any(word.startswith("experiment=") for word in words):
+    if any(word.startswith("experiment=") for word in words) and "experiment=finetune" not in words:
         words.append("hydra.sweeper.params.model=resnet20")
     planned, _ = compose.jobs(words, multirun=bool(SWEEP & set(given)))
     assert len(planned) == 1

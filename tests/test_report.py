@@ -200,7 +200,7 @@ def test_running_broken_and_doubled_runs_are_told(command: Command, tmp_path: Pa
     assert f"`{worse}` was passed over" in text
     assert f"is the same recipe and seed as `{twin}`, and does not count again" in text
     assert "CIFAR-10; synthetic: different data, which no figure" in text
-    assert "plain-56 at 200" in text
+    assert "plain-56 stopped at 200" in text
 
 
 def test_one_seed_counts_once(command: Command, tmp_path: Path) -> None:

@@ -315,11 +315,11 @@ def test_hydras_own_errors_are_told_as_ours(command: Command, words: str, told: 
 
 @pytest.mark.parametrize("no_color", [False, True])
 def test_a_terminal_gets_a_bar(runs: Path, no_color: bool) -> None:
-    """In a pseudo-terminal: iteration, loss, errors, rate, speed and time left; colours unless
-    NO_COLOR.
+    """In a pseudo-terminal of 80 columns: a row for each evaluation stays, a bar moves below;
+    colours unless NO_COLOR, and none in log.txt.
     """
     ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 200, 0, 0))  # 200 columns
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 80, 0, 0))
     environment = os.environ | {"TERM": "xterm"}
     environment.pop("NO_COLOR", None)
     if no_color:
@@ -338,21 +338,48 @@ def test_a_terminal_gets_a_bar(runs: Path, no_color: bool) -> None:
         shown += part
     assert process.wait(PATIENCE) == 0
     text = shown.decode()
-    bar = next(line for line in reversed(text.split("\r")) if "24/24" in line and "loss" in line)
-    for word in ("resnet8-A", "train error", "test error", "lr 0.001", "images/s", "<"):
-        assert word in bar
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+    lines = plain.replace("\r", "\n").splitlines()
+    heading = next(line for line in lines if line.startswith("iteration"))
+    assert heading.split() == ["iteration", "train", "%", "test", "%", "lr", "images/s", "left"]
+    rows = [line for line in lines if re.fullmatch(ROW, line)]
+    assert [row.split()[0] for row in rows if row.split()[0] in ("12/24", "24/24")][-1] == "24/24"
+    assert any(re.fullmatch(r"resnet8-A .*\d+/24.*", line) for line in lines)
+    assert all(len(line) <= 80 for line in (heading, *rows))
     assert ("\033[1m" in text or "\033[32m" in text) is not no_color
+    assert b"\033" not in next(runs.rglob("log.txt")).read_bytes()
+
+
+# an evaluation at an iteration that is also logged
+ROW = r" *\d+/24 +\d+\.\d\d +\d+\.\d\d +0\.[01]+ +[\d,]+( +\d+ s)?"
 
 
 def test_elsewhere_lines_say_how_long_it_takes(
     command: Command, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resnet_cli.runtime.console.LINE_EVERY", 0.0)
-    out = command("resnet-train", *TINY, f"runs={runs}").out
-    assert re.search(
-        r"resnet8-A 12/24  loss [\d.]+  train error [\d.]+ %  test error [\d.]+ %  lr 0.1  "
-        r"[\d,]+ images/s  ETA \d+ s",
-        out,
-    )
+    """A row for each evaluation; of what is only logged, a row now and then, without the error
+    that was measured earlier.
+    """
+    words = [*TINY, f"runs={runs}"]
+    out = command("resnet-train", *words).out
+    rows = [line.split()[0] for line in out.splitlines() if re.match(r" *\d+/24", line)]
+    assert rows == ["12/24", "24/24"]
+    assert re.search(ROW, out)
     assert "\033" not in out
     assert "\r" not in out
+    monkeypatch.setattr("resnet_cli.runtime.console.LINE_EVERY", 0.0)
+    lines = command("resnet-train", *words, "seed=1").out.splitlines()
+    rows = [line for line in lines if re.match(r" *\d+/24", line)]
+    assert [row.split()[0] for row in rows] == [f"{n}/24" for n in range(4, 25, 4)]
+    heading = next(line for line in lines if line.startswith("iteration"))
+    column = slice(heading.index("test %"), heading.index("test %") + len("test %"))
+    assert [bool(row[column].strip()) for row in rows] == [n % 12 == 0 for n in range(4, 25, 4)]
+    assert "ETA" not in heading and heading.endswith("left")
+
+
+def test_compiling_is_told_while_it_does(
+    command: Command, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.compile", lambda forward, **_: forward)
+    out = command("resnet-train", *TINY, "compile=on", f"runs={runs}").out
+    assert out.index("compiling, about 20 s\n") < out.index("12/24")

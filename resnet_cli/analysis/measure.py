@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from resnet_cli.analysis.subject import Subject, open_subject, validate_classes, validate_ensemble
+from resnet_cli.analysis.subject import Subject, open_subject, outputs_of, validate_ensemble
 from resnet_cli.data.choices import OnError
 from resnet_cli.data.images import Dataset, Split
 from resnet_cli.data.layouts.pictures import pictures
@@ -44,6 +44,7 @@ class Bench:
     device: torch.device
     dtype: torch.dtype
     bad: BadImages
+    outputs: tuple[int, ...] | None = None  # of the networks, one for each class of the data
 
     @property
     def subjects_here(self) -> list[Tested]:
@@ -148,14 +149,18 @@ def set_up(subjects: list[Subject], *, command: str = "resnet-eval") -> Bench:
     device = choose_device(first.device)
     console = Console(command)
     dataset = _load_dataset(subjects[0], console)
-    for one in subjects:
-        validate_classes(one, dataset)
+    outputs = [outputs_of(one, dataset) for one in subjects]
+    if len(set(outputs)) > 1:
+        raise UserError(f"{subjects[1].path} numbers its classes otherwise than {subjects[0].path}")
+    if outputs[0] is not None:
+        dataset = dataset.relabelled(outputs[0])
     bad = BadImages(
         skip=first.dataset.on_error is OnError.skip,
         max_skipped=first.dataset.max_skipped,
         warn=console.warn,
     )
-    return Bench(subjects, dataset, device, choose_dtype(first.precision, device), bad)
+    dtype = choose_dtype(first.precision, device)
+    return Bench(subjects, dataset, device, dtype, bad, outputs=outputs[0])
 
 
 def _load_dataset(subject: Subject, console: Console) -> Dataset:

@@ -1,11 +1,16 @@
-"""Weights for others, with a card that tells all one needs to measure them again."""
+"""Networks for others: weights with a card that tells all one needs to measure them again, or a
+program.
+"""
 
 from pathlib import Path
 
 from resnet_cli.analysis.subject import Subject
 from resnet_cli.analysis.trained import digest, published
 from resnet_cli.config.schema import to_plain
+from resnet_cli.data.images import fit_normalizer
+from resnet_cli.data.samples import SamplesBuilder
 from resnet_cli.evaluation.card import PIXEL_MEAN, Card, Measured, card_header
+from resnet_cli.evaluation.programs import write_program
 from resnet_cli.evaluation.weights import export
 
 
@@ -39,4 +44,23 @@ def export_subject(subject: Subject, path: Path, *, measured: Measured) -> None:
         path,
         header=card_header(card),
         beside={PIXEL_MEAN: pixels.mean} if per_pixel else {},
+    )
+
+
+def export_program(subject: Subject, path: Path) -> None:
+    """Writes ONNX or .pt2. The data is not needed.
+
+    Raises UserError where the mean image of its training set is nowhere to be had, or where the
+    packages that write ONNX are missing.
+    """
+    subject.validate_has_mean_image()
+    pixels = subject.normalizer or fit_normalizer(
+        subject.config.dataset.normalization, SamplesBuilder().build()
+    )
+    write_program(
+        subject.network,
+        pixels,
+        path,
+        image_size=subject.image_size,
+        classes=subject.class_names(),
     )

@@ -3,7 +3,7 @@ another project's weights with what must be said of them.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from resnet_cli.analysis.trained import (
 from resnet_cli.config.schema import RunConfig, architecture, to_plain
 from resnet_cli.data import cifar10
 from resnet_cli.data.choices import DatasetName, Normalization
+from resnet_cli.data.identity import imagenet_wnids
 from resnet_cli.data.images import Dataset, Normalizer, fit_normalizer
 from resnet_cli.evaluation.card import Card, read_card, split_mean
 from resnet_cli.evaluation.weights import (
@@ -297,13 +298,34 @@ def _images_of(one: Subject) -> tuple[object, ...]:
     return data.name, data.validation, data.train_images, data.test_images, one.image_size
 
 
-def validate_classes(one: Subject, dataset: Dataset) -> None:
-    """Raises UserError where a network was trained on other classes than the data has."""
+def output_names(one: Subject, dataset: Dataset, outputs: Sequence[int] | None) -> tuple[str, ...]:
+    """What the network's outputs are called; `outputs` are those of the data's classes."""
+    if one.classes is not None:
+        return one.class_names()
+    return dataset.classes if outputs is None else imagenet_wnids()
+
+
+def outputs_of(one: Subject, dataset: Dataset) -> tuple[int, ...] | None:
+    """Which output of the network each class of the data is; None where they are its first ones.
+
+    Classes are matched by their names. Those of a network with 1,000 outputs that does not name
+    them are ImageNet's, if those of the data are, too. Raises UserError where a class is unknown to
+    the network.
+    """
     knows, there = one.network.architecture.num_classes, len(dataset.classes)
-    if knows < there or (one.classes is None and knows != there):
-        raise UserError(f"{one.path} tells {knows:,} classes apart, the data has {there:,}")
-    if one.classes and one.classes != dataset.classes:
-        odd = next(
-            (name for name in dataset.classes if name not in one.classes), "in another order"
-        )
-        raise UserError(f"{one.path} was trained on other classes than the data has ({odd})")
+    known = one.classes
+    if (
+        known is None
+        and knows == len(imagenet_wnids())
+        and {*dataset.classes} <= {*imagenet_wnids()}
+    ):
+        known = imagenet_wnids()
+    if known is None or (one.classes is None and knows == there):
+        if knows != there:
+            raise UserError(f"{one.path} tells {knows:,} classes apart, the data has {there:,}")
+        return None
+    if known == dataset.classes:
+        return None
+    if odd := [name for name in dataset.classes if name not in known]:
+        raise UserError(f"{one.path} was trained on other classes than the data has ({odd[0]})")
+    return tuple(map(known.index, dataset.classes))

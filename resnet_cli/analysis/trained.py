@@ -21,7 +21,7 @@ from resnet_cli.runtime.errors import UserError
 
 # Always the command line's (or $RESNET_DATA's): a stranger's file chooses no server, no folder
 # and no number of processes.
-_PLACE = ("root", "download", "mirror", "workers", "reindex", "on_error", "max_skipped")
+_PLACE = ("root", "label", "download", "mirror", "workers", "reindex", "on_error", "max_skipped")
 # The command line's where it says so: what computes, and on how many images.
 _FREE = ("device", "precision", "compile", "dataset.test_images")
 _MAX_IMAGE_SIZE = 4096  # pixels

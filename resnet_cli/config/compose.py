@@ -128,6 +128,8 @@ def _job(overrides: list[str]) -> Job:
     parsed = _parse(overrides)
     _validate_words(parsed)
     written = _to_config(_compose(overrides))
+    if "schedule.iterations" in {one.key_or_group for one in parsed}:
+        written.schedule.epochs = None  # which an experiment may have
     validate_written(written)
     config = resolve(written)
     if not config.runs.isprintable():  # bytes that are not text, which TensorBoard cannot write
@@ -201,7 +203,7 @@ def quote_paths(overrides: list[str]) -> list[str]:
 
     Hydra would take `lr=0.05,batch_size=64`, a run folder, for a sweep and stop at `My Drive`.
     """
-    paths = ("resume", "runs", "dataset.root")
+    paths = ("resume", "runs", "dataset.root", "dataset.label", "weights")
     pairs = [override.partition("=") for override in overrides]
     return [
         f"{key}='{value}'"
@@ -342,5 +344,8 @@ def _run_folder(config: Settings, unchanged: Settings, *, recipe: Sequence[str] 
     if len(middle) > _LONGEST:  # file systems stop at 255; config.yaml tells what it was
         middle = f"{middle[: _LONGEST - 9]}-{hashlib.sha256(middle.encode()).hexdigest()[:8]}"
     return Path(
-        config.dataset.name, architecture(config, num_classes=10).name, middle, f"seed{config.seed}"
+        config.dataset.label or config.dataset.name,
+        architecture(config, num_classes=10).name,
+        middle,
+        f"seed{config.seed}",
     )

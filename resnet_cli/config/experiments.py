@@ -31,8 +31,11 @@ def networks(experiment: str) -> tuple[str, ...]:
 
 
 def experiments() -> dict[str, list[Planned]]:
-    """Every experiment of conf/experiment with its runs, in the order they are trained."""
-    return {name: _runs(read(f"experiment/{name}")) for name in options("experiment")}
+    """Every experiment of conf/experiment that lists networks, with its runs in the order they are
+    trained.
+    """
+    files = {name: read(f"experiment/{name}") for name in options("experiment")}
+    return {name: _runs(said) for name, said in files.items() if "hydra" in said}
 
 
 def _runs(said: dict[str, Any]) -> list[Planned]:

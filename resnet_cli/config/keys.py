@@ -33,15 +33,16 @@ _ALIASES = {
 _OURS = {theirs: ours for ours, names in _ALIASES.items() for theirs in names}
 # ... and what else to do, where ours is not another name for the same.
 _POINTERS = {
+    "hydra/sweeper": "a sweep runs every combination, whose folders are known before it starts; a "
+    "sweeper that chooses by the errors of earlier runs, such as Optuna's, is not supported",
+    "dataset.name": "dataset= chooses the data; dataset.label= names a folder of photographs",
     "depth": "the depth is part of the name, as in model=resnet56; model.depth=26 sets any other",
     "amp": "say precision=bf16, precision=fp16 or precision=fp32",
     "fp16": "say precision=fp16",
     "bf16": "say precision=bf16",
-} | dict.fromkeys(
-    ("pretrained", "weights"),
-    "training starts from random weights; resume=FILE continues from a checkpoint, and "
-    "resnet-eval --ckpt FILE measures one",
-)
+    "pretrained": "training starts from random weights, or with weights=FILE from those of a file; "
+    "none are shipped for photographs",
+}
 
 
 def known_keys() -> list[str]:

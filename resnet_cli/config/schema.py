@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Any, get_args, get_origin
 
 from resnet_cli.data.choices import Augmentation, DatasetName, Normalization, OnError
@@ -88,12 +88,24 @@ class DatasetConfig:
     name: DatasetName = key(MISSING, "follows from dataset=")
     root: str = key(
         MISSING,
-        "the folder that holds cifar-10-batches-py/, or train/ and val/, or ImageNet's tars",
+        "the folder that holds cifar-10-batches-py/ or cifar-100-python/, classes of photographs,"
+        " or ImageNet's tars",
         bookkeeping=True,
     )
-    download: bool = key(False, "fetch CIFAR-10 where it is missing", bookkeeping=True)
+    download: bool = key(False, "fetch CIFAR-10 or CIFAR-100 where it is missing", bookkeeping=True)
     mirror: str = key("", "where to fetch it from", bookkeeping=True)
-    validation: int = key(0, "training images held out; the paper's 45k/5k split is 5000")
+    coarse: bool = key(False, "CIFAR-100's 20 superclasses in place of its 100 classes")
+    label: str = key(
+        "",
+        "what photographs are called in paths and reports; by default as their folder",
+        bookkeeping=True,
+    )
+    validation: int | float = key(
+        0,
+        "training images held out, a count or a share below 1; the paper's 45k/5k split is 5000; of"
+        " photographs without val/, 0 is a fifth",
+    )
+    split_seed: int = key(0, "which photographs are held out where there is no val/")
     normalization: Normalization = key(
         Normalization.paper, "what is subtracted from the pixels: paper, cifar or imagenet"
     )
@@ -166,6 +178,9 @@ class Settings:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     shortcut: Shortcut = key(MISSING, "none (a plain network), A, B or C (section 3.3)")
+    weights: str = key(
+        "", "a file of weights to start from, any that resnet-eval reads; none: random weights"
+    )
     seed: int = key(0, "of the initial weights, the order of the images and their augmentation")
     batch_size: int = key(128, "images a step, over all devices")
     bn_batch: int | None = key(
@@ -333,10 +348,13 @@ def _convert(kind: Any, value: Any, *, name: str) -> Any:
     """A plain value as the type of its field. Raises ValueError naming the key."""
     if dataclasses.is_dataclass(kind) and isinstance(value, dict):
         return _build(kind, value, prefix=name)
-    if isinstance(kind, UnionType):  # `Stem | None`
-        if value is None:
+    if isinstance(kind, UnionType):  # `Stem | None`, `int | float`
+        if value is None and NoneType in get_args(kind):
             return None
-        kind = get_args(kind)[0]
+        *others, kind = (one for one in get_args(kind) if one is not NoneType)
+        for one in others:
+            with suppress(ValueError):
+                return _convert(one, value, name=name)
     if get_origin(kind) is list and isinstance(value, list):
         return [_convert(get_args(kind)[0], one, name=name) for one in value]
     if isinstance(kind, type) and issubclass(kind, StrEnum) and isinstance(value, str):

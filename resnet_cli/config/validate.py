@@ -5,6 +5,7 @@ What types cannot say is checked; numbers of devices, scaled schedules and epoch
 
 import dataclasses
 import math
+import os
 import reprlib
 from typing import Any
 
@@ -21,7 +22,7 @@ from resnet_cli.config.schema import (
 from resnet_cli.data.choices import TRAINING_IMAGES, Augmentation, DatasetName
 from resnet_cli.models.comparison import Comparison
 from resnet_cli.runtime.errors import DataError, UserError
-from resnet_cli.runtime.files import expand
+from resnet_cli.runtime.files import as_file_name, expand
 from resnet_cli.runtime.ranks import rank_from_env
 from resnet_cli.training.schedule import Rule
 
@@ -47,6 +48,7 @@ _NOT_NEGATIVE = (
     "schedule.progress",
     "schedule.drops",
     "dataset.validation",
+    "dataset.split_seed",
     "dataset.workers",
     "dataset.max_skipped",
     "max_restarts",
@@ -139,15 +141,18 @@ def _validate_schedule(schedule: ScheduleConfig) -> None:
 
 def _validate_dataset(data: DatasetConfig) -> None:
     """Checks that the keys belong to this kind of data. Raises UserError."""
+    if data.validation >= 1 and data.validation != int(data.validation):
+        raise UserError(
+            f"dataset.validation={data.validation}: must be a count, or a share between 0 and 1"
+        )
+    if data.coarse and data.name is not DatasetName.cifar100:
+        raise UserError(f"dataset.coarse=true: {data.name} has no superclasses")
     if data.name is DatasetName.imagenet:
-        if data.validation:
-            raise UserError(
-                f"dataset.validation={data.validation}: the images of val/ are the validation "
-                "images"
-            )
         if data.image_size is None or data.image_size < 32:
             raise UserError(f"dataset.image_size={data.image_size}: must be at least 32")
         return
+    if data.label:
+        raise UserError(f"dataset.label={data.label}: {data.name} is called as it is")
     for key, value, usual in (
         ("image_size", data.image_size, None),
         ("augmentation", data.augmentation, Augmentation.paper),
@@ -173,12 +178,23 @@ def resolve(config: Config) -> RunConfig:
     factor = config.scale if schedule.rule is Rule.plateau else 1
     devices = _count_ranks(config)
     resolved = {
+        "dataset": dataclasses.replace(config.dataset, label=_label(config.dataset)),
         "schedule": schedule,
         "eval_every": max(1, round(factor * config.eval_every)),
         "bn_batch": _bn_batch(config, devices=devices),
         "devices": devices,
     }
     return RunConfig(**_values(config, Settings) | resolved)
+
+
+def _label(data: DatasetConfig) -> str:
+    """What photographs are called: as the user says, else as their folder; `imagenet` where that
+    has no name. Empty for other data.
+    """
+    if data.name is not DatasetName.imagenet:
+        return ""
+    folder = os.path.basename(os.path.abspath(expand(data.root)))
+    return as_file_name(data.label or folder) or str(data.name)
 
 
 def _values(config: Any, kind: type[Any]) -> dict[str, Any]:
@@ -200,13 +216,21 @@ def _training_images(config: Config) -> int:
     """How many images an epoch has. Raises DataError where a folder of them is not there."""
     data = config.dataset
     if data.name in TRAINING_IMAGES:
-        there = TRAINING_IMAGES[data.name] - data.validation
+        from resnet_cli.data.holding_out import count_held_out
+
+        there = TRAINING_IMAGES[data.name]
+        there -= count_held_out(data.validation, there)
     else:
         # a folder is counted, and its index kept for the run
         from resnet_cli.data.imagenet import open_folders
 
         try:
-            found = open_folders(expand(data.root), reindex=data.reindex)
+            found = open_folders(
+                expand(data.root),
+                validation=data.validation,
+                split_seed=data.split_seed,
+                reindex=data.reindex,
+            )
         except DataError as error:
             raise DataError(f"schedule.epochs={config.schedule.epochs:g}: {error}") from error
         there = len(found.train)

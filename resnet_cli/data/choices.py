@@ -10,12 +10,17 @@ class DatasetName(StrEnum):
     """A data set; `imagenet` stands for any folder of classes."""
 
     cifar10 = "cifar10"
+    cifar100 = "cifar100"
     imagenet = "imagenet"
     synthetic = "synthetic"
 
 
 # training images of the data sets that are always the same, a held-out part of them included
-TRAINING_IMAGES = {DatasetName.cifar10: 50_000, DatasetName.synthetic: 10_000}
+TRAINING_IMAGES = {
+    DatasetName.cifar10: 50_000,
+    DatasetName.cifar100: 50_000,
+    DatasetName.synthetic: 10_000,
+}
 
 
 class OnError(StrEnum):

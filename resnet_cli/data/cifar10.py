@@ -21,16 +21,7 @@ from resnet_cli.runtime.errors import DISK_ERRORS, DataError
 from resnet_cli.runtime.files import naming
 from resnet_cli.runtime.locks import locked
 
-_ARCHIVE, _ARCHIVE_MD5 = CIFAR10.filename, CIFAR10.tgz_md5
 _ARCHIVE_SIZE = 170_498_071  # bytes
-_FILES = [
-    (name, md5)
-    for name, md5 in (
-        *CIFAR10.train_list,
-        *CIFAR10.test_list,
-        (CIFAR10.meta["filename"], CIFAR10.meta["md5"]),
-    )
-]
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _ATTEMPTS = 3
 _PART = 2**15  # bytes, between two looks
@@ -42,30 +33,45 @@ def load(root: Path, *, download: bool, mirror: str) -> tuple[Split, Split]:
     `root` is the folder that holds `cifar-10-batches-py/`. Raises DataError naming the first file
     that is missing or is not the official one.
     """
-    wrong = _first_wrong_file(root)
+    validate_official(
+        CIFAR10, root, name="CIFAR-10", size=_ARCHIVE_SIZE, download=download, mirror=mirror
+    )
+    return _read(root, train=True), _read(root, train=False)
+
+
+def validate_official(
+    reader: type[CIFAR10], root: Path, *, name: str, size: int, download: bool, mirror: str
+) -> None:
+    """Checks the MD5 of every file that a reader of torchvision reads, after a download where they
+    are missing and that is allowed.
+
+    `size` is the archive's, in bytes. Raises DataError naming the first file that is missing or is
+    not the official one.
+    """
+    wrong = _first_wrong_file(reader, root)
     if wrong and download:
         download_archive(
             mirror,
             root,
-            archive=_ARCHIVE,
-            size=_ARCHIVE_SIZE,
-            md5=_ARCHIVE_MD5,
-            is_complete=lambda: _first_wrong_file(root) is None,
+            archive=reader.filename,
+            size=size,
+            md5=reader.tgz_md5,
+            is_complete=lambda: _first_wrong_file(reader, root) is None,
         )
-        wrong = _first_wrong_file(root)
+        wrong = _first_wrong_file(reader, root)
     if wrong:
         raise DataError(
-            f"CIFAR-10: {wrong}; add dataset.download=true to download it (170 MB, {mirror}),"
-            f" or unpack {_ARCHIVE} into {root}, or point dataset.root or RESNET_DATA at a "
-            f"folder that holds {CIFAR10.base_folder}/"
+            f"{name}: {wrong}; add dataset.download=true to download it ({size / 1e6:.0f} MB, "
+            f"{mirror}), or unpack {reader.filename} into {root}, or point dataset.root or "
+            f"RESNET_DATA at a folder that holds {reader.base_folder}/"
         )
-    return _read(root, train=True), _read(root, train=False)
 
 
-def _first_wrong_file(root: Path) -> str | None:
+def _first_wrong_file(reader: type[CIFAR10], root: Path) -> str | None:
     """Describes the first missing or altered file under `root`; None if all are in order."""
-    for name, md5 in _FILES:
-        path = root / CIFAR10.base_folder / name
+    meta = (reader.meta["filename"], reader.meta["md5"])
+    for name, md5 in (*reader.train_list, *reader.test_list, meta):
+        path = root / reader.base_folder / name
         if not path.is_file():
             return f"{path} is missing"
         try:

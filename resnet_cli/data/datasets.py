@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from resnet_cli.data import cifar10, imagenet, synthetic
+from resnet_cli.data import cifar10, cifar100, imagenet, synthetic
 from resnet_cli.data.choices import DatasetName
+from resnet_cli.data.holding_out import count_held_out
 from resnet_cli.data.images import Dataset, Split
 from resnet_cli.data.samples import Samples
 from resnet_cli.runtime.errors import UserError
@@ -20,32 +21,33 @@ def load(
     root: Path,
     download: bool = False,
     mirror: str = "",
-    validation: int = 0,
+    coarse: bool = False,
+    validation: int | float = 0,
     train_images: int | None = None,
     test_images: int | None = None,
 ) -> Dataset:
-    """Loads CIFAR-10 or the synthetic images into memory.
+    """Loads CIFAR-10, CIFAR-100 (`coarse`: by superclasses) or the synthetic images into memory.
 
-    The last `validation` training images are held out: the paper chose its schedule on a 45k/5k
-    split (section 4.2). `train_images` and `test_images` limit how many of the others are used, or
-    how many synthetic images are drawn. Raises DataError if files are missing or broken, UserError
-    if a count exceeds the images there are.
+    The last `validation` training images, a count or a share below 1, are held out: the paper chose
+    its schedule on a 45k/5k split (section 4.2). `train_images` and `test_images` limit how many of
+    the others are used, or how many synthetic images are drawn. Raises DataError if files are
+    missing or broken, UserError if a count exceeds the images there are.
     """
     if name is DatasetName.cifar10:
         train, test = cifar10.load(root, download=download, mirror=mirror)
         classes: tuple[str, ...] = cifar10.CLASSES
+    elif name is DatasetName.cifar100:
+        train, test, classes = cifar100.load(root, download=download, mirror=mirror, coarse=coarse)
     else:
-        wanted = (train_images or synthetic.TRAIN_COUNT - validation) + validation
+        held = count_held_out(validation, synthetic.TRAIN_COUNT)
+        wanted = (train_images or synthetic.TRAIN_COUNT - held) + held
         train_count = min(wanted, synthetic.TRAIN_COUNT)
         test_count = min(test_images or synthetic.TEST_COUNT, synthetic.TEST_COUNT)
         train = Split(*synthetic.draw(train_count, seed=_SYNTHETIC_SEEDS["train"]))
         test = Split(*synthetic.draw(test_count, seed=_SYNTHETIC_SEEDS["test"]))
         classes = synthetic.CLASSES
-    if validation >= len(train):
-        raise UserError(
-            f"dataset.validation={validation}: there are {len(train):,} training images"
-        )
-    train, held_out = train[: len(train) - validation], train[len(train) - validation :]
+    held = count_held_out(validation, len(train))
+    train, held_out = train[: len(train) - held], train[len(train) - held :]
     _validate_counts((train, train_images), (test, test_images))
     return Dataset(
         name=name,
@@ -53,14 +55,17 @@ def load(
         image_size=32,
         train=train[:train_images],
         test=test[:test_images],
-        validation=held_out if validation else None,
+        validation=held_out if held else None,
     )
 
 
 def load_folders(
     root: Path,
     *,
+    name: str,
     image_size: int,
+    validation: int | float = 0,
+    split_seed: int = 0,
     num_classes: int | None = None,
     train_images: int | None = None,
     test_images: int | None = None,
@@ -69,23 +74,27 @@ def load_folders(
 ) -> Dataset:
     """Opens ImageNet or another folder of classes, whose images stay files.
 
-    `train_images` and `test_images` limit how many are used, spread evenly over the classes. Raises
-    DataError if files are missing or broken, UserError if a count does not fit.
+    `name`: what it is called. `validation`: see `imagenet.open_folders`. `train_images` and
+    `test_images` limit how many are used, spread evenly over the classes. Raises DataError if files
+    are missing or broken, UserError if a count does not fit.
     """
-    found = imagenet.open_folders(root, reindex=reindex, say=say)
+    found = imagenet.open_folders(
+        root, validation=validation, split_seed=split_seed, reindex=reindex, say=say
+    )
     if num_classes not in (None, len(found.classes)):
         raise UserError(
             f"dataset.num_classes={num_classes}: {root} has {len(found.classes)} classes"
         )
-    _validate_counts((found.train, train_images), (found.val, test_images))
-    train, val = _take_evenly(found.train, train_images), _take_evenly(found.val, test_images)
+    tested = found.val if found.test is None else found.test  # what is reported
+    _validate_counts((found.train, train_images), (tested, test_images))
+    train, tested = _take_evenly(found.train, train_images), _take_evenly(tested, test_images)
     return Dataset(
-        name=DatasetName.imagenet,
+        name=name,
         classes=found.classes,
         image_size=image_size,
         train=train,
-        test=None,
-        validation=val,
+        test=tested if found.test is not None else None,
+        validation=found.val if found.test is not None else tested,
         remarks=(found.layout, *found.remarks),
     )
 

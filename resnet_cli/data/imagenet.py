@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -14,15 +15,17 @@ from typing import Any
 
 import numpy as np
 
+from resnet_cli.data.holding_out import hold_out
 from resnet_cli.data.layouts import Layout, Scanned, recognize
 from resnet_cli.data.samples import Samples, changed_message, missing_message, stamp
-from resnet_cli.runtime.errors import DataError
+from resnet_cli.runtime.errors import DataError, UserError
 from resnet_cli.runtime.files import cache_folder, write_whole
 from resnet_cli.runtime.locks import locked
 from resnet_cli.runtime.parse import parse, parse_json
 
 _IMAGENET = (1_000, 1_281_167, 50_000)  # classes, training images, validation images
-INDEX_VERSION = 1  # an index of another version is rebuilt
+INDEX_VERSION = 2  # an index of another version is rebuilt
+_SPLITS = ("train", "val", "test")
 ARRAYS = [field.name for field in fields(Samples) if field.name != "containers"]
 
 _PATIENCE = 600.0  # seconds that another process may take to build the same index
@@ -64,16 +67,26 @@ class ImageFolders:
     classes: tuple[str, ...]
     train: Samples
     val: Samples
-    remarks: list[str]  # counts that are not ImageNet's, files left out
+    test: Samples | None
+    remarks: list[str]  # counts that are not ImageNet's, files left out, images held out
 
 
-def open_folders(root: Path, *, reindex: bool = False, say: _Say = lambda _: None) -> ImageFolders:
+def open_folders(
+    root: Path,
+    *,
+    validation: int | float = 0,
+    split_seed: int = 0,
+    reindex: bool = False,
+    say: _Say = lambda _: None,
+) -> ImageFolders:
     """Opens the images below `root`, in any layout that `layouts` recognizes.
+
+    Of class folders that are not split, `validation` images are held out (`hold_out`).
 
     The index is stored in $XDG_CACHE_HOME/resnet_cli (~/.cache/resnet_cli). It is rebuilt with
     `reindex`, or if files have been added to or removed from the class folders; `say` is told so.
     Raises DataError if images are missing or broken, or if a tar or list has changed since it was
-    indexed.
+    indexed; UserError if `validation` does not fit.
     """
     root = Path(os.path.abspath(root))
     try:
@@ -93,12 +106,24 @@ def open_folders(root: Path, *, reindex: bool = False, say: _Say = lambda _: Non
         raise DataError(
             f"{error.filename or root} cannot be read: {error.strerror or error}"
         ) from error
+    if layout.is_split:
+        if validation:
+            raise UserError(
+                f"dataset.validation={validation}: the images of val/ are the validation images"
+            )
+        train, val, split = scanned.train, scanned.val, []
+    else:
+        train, val, words = hold_out(
+            scanned.train, validation, seed=split_seed, class_name=scanned.classes.__getitem__
+        )
+        split = [words]
     return ImageFolders(
         layout=layout.name,
         classes=scanned.classes,
-        train=scanned.train,
-        val=scanned.val,
-        remarks=[*_count_remarks(scanned), *scanned.remarks],
+        train=train,
+        val=val,
+        test=scanned.test if len(scanned.test) else None,
+        remarks=[*_count_remarks(scanned.classes, train, val), *split, *scanned.remarks],
     )
 
 
@@ -117,28 +142,30 @@ def build_index(root: Path, layout: Layout, *, say: _Say) -> Scanned:
             f"{root}: class {scanned.classes[empty[0]]} has no training image ({len(empty):,} "
             "such classes)"
         )
-    if not len(scanned.val):
+    if layout.is_split and not len(scanned.val):
         raise DataError(f"{root}: there is no validation image")
+    parts = [len(part) for part in (scanned.train, scanned.val, scanned.test) if len(part)]
     say(
-        f"indexed {len(scanned.train):,} + {len(scanned.val):,} images in "
+        f"indexed {' + '.join(f'{count:,}' for count in parts)} images in "
         f"{time.monotonic() - start:.1f} s"
     )
     return scanned
 
 
-def _count_remarks(scanned: Scanned) -> list[str]:
-    """Remarks on the numbers of classes and images."""
-    found = (len(scanned.classes), len(scanned.train), len(scanned.val))
+def _count_remarks(classes: tuple[str, ...], train: Samples, val: Samples) -> list[str]:
+    """Remarks on the numbers of classes and images; ImageNet's are named where classes are called
+    as they are there.
+    """
+    found = (len(classes), len(train), len(val))
     remarks = []
     if found != _IMAGENET:
+        told = f"{found[0]:,} classes, {found[1]:,} training and {found[2]:,} validation images"
         known = " / ".join(f"{number:,}" for number in _IMAGENET)
-        remarks.append(
-            f"{found[0]:,} classes, {found[1]:,} training and {found[2]:,} validation images: "
-            f"not ImageNet's {known}"
-        )
-    missing = len(scanned.classes) - len(np.unique(scanned.val.labels))
+        is_imagenet = re.fullmatch(r"n\d{8}|\d+", classes[0])
+        remarks.append(told + (f": not ImageNet's {known}" if is_imagenet else ""))
+    missing = len(classes) - len(np.unique(val.labels))
     if missing:
-        remarks.append(f"{missing:,} of {len(scanned.classes):,} classes have no validation image")
+        remarks.append(f"{missing:,} of {len(classes):,} classes have no validation image")
     return remarks
 
 
@@ -181,16 +208,16 @@ def _load_index(
             if about["stamps"] != stamps:
                 say(f"{_difference(about['stamps'], stamps)} since it was indexed")
                 return None
-            train, val = (
-                Samples(
+            splits = {
+                split: Samples(
                     containers=tuple(kept.containers[split]),
                     **{name: file[f"{split}_{name}"] for name in ARRAYS},
                 )
-                for split in ("train", "val")
-            )
-        for samples in (train, val):
+                for split in _SPLITS
+            }
+        for samples in splits.values():
             samples.validate(classes=len(kept.classes))
-        return Scanned(classes=tuple(kept.classes), train=train, val=val, remarks=tuple(kept.notes))
+        return Scanned(classes=tuple(kept.classes), **splits, remarks=tuple(kept.notes))
     except FileNotFoundError:
         return None
     except DataError:
@@ -225,7 +252,7 @@ def _save_index(
     cache: Path, scanned: Scanned, *, layout: Layout, stamps: _Stamps, say: _Say
 ) -> None:
     """Stores the index; if the disk does not allow it, `say` is told, and the run goes on."""
-    splits = {"train": scanned.train, "val": scanned.val}
+    splits: dict[str, Samples] = {split: getattr(scanned, split) for split in _SPLITS}
     about = {
         "form": INDEX_VERSION,
         "layout": layout.name,

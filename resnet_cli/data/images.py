@@ -1,6 +1,7 @@
 """A data set: its splits, as uint8 images in memory or as files, and how pixels are normalized."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -47,6 +48,19 @@ class Dataset:
     test: Split | Samples | None
     validation: Split | Samples | None = None
     remarks: tuple[str, ...] = ()  # on how the data differs from what one may expect
+
+    def relabelled(self, outputs: Sequence[int]) -> "Dataset":
+        """The same images, each class under the number that `outputs` has for it."""
+        numbers = torch.tensor(outputs)
+
+        def part(split: Split | Samples | None) -> Split | Samples | None:
+            if isinstance(split, Split):
+                return Split(split.images, numbers[split.labels])
+            return split and replace(split, labels=numbers.numpy()[split.labels])
+
+        train = part(self.train)
+        assert train is not None
+        return replace(self, train=train, test=part(self.test), validation=part(self.validation))
 
     @property
     def held_out(self) -> dict[str, Split | Samples]:

@@ -7,7 +7,7 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -216,9 +216,12 @@ def export(
     write_whole(path, content)
 
 
-def validate_export_path(path: Path) -> None:
-    """Refuses what `export` could not write, before anything is computed. Raises UserError."""
-    if path.suffix not in (SAFETENSORS, PICKLED):
-        raise UserError(f"--export {path}: name a file that ends in {SAFETENSORS} or {PICKLED}")
+def validate_export_path(path: Path, *, others: Sequence[str] = ()) -> None:
+    """Refuses what `export` could not write, before anything is computed; `others` are suffixes
+    that somebody else writes. Raises UserError.
+    """
+    *known, last = SAFETENSORS, PICKLED, *others
+    if path.suffix not in (*known, last):
+        raise UserError(f"--export {path}: name a file that ends in {', '.join(known)} or {last}")
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise UserError(f"--export {path}: name a file in a folder that exists")

@@ -22,18 +22,13 @@ from rich.table import Table
 from resnet_cli.launch.outcome import Outcome
 from resnet_cli.run.run import Run
 from resnet_cli.runtime import console
-from resnet_cli.runtime.console import duration, format_metrics
+from resnet_cli.runtime.console import duration
 from resnet_cli.training.logbook import METRICS, log_point
 
 # bytes of metrics.jsonl that are read: some forty lines, so the newest evaluation is among them
 _TAIL = 8192
-_COLUMNS = {
-    "loss": "train/loss",
-    "train %": "train/error",
-    "val %": "val/error",
-    "test %": "test/error",
-    "images/s": "images_per_second",
-}
+_ROOM_FOR_BARS = 100  # columns; a narrower terminal gets percentages
+_HELD_OUT = {"val %": "val/error", "test %": "test/error"}
 
 
 class State(StrEnum):
@@ -54,13 +49,15 @@ class _Row:
     state: State = State.waiting
     iteration: int = 0
     values: dict[str, float] = field(default_factory=dict)  # the newest figure under each name
+    measured: dict[str, int] = field(default_factory=dict)  # and the iteration it is from
     last_shown: float = 0.0  # when the last line about it was printed
 
     def update(self) -> None:
         """Reads the newest log points."""
         for line in newest_log_points(self.run.folder.path / METRICS):
+            self.iteration = int(line.pop("iteration"))
             self.values |= line
-            self.iteration = int(line["iteration"])
+            self.measured |= dict.fromkeys(line, self.iteration)
 
     @property
     def iterations(self) -> int:
@@ -74,6 +71,25 @@ class _Row:
             duration((self.iterations - self.iteration) * self.run.config.batch_size / speed)
             if speed
             else ""
+        )
+
+    def figure(self, name: str, *, form: str = ".2f") -> str:
+        """The newest value; empty where there is none."""
+        return f"{self.values[name]:{form}}" if name in self.values else ""
+
+    @property
+    def told(self) -> str:
+        """The newest errors, each with its iteration where that is not the newest one."""
+        names = {
+            "train/error": "train error",
+            "val/error": "val error",
+            "test/error": "test error",
+        }
+        return "  ".join(
+            f"{words} {self.values[name]:.2f} %"
+            + (f" at {at:,}" if (at := self.measured[name]) != self.iteration else "")
+            for name, words in names.items()
+            if name in self.values
         )
 
 
@@ -146,10 +162,7 @@ class LineDisplay:
                 row.update()
                 if row.iteration > before:
                     eta = f"  ETA {row.time_left}" if row.time_left else ""
-                    self._say(
-                        f"{row.name} {row.iteration:,}/{row.iterations:,}  "
-                        f"{format_metrics(row.values)}{eta}"
-                    )
+                    self._say(f"{row.name} {row.iteration:,}/{row.iterations:,}  {row.told}{eta}")
 
     def _say(self, text: str) -> None:
         print(text, flush=True)
@@ -202,9 +215,9 @@ class TableDisplay(LineDisplay):
         counts = Counter(row.state for row in rows)
         caption = ", ".join(f"{counts[state]} {state}" for state in order if counts[state])
         more = f"; {len(rows) - room} of them not shown" if len(rows) > room else ""
-        columns = [
-            title
-            for title, key in _COLUMNS.items()
+        held_out = [
+            (title, key)
+            for title, key in _HELD_OUT.items()
             if title != "val %" or any(key in row.values for row in rows)
         ]
         table = Table(
@@ -216,26 +229,36 @@ class TableDisplay(LineDisplay):
         )
         table.add_column("run", no_wrap=True)
         table.add_column("")
-        for title in ("iteration", *columns, "left"):
+        errors = ["train %", *(word for title, _ in held_out for word in (title, "at"))]
+        for title in ("iteration", *errors, "images/s", "left"):
             table.add_column(title, justify="right", no_wrap=True)
         for row in rows[:room]:
-            bar = ProgressBar(total=row.iterations, completed=row.iteration, width=16)
-            shown = (
-                bar
-                if row.state is State.running
-                else f"[red]{row.state}"
-                if row.state is State.failed
-                else str(row.state)
-            )
-            values = [
-                f"{row.values[key]:,.{0 if title == 'images/s' else 2}f}"
-                if (key := _COLUMNS[title]) in row.values
-                else ""
-                for title in columns
+            going = row.state is State.running
+            measured = [
+                cell
+                for _, key in held_out
+                for cell in (row.figure(key), f"{row.measured[key]:,}" if key in row.values else "")
             ]
-            left = row.time_left if row.state is State.running else ""
-            table.add_row(row.name, shown, f"{row.iteration:,}/{row.iterations:,}", *values, left)
+            table.add_row(
+                row.name,
+                self._state(row),
+                f"{row.iteration:,}",
+                row.figure("train/error"),
+                *measured,
+                row.figure("images_per_second", form=",.0f"),
+                row.time_left if going else "",
+            )
         return table
+
+    def _state(self, row: _Row) -> ProgressBar | str:
+        """How far a run is, or how it ended."""
+        if row.state is State.failed:
+            return f"[red]{row.state}"
+        if row.state is not State.running:
+            return str(row.state)
+        if self._screen.size.width < _ROOM_FOR_BARS:
+            return f"{100 * row.iteration / row.iterations:.0f} %"
+        return ProgressBar(total=row.iterations, completed=row.iteration, width=16)
 
 
 def make_display(runs: Sequence[Run]) -> LineDisplay:

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -19,7 +19,7 @@ import torch
 from resnet_cli.launch.outcome import Outcome, outcome_of
 from resnet_cli.run.result import headline
 from resnet_cli.run.run import Steps, run_from_plain, train_steps
-from resnet_cli.runtime.console import Console, format_metrics
+from resnet_cli.runtime.console import Console
 from resnet_cli.runtime.distributed import Context
 from resnet_cli.runtime.errors import Stopped
 from resnet_cli.runtime.signals import Interrupted, stop_on_signal
@@ -94,16 +94,12 @@ class _LogConsole(Console):
     Warnings go to the parent as well.
     """
 
-    def say(self, text: str = "") -> None:
-        self.record(text)
+    def __init__(self, command: str) -> None:
+        super().__init__(command, silent=True)
 
     def warn(self, text: str) -> None:
         with suppress(OSError):  # the parent may be gone, and the run still has to save
             super().warn(text)
-
-    def show(self, values: Mapping[str, float]) -> None:
-        self.shown |= values
-        self.record(f"{self.iteration:,}/{self.iterations:,} {format_metrics(self.shown)}")
 
 
 def _read_stdin() -> SimpleQueue[str]:

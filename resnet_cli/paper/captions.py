@@ -68,7 +68,9 @@ def how(runs: Sequence[Run], *, several: bool) -> str:
 
 
 def unfinished(runs: Sequence[Run]) -> str:
-    told = [f"{spoken(run.network)} at {run.iteration:,}" for run in runs if run.result is None]
+    told = [
+        f"{spoken(run.network)} {run.state} at {run.iteration:,}" for run in runs if not run.result
+    ]
     return f"Not finished: {', '.join(told)}." if told else ""
 
 

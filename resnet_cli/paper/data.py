@@ -11,6 +11,7 @@ from resnet_cli.data.choices import DatasetName
 from resnet_cli.data.identity import fingerprint
 from resnet_cli.paper.published import IMAGENET_VALIDATION
 from resnet_cli.paper.reading import read_json, text, whole
+from resnet_cli.runtime.files import as_file_name
 
 # ILSVRC 2012, as the paper's section 4.1 counts it ("1.28 million", "50k").
 _IMAGENET_CLASSES = 1000
@@ -21,7 +22,8 @@ _IMAGENET_IMAGES = {"train": 1_281_167, "val": IMAGENET_VALIDATION}
 class Data:
     """A data set, by what is known of it."""
 
-    label: str  # cifar10, imagenet; imagenet-20 for another folder of 20 classes
+    # cifar10, imagenet; the name of another folder, or imagenet-20 where that is not known
+    label: str
     key: str  # equal for equal classes and numbers of images
     fingerprint: str | None  # of the names of the classes
     deviations: tuple[str, ...] = ()  # what of it is not the paper's, as far as it has its label
@@ -34,7 +36,8 @@ def read_data(folder: Path, config: RunConfig, result: dict[str, Any] | None) ->
     """
     name = config.dataset.name
     if name is not DatasetName.imagenet:  # one fixed set of images, checked by its MD5 or drawn
-        return Data(label=str(name), key=str(name), fingerprint=None)
+        label = f"{name}-coarse" if config.dataset.coarse else str(name)
+        return Data(label=label, key=label, fingerprint=None)
     file = folder / "data.json"
     if file.exists():
         content = read_json(file)
@@ -65,6 +68,8 @@ def _folder_of_classes(
     # where no list of classes was kept, one folder is taken for one data set
     which = fingerprint or f"in {config.dataset.root}"
     key = f"{count} classes {which}, {sorted(images.items())}"
+    if (label := as_file_name(config.dataset.label)) not in ("", *DatasetName):
+        return Data(label=label, key=key, fingerprint=fingerprint)
     if count is not None and count != _IMAGENET_CLASSES:
         return Data(label=f"imagenet-{count}", key=key, fingerprint=fingerprint)
     told = "images=unknown" if not images else " ".join(f"{k}={n:,}" for k, n in images.items())

@@ -157,7 +157,8 @@ def _row(same: Sequence[Run], usual: str) -> list[Words]:
     iterations = f"{first.iterations:,}"
     if not done:
         reached = min(run.iteration for run in same)
-        iterations = f"{reached:,} of {first.iterations:,}, not finished"
+        states = " or ".join(sorted({run.state for run in same}))
+        iterations = f"{reached:,} of {first.iterations:,}, {states}"
     return [
         spoken(first.network) + (f" ({first.setting})" if differs else ""),
         iterations,
@@ -211,7 +212,7 @@ def evaluations_table(evaluations: Sequence[Evaluation]) -> Grid:
         [
             one.network,
             one.told,
-            *(f"{one.errors[k]:.2f}" for k in ("top-1", "top-5")),
+            *(f"{one.errors[k]:.2f}" if k in one.errors else "-" for k in ("top-1", "top-5")),
             *([remark_on(one)] if papers else []),
         ]
         for one in evaluations

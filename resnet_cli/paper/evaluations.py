@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from resnet_cli.config.schema import RunConfig, fields_of
 from resnet_cli.data.choices import DatasetName
 from resnet_cli.paper.prose import Prose
 from resnet_cli.paper.reading import UNREADABLE, number, read_json, text, whole
 from resnet_cli.paper.runs import Run, passed_over
+from resnet_cli.runtime.files import as_file_name
 
 _MOST = 100  # checkpoints or scales of one evaluation
 _RUN_FILES = ("result.json", "responses.json", "data.json")
@@ -28,7 +30,7 @@ class Evaluation:
     split: str
     views: str  # single | ten | dense
     scales: tuple[int, ...]  # shorter sides, where several were averaged
-    errors: dict[str, float]  # top-1, top-5
+    errors: dict[str, float]  # top-1, top-5 where there are more than five classes
     count: int
     bn: str  # which BN statistics
     precision: str
@@ -47,7 +49,7 @@ class Evaluation:
         scales = f" at {', '.join(map(str, self.scales))}" if self.scales else ""
         files = sorted({path.name for path in self.checkpoints} - {"last.pt"})
         unfinished = (
-            f"of a run at {self.run.iteration:,} of {self.run.iterations:,}"
+            f"of a run {self.run.state} at {self.run.iteration:,} of {self.run.iterations:,}"
             if self.run and not self.run.result
             else ""
         )
@@ -92,6 +94,7 @@ def _read(path: Path, content: dict[str, Any], runs: Sequence[Run]) -> Evaluatio
     """One file. Raises one of UNREADABLE."""
     checkpoints = tuple(Path(text(one)) for one in list(content["checkpoints"])[:_MOST])
     trained, data = content.get("trained"), content.get("data")
+    count_of_classes = content.get("classes")
     classes = data.get("fingerprint") if isinstance(data, dict) else None
     if isinstance(trained, list) and len(trained) == len(checkpoints):
         trained = [one if isinstance(one, dict) else {} for one in trained]
@@ -110,8 +113,9 @@ def _read(path: Path, content: dict[str, Any], runs: Sequence[Run]) -> Evaluatio
         views=text(content.get("views"), otherwise="single"),
         scales=tuple(whole(side) for side in list(content.get("scales") or ())[:_MOST]),
         errors={
-            "top-1": number(content["top1_error"], lowest=0, highest=100),
-            "top-5": number(content["top5_error"], lowest=0, highest=100),
+            name: number(content[key], lowest=0, highest=100)
+            for name, key in (("top-1", "top1_error"), ("top-5", "top5_error"))
+            if name == "top-1" or count_of_classes is None or whole(count_of_classes) > 5
         },
         count=whole(content["count"]),
         bn=text(content.get("bn"), otherwise=""),
@@ -144,7 +148,10 @@ def _same(told: dict[str, Any], run: dict[str, Any]) -> bool:
     tested is part of it.
     """
     free = {"precision", "dataset.test_images"}
-    return all(told.get(key) == run.get(key) for key in (told.keys() | run.keys()) - free)
+    usual = {name: one.default for name, one in fields_of(RunConfig)}  # of keys it did not have yet
+    return all(
+        told.get(key, usual.get(key)) == run.get(key) for key in (told.keys() | run.keys()) - free
+    )
 
 
 def _doubt(trained: dict[str, Any], run: Run | None) -> str:
@@ -176,9 +183,11 @@ def _run_around(checkpoint: Path, runs: Sequence[Run]) -> Run | None:
 
 
 def _label(dataset: str, classes: Any) -> str:
-    """`imagenet-20` for 20 classes that are not ImageNet's. Raises ValueError."""
+    """`imagenet-20` for 20 classes that are not ImageNet's; a folder of photographs has its own
+    name.
+    """
     if dataset not in set(DatasetName):
-        raise ValueError("its dataset is none that resnet-eval knows")
+        return as_file_name(dataset) or "photographs"
     if dataset != DatasetName.imagenet or classes in (None, 1000):
         return dataset
     return f"{dataset}-{whole(classes)}"

@@ -70,7 +70,7 @@ def _of_runs(runs: Sequence[Run]) -> list[Ours]:
             same[0].setting,
             same[0].precision,
             _best_iterate(done),
-            *(_running(run) for run in same if not run.result),
+            *(_unfinished(run) for run in same if not run.result),
         ]
         found.append(
             Ours(
@@ -94,9 +94,9 @@ def _best_iterate(done: Sequence[Run]) -> str:
     )
 
 
-def _running(run: Run) -> str:
+def _unfinished(run: Run) -> str:
     newest = run.last(run.held_out)
-    return f"seed {run.seed} at {run.iteration:,} of {run.iterations:,}" + (
+    return f"seed {run.seed} {run.state} at {run.iteration:,} of {run.iterations:,}" + (
         f", {newest:.2f} there" if newest is not None else ""
     )
 

@@ -27,7 +27,9 @@ from resnet_cli.paper.reading import (
     why,
 )
 from resnet_cli.runtime.choices import Precision
+from resnet_cli.runtime.locks import is_held
 from resnet_cli.training.logbook import METRICS
+from resnet_cli.training.records import LOCK
 
 TRAINING = "train/error"
 _RESULT = "result.json"
@@ -71,6 +73,12 @@ class Run:
     iterations: int  # of the whole schedule
     metrics: list[dict[str, Any]]
     result: Result | None
+    running: bool  # its lock is held
+
+    @property
+    def state(self) -> str:
+        """`finished`, `running` or `stopped`."""
+        return "finished" if self.result else "running" if self.running else "stopped"
 
     @property
     def setting(self) -> str:
@@ -149,15 +157,21 @@ def passed_over(path: Path, error: BaseException) -> Prose:
 
 
 def _with_labels(runs: Sequence[Run]) -> list[Run]:
-    """The runs, with data sets of one label told apart by what their classes and counts are."""
-    keys: defaultdict[str, set[str]] = defaultdict(set)
+    """The runs, with equal data under one label wherever it lay, and data sets of one label told
+    apart by what their classes and counts are.
+    """
+    labels: dict[str, str] = {}
     for run in runs:
-        keys[run.data.label].add(run.data.key)
+        labels[run.data.key] = min(run.data.label, labels.get(run.data.key, run.data.label))
+    keys: defaultdict[str, set[str]] = defaultdict(set)
+    for key, name in labels.items():
+        keys[name].add(key)
 
     def label(run: Run) -> str:
-        if len(keys[run.data.label]) == 1:
-            return run.data.label
-        return f"{run.data.label}-{hashlib.sha256(run.data.key.encode()).hexdigest()[:6]}"
+        name = labels[run.data.key]
+        if len(keys[name]) == 1:
+            return name
+        return f"{name}-{hashlib.sha256(run.data.key.encode()).hexdigest()[:6]}"
 
     return [dataclasses.replace(run, dataset=label(run)) for run in runs]
 
@@ -227,6 +241,7 @@ def _read_run(folder: Path) -> tuple[Run, int]:
         iterations=config.schedule.iterations,
         metrics=metrics,
         result=_result(content) if content is not None else None,
+        running=content is None and is_held(folder / LOCK),
     )
     return run, broken
 
@@ -257,10 +272,16 @@ def spoken(network: str) -> str:
 
 def title_of(dataset: str) -> str:
     """A data set's name for a heading."""
+    known = {
+        "cifar10": "CIFAR-10",
+        "cifar100": "CIFAR-100",
+        "cifar100-coarse": "CIFAR-100, 20 superclasses",
+        "imagenet": "ImageNet",
+    }
     name, _, classes = dataset.partition("-")
-    name = {"cifar10": "CIFAR-10", "imagenet": "ImageNet"}.get(name, name)
-    if not classes:
-        return name
+    if name != "imagenet" or not re.match(r"\d+(-|$)", classes):
+        return known.get(dataset, dataset)
+    name = known[name]
     count, _, which = classes.partition("-")
     return f"{count} classes of one's own, not {name}" + (f" ({which})" if which else "")
 

@@ -61,7 +61,10 @@ def load_dataset(config: DatasetConfig, console: Console) -> Dataset:
         assert config.image_size is not None
         return datasets.load_folders(
             root,
+            name=config.label or config.name,
             image_size=config.image_size,
+            validation=config.validation,
+            split_seed=config.split_seed,
             num_classes=config.num_classes,
             train_images=config.train_images,
             test_images=config.test_images,
@@ -73,6 +76,7 @@ def load_dataset(config: DatasetConfig, console: Console) -> Dataset:
         root=root,
         download=config.download,
         mirror=config.mirror,
+        coarse=config.coarse,
         validation=config.validation,
         train_images=config.train_images,
         test_images=config.test_images,

@@ -10,9 +10,11 @@ from resnet_cli.models.fold_bn import FoldedBN
 from resnet_cli.run import result
 from resnet_cli.run.build import Parts, build
 from resnet_cli.run.folder import RunFolder
+from resnet_cli.run.starting import start_from
 from resnet_cli.runtime.console import Console, duration, rows
 from resnet_cli.runtime.device import autocast, choose_device, cores
 from resnet_cli.runtime.distributed import Context
+from resnet_cli.runtime.files import expand
 from resnet_cli.training.step import TrainStep
 
 _STEPS = 12  # that are timed
@@ -33,6 +35,9 @@ def dry_run(config: RunConfig, folder: RunFolder, *, console: Console) -> None:
         torch.set_num_threads(max(1, cores() // config.devices))  # as each of several has
     parts = build(one, console=console, context=Context(), device=device)
     console.say(result.announce(config, parts, folder=folder, note=" (dry run)"))
+    if config.weights:
+        network = parts.training.network
+        console.say(start_from(network, expand(config.weights), classes=parts.dataset.classes))
     result.warn_of_many_epochs(config, parts, console=console)
     step_seconds = _time_steps(parts)
     evaluations = config.schedule.iterations / config.eval_every

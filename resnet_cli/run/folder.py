@@ -19,7 +19,7 @@ from resnet_cli.runtime.errors import UserError
 from resnet_cli.runtime.files import naming, write_whole
 from resnet_cli.runtime.locks import locked, stand_in
 from resnet_cli.runtime.parse import read_text
-from resnet_cli.training.records import DataRecord, Result, read_data, read_result
+from resnet_cli.training.records import LOCK, DataRecord, Result, read_data, read_result
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,8 @@ class RunFolder:
             ) from error
         with ExitStack() as stack:
             try:
-                stack.enter_context(locked(self._lock, timeout=0, say=say))
+                # a report that asks whether it is held holds it for an instant
+                stack.enter_context(locked(self._lock, timeout=0.5, say=say))
             except Timeout as error:
                 raise UserError(self._held()) from error
             stack.callback(self._holder.unlink, missing_ok=True)
@@ -142,7 +143,7 @@ class RunFolder:
 
     @property
     def _lock(self) -> Path:
-        return self.path / ".lock"
+        return self.path / LOCK
 
     @property
     def _holder(self) -> Path:

@@ -62,6 +62,7 @@ def _plan(config: RunConfig, parts: Parts, *, folder: RunFolder) -> str:
                 f"{sgd.weight_decay:g}{', Nesterov' if sgd.nesterov else ''}",
             ),
             *([("", f"BN over every {config.bn_batch} images")] if config.bn_batch else []),
+            *([("start", config.weights)] if config.weights else []),
             ("length", f"{recipe.iterations:,} iterations ({epochs:.1f} epochs)"),
             (
                 "device",
@@ -76,7 +77,7 @@ def _plan(config: RunConfig, parts: Parts, *, folder: RunFolder) -> str:
 def announce(config: RunConfig, parts: Parts, *, folder: RunFolder, note: str = "") -> str:
     """The heading of a run, and its plan below."""
     name = parts.training.network.architecture.name
-    heading = bold(f"{name} on {config.dataset.name}, seed {config.seed}{note}")
+    heading = bold(f"{name} on {parts.dataset.name}, seed {config.seed}{note}")
     return f"{heading}\n{_plan(config, parts, folder=folder)}"
 
 
@@ -145,7 +146,7 @@ def make_result(config: RunConfig, parts: Parts, *, trainer: Trainer, command: s
     assert now.best_iteration is not None and now.best_error is not None
     return Result(
         network=parts.training.network.architecture.name,
-        dataset=config.dataset.name,
+        dataset=parts.dataset.name,
         classes=len(parts.dataset.classes),
         training_images=len(parts.dataset.train),
         seed=config.seed,

@@ -13,6 +13,7 @@ from resnet_cli.run.build import Parts, build, load_dataset
 from resnet_cli.run.folder import RunFolder
 from resnet_cli.run.out_of_memory import explain_out_of_memory
 from resnet_cli.run.resuming import resume, resume_file
+from resnet_cli.run.starting import start_from
 from resnet_cli.runtime.console import Console
 from resnet_cli.runtime.device import choose_device
 from resnet_cli.runtime.distributed import Context
@@ -77,10 +78,13 @@ def train_steps(run: Run, *, context: Context, console: Console, stop: StopReque
         return finished
     device = choose_device(run.config.device, context.local_rank)
     parts = build(run.config, console=console, context=context, device=device)
+    started = _start(run, parts)
     given = resume_file(run.config, parts)
     with _claimed(run, parts, context=context, console=console):
         trainer = Trainer(parts.training, _record(run, parts), context=context, console=console)
         console.say(result.announce(run.config, parts, folder=run.folder))
+        if started:
+            console.say(started)
         if context.is_main:
             result.warn_of_many_epochs(run.config, parts, console=console)
         with (
@@ -96,6 +100,18 @@ def train_steps(run: Run, *, context: Context, console: Console, stop: StopReque
                     run.folder.write_result(made)
                     console.say(result.closing(made, run.folder))
     return made
+
+
+def _start(run: Run, parts: Parts) -> str:
+    """Takes the weights that `weights=` names, and tells so; a run that goes on has its own.
+
+    Raises UserError.
+    """
+    file, goes_on = run.config.weights, run.folder.checkpoints.is_dir()
+    if not file or (goes_on and not expand(file).exists()):
+        return ""
+    told = start_from(parts.training.network, expand(file), classes=parts.dataset.classes)
+    return "" if goes_on else told
 
 
 def _finished_result(run: Run, *, context: Context, console: Console) -> Result | None:

@@ -59,6 +59,11 @@ def choose_compile(
     return True, "compile=on" if choice is Switch.on else "a long run"
 
 
+def seconds_to_compile(depth: int) -> float:
+    """About how long a network of `depth` layers takes, from the two times above, to 5 s."""
+    return 5 * round((25 + (60 - 25) * (depth - 20) / (110 - 20)) / 5)
+
+
 def compile_for_testing(choice: Switch, device: torch.device, *, multiply_adds: float) -> bool:
     """Whether to compile a network that is only evaluated, for this total of multiply-adds."""
     possible = device.type == "cpu" and missing_for_compiling() is None

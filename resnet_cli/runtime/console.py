@@ -1,18 +1,21 @@
 """Output for people: a progress bar on a terminal, plain lines elsewhere, and log.txt."""
 
 import os
+import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING
 
 from resnet_cli.runtime.files import encode, naming
 
+if TYPE_CHECKING:  # rich takes a moment to import, and only a run shows its progress
+    from resnet_cli.runtime.progress import Bar, ProgressTable
+
 LINE_EVERY = 20.0  # seconds between lines if stdout is not a terminal
+_ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # what makes text bold, for one
 
 
 def duration(seconds: float) -> str:
@@ -45,8 +48,8 @@ class Console:
         self.command = command  # named in front of warnings
         self.silent = silent  # in all but one of several processes
         self.log: Path | None = None
-        self.bar: tqdm[Any] | None = None
-        self.shown: dict[str, float] = {}
+        self.bar: Bar | None = None
+        self.table: ProgressTable | None = None
         self.last_line = self.started = time.monotonic()
 
     def keep(self, log: Path) -> None:
@@ -55,11 +58,16 @@ class Console:
 
     def say(self, text: str = "") -> None:
         """Prints a text, above the progress bar if there is one."""
-        if self.bar is not None:
-            self.bar.clear()
-        if not self.silent:
-            print(text, flush=True)
+        self._print(text)
         self.record(text)
+
+    def _print(self, text: str) -> None:
+        if self.silent:
+            return
+        if self.bar is not None:
+            self.bar.print(text)
+        else:
+            print(text, flush=True)
 
     def warn(self, text: str) -> None:
         """Prints a warning on stderr."""
@@ -69,57 +77,76 @@ class Console:
     def record(self, text: str) -> None:
         """Writes a text to the log file only."""
         if self.log is not None and text:
-            line = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {text}\n"
+            line = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {_ESCAPE.sub('', text)}\n"
             with naming(self.log), self.log.open("ab") as file:
                 file.write(encode(line))
 
-    def start(self, name: str, *, iteration: int, iterations: int) -> None:
-        """Starts the progress bar of a run at `iteration` of `iterations`."""
-        self.name, self.iterations = name, iterations
+    def start(
+        self, name: str, *, iteration: int, iterations: int, measured: Sequence[str] = ()
+    ) -> None:
+        """Starts the progress of a run at `iteration` of `iterations`.
+
+        `measured`: the errors that its evaluations measure, named as in metrics.jsonl.
+        """
+        self.iterations = iterations
         self.first = self.iteration = iteration
-        self.shown = {}
         self.last_line = self.started = time.monotonic()
-        if sys.stdout.isatty() and not self.silent:
-            color = None if os.environ.get("NO_COLOR") else "green"
-            bar_format = (
-                "{desc} {percentage:3.0f}%|{bar}| {n:,}/{total:,} [{elapsed}<{remaining}]{postfix}"
-            )
-            self.bar = tqdm(
-                desc=name,
-                total=iterations,
-                initial=iteration,
-                file=sys.stdout,
-                dynamic_ncols=True,
-                colour=color,
-                bar_format=bar_format,
-            )
+        if self.silent:
+            return
+        from resnet_cli.runtime.progress import Bar, ProgressTable
+
+        self.table = ProgressTable(iterations=iterations, measured=measured)
+        self._print(bold(self.table.heading))
+        if sys.stdout.isatty():
+            self.bar = Bar(name, iterations=iterations, time_left=self._time_left)
+            self.bar.advance(iteration)
+
+    def busy(self, doing: str) -> None:
+        """Says what takes a while before the next step, such as compiling."""
+        if self.bar is not None:
+            self.bar.doing = doing
+            self.bar.refresh()
+            self.record(doing)
+        else:
+            self.say(doing)
 
     def advance(self, iteration: int) -> None:
-        """Advances the progress bar by one step."""
+        """Advances the progress bar to `iteration`."""
         self.iteration = iteration
         if self.bar is not None:
-            self.bar.update(1)
+            self.bar.advance(iteration)
 
-    def show(self, values: Mapping[str, float]) -> None:
-        """Shows new metrics, named as in metrics.jsonl: on the bar, or as an occasional line."""
-        self.shown |= values
-        self.record(f"{self.iteration:,}/{self.iterations:,} {format_metrics(self.shown)}")
+    def show(self, values: Mapping[str, float], *, evaluated: bool) -> None:
+        """Shows what was measured at this iteration, named as in metrics.jsonl.
+
+        The row of an evaluation stays; other log points are told on the bar, or as a line now and
+        then.
+        """
+        self.record(f"{self.iteration:,}/{self.iterations:,} {format_metrics(values)}")
+        if self.table is None:
+            return
+        row = self.table.row(self.iteration, values, left=self._time_left())
         if self.bar is not None:
-            self.bar.set_postfix_str(format_metrics(self.shown), refresh=False)
-        elif time.monotonic() - self.last_line > LINE_EVERY or self.iteration == self.iterations:
+            self.bar.row = "" if evaluated else row
+        due = time.monotonic() - self.last_line > LINE_EVERY
+        if evaluated or (due and self.bar is None):
             self.last_line = time.monotonic()
-            steps = max(1, self.iteration - self.first)  # none yet: an evaluation was still due
-            seconds_per_step = (self.last_line - self.started) / steps
-            left = seconds_per_step * (self.iterations - self.iteration)
-            eta = f"  ETA {duration(left)}" if left else ""
-            position = f"{self.name} {self.iteration:,}/{self.iterations:,}"
-            print(f"{position}  {format_metrics(self.shown)}{eta}", flush=True)
+            self._print(row)
+
+    def _time_left(self) -> str:
+        """At the speed of this start, evaluations and saving included; empty before and after."""
+        steps, left = self.iteration - self.first, self.iterations - self.iteration
+        seconds = time.monotonic() - self.started
+        return duration(seconds / steps * left) if steps and left else ""
 
     def stop(self) -> None:
-        """Closes the progress bar."""
-        if self.bar is not None:
-            self.bar.close()
-            self.bar = None
+        """Ends the progress of a run; its last row stays."""
+        bar, self.bar, self.table = self.bar, None, None
+        if bar is not None:
+            row, bar.row = bar.row, ""
+            bar.close()
+            if row:
+                self._print(row)
 
 
 def format_metrics(values: Mapping[str, float]) -> str:
@@ -130,6 +157,7 @@ def format_metrics(values: Mapping[str, float]) -> str:
         "val/error": "val error {:.2f} %",
         "val/top5_error": "top-5 {:.2f} %",
         "test/error": "test error {:.2f} %",
+        "test/top5_error": "top-5 {:.2f} %",
         "lr": "lr {:g}",
         "images_per_second": "{:,.0f} images/s",
     }

@@ -3,6 +3,7 @@ written. And where files go.
 """
 
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -90,6 +91,11 @@ def expand(path: str | Path) -> Path:
         raise UserError(
             f"{path}: there is no such home folder here; write the whole path"
         ) from error
+
+
+def as_file_name(text: str) -> str:
+    """The text as a name that files and reports can bear anywhere; empty where nothing is left."""
+    return re.sub(r"[^\w.+-]+", "_", text, flags=re.ASCII).strip("._")[:60]
 
 
 def cache_folder() -> Path:

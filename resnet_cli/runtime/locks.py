@@ -1,6 +1,7 @@
 """One process at a time: a lock file, also where the file system has no locks."""
 
 import errno
+import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,3 +41,21 @@ def locked(
         yield
     finally:
         lock.release()
+
+
+def is_held(path: Path) -> bool:
+    """Whether another process, or another part of this one, holds the lock file `path` now.
+
+    Asks for a shared lock and drops it at once. Nothing is written, so that the folders of others
+    can be asked about, too.
+    """
+    if stand_in(path).exists():
+        return True
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # no such file, or no locks and no stand-in
+        return False
+    return False

@@ -20,17 +20,21 @@ _ERRORS = {
     "test/error": "test error",
 }
 
-# TensorBoard's Custom Scalars tab draws what matches, of all runs: plain networks on the left,
-# residual ones on the right (Fig. 6).
+# TensorBoard's Custom Scalars tab draws what matches, of all runs: plain networks first, then
+# residual ones (Fig. 6), each chart one error of one family, so that a colour is a run alone.
 _LAYOUT = {
     "degradation": {
-        "plain": ["Multiline", ["plain/.*"]],
-        "residual": ["Multiline", ["residual/.*"]],
+        f"{family}: {kind} error": ["Multiline", [f"{family}/{tags} error"]]
+        for family in ("plain", "residual")
+        for kind, tags in (("training", "training"), ("test", "(test|validation)"))
     }
 }
+_FIRST = ("model.depth", "shortcut", "seed")  # of the HParams tab's columns
 
 
-def _open_tensorboard(folder: Path, *, iteration: int, hparams: Mapping[str, Any]) -> SummaryWriter:
+def _open_tensorboard(
+    folder: Path, *, iteration: int, hparams: Mapping[str, Any], command: str
+) -> SummaryWriter:
     """Opens the events of a run at `iteration`; later points are discarded.
 
     Layout and hyperparameters are written only when the run starts.
@@ -46,8 +50,10 @@ def _open_tensorboard(folder: Path, *, iteration: int, hparams: Mapping[str, Any
         writer.add_custom_scalars(_LAYOUT)
         values = {
             key: value if isinstance(value, bool | int | float) else str(value)
-            for key, value in hparams.items()
+            for key, value in sorted(hparams.items(), key=lambda item: item[0] not in _FIRST)
         }
+        if command:
+            writer.add_text("command", f"`{command}`")
         for summary in summarize(values, dict.fromkeys(_ERRORS)):
             writer._get_file_writer().add_summary(summary)
     return writer
@@ -119,16 +125,26 @@ class Logbook:
     """
 
     def __init__(
-        self, folder: Path, *, iteration: int, family: str, hparams: Mapping[str, Any]
+        self,
+        folder: Path,
+        *,
+        iteration: int,
+        family: str,
+        hparams: Mapping[str, Any],
+        command: str = "",
     ) -> None:
-        """`family`: plain or residual. `hparams`: what TensorBoard's HParams tab lists of it."""
+        """`family`: plain or residual. `hparams`: what TensorBoard's HParams tab lists of it.
+        `command`: what its Text tab shows.
+        """
         path = folder / METRICS
         lines = [line for line in read_metrics(path)[0] if line["iteration"] <= iteration]
         write_whole(path, "".join(json.dumps(line) + "\n" for line in lines))
         self.file = path.open("a", buffering=1, encoding="utf-8")
         self.family = family
         with naming(folder):
-            self.board = _open_tensorboard(folder, iteration=iteration, hparams=hparams)
+            self.board = _open_tensorboard(
+                folder, iteration=iteration, hparams=hparams, command=command
+            )
 
     def write(self, iteration: int, values: dict[str, float]) -> None:
         """Writes one log point: errors in percent, loss in nats.

@@ -7,6 +7,7 @@ from typing import Any
 
 from resnet_cli.runtime.parse import read_record
 
+LOCK = ".lock"  # of a run folder, held while the run is being trained
 _ONLY_WHERE_MEASURED = ("test_top5_error", "val_top5_error")  # with more than ten classes
 
 

@@ -80,6 +80,7 @@ class TrainStep:
         self.forward: Callable[[Tensor], Tensor] = self.context.replicate(computed)
         self.prepare = prepare
         self.device = next(network.parameters()).device
+        self.compiled = compiled
         # no signal reaches the compiler, which any step may start
         self.shielded: Callable[[], AbstractContextManager[None]] = (
             held_back if compiled else nullcontext

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from resnet_cli.evaluation.metrics import measure
 from resnet_cli.models.architecture import Shortcut
-from resnet_cli.runtime.console import Console
+from resnet_cli.runtime.compile import seconds_to_compile
+from resnet_cli.runtime.console import Console, duration
 from resnet_cli.runtime.distributed import SIGNAL_CHECK_EVERY, Context
 from resnet_cli.runtime.errors import Diverged, Stopped
 from resnet_cli.runtime.signals import Interrupted, StopRequest
@@ -45,14 +46,11 @@ class Trainer:
         """
         now, last = self.progress, self.schedule.iterations
         self.request = request
-        family = "plain" if self.network.architecture.shortcut is Shortcut.none else "residual"
-        folder, hparams = self.record.folder, self.record.hparams
         self.logbook: Logbook | None = None
-        if self.context.is_main:
-            self.logbook = Logbook(folder, iteration=now.iteration, family=family, hparams=hparams)
-        self.console.start(self.network.architecture.name, iteration=now.iteration, iterations=last)
-        self.clock = Clock(now.seconds, now.iteration)
         try:
+            self._start_console()
+            self.logbook = self._open_logbook()
+            self.clock = Clock(now.seconds, now.iteration)
             self.network.train()
             if now.unwritten is not None:  # stopped in the evaluation after this iteration
                 values, now.unwritten = now.unwritten, None
@@ -82,6 +80,30 @@ class Trainer:
             here = f"{self.parts.dropout_seed} {self.progress.iteration} {self.context.rank}"
             digest = hashlib.sha256(here.encode()).digest()
             torch.manual_seed(int.from_bytes(digest[:8], "big"))
+
+    def _start_console(self) -> None:
+        """Starts the progress, and says so where the first step takes long."""
+        net, now = self.network.architecture, self.progress.iteration
+        measured = [f"{name}/error" for name in self.parts.held_out]
+        if self._measures_top5:
+            measured += [f"{name}/top5_error" for name in self.parts.held_out]
+        last = self.schedule.iterations
+        self.console.start(net.name, iteration=now, iterations=last, measured=measured)
+        if self.step.compiled and now < last:
+            self.console.busy(f"compiling, about {duration(seconds_to_compile(net.depth))}")
+
+    def _open_logbook(self) -> Logbook | None:
+        """The main rank's."""
+        if not self.context.is_main:
+            return None
+        plain = self.network.architecture.shortcut is Shortcut.none
+        return Logbook(
+            self.record.folder,
+            iteration=self.progress.iteration,
+            family="plain" if plain else "residual",
+            hparams=self.record.hparams,
+            command=str(self.record.identity.get("command", "")),
+        )
 
     def _stop_if_requested(self) -> None:
         """If a signal has reached any rank: saves and raises Stopped, on all ranks at one step."""
@@ -166,7 +188,7 @@ class Trainer:
                     self._save_and_stop(interrupted.signum)
             if values and self.logbook:
                 self.logbook.write(self.progress.iteration, values)
-                self.console.show(values)
+                self.console.show(values, evaluated=evaluate)
             if save:
                 self._save()
 
@@ -242,7 +264,7 @@ class Trainer:
                     context=self.context,
                 )
             values[f"{name}/error"] = errors.top1_error
-            if self.network.architecture.num_classes > 10:  # CIFAR-10's top-5 error tells little
+            if self._measures_top5:
                 values[f"{name}/top5_error"] = errors.top5_error
         now.last |= values
         error = values[f"{self.chosen_on}/error"]
@@ -263,6 +285,11 @@ class Trainer:
                 f"iteration {now.iteration:,}: the error has plateaued; lr "
                 f"{self.lr_at(now.iteration):g} from here on"
             )
+
+    @property
+    def _measures_top5(self) -> bool:
+        """CIFAR-10's top-5 error tells little."""
+        return self.network.architecture.num_classes > 10
 
     @property
     def chosen_on(self) -> str:

@@ -13,6 +13,7 @@ from hydra.utils import get_method
 
 from resnet_cli.config import compose
 from resnet_cli.config.compose import jobs
+from resnet_cli.config.experiments import experiments
 from resnet_cli.config.schema import RunConfig, architecture, differences, from_plain, to_plain
 from resnet_cli.launch import local
 from resnet_cli.models.architecture import Activation, Shortcut, Stem
@@ -81,7 +82,7 @@ def test_the_steps_of_imagenet_are_epochs() -> None:
     )
 
 
-@pytest.mark.parametrize("experiment", options("experiment"))
+@pytest.mark.parametrize("experiment", experiments())
 def test_every_experiment_composes(experiment: str) -> None:
     planned, _ = jobs([f"experiment={experiment}"], multirun=False)
     folders = [job.folder for job in planned]
@@ -360,8 +361,8 @@ WRONG = {
     "batch=64": "did you mean 'batch_size'?",
     "workers=4": "did you mean 'dataset.workers'?",
     "depth=56": "as in model=resnet56",
-    "pretrained=true": "training starts from random weights; resume=FILE",
-    "weights=resnet50.pth": "training starts from random weights; resume=FILE",
+    "hydra/sweeper=optuna": "such as Optuna's, is not supported",
+    "pretrained=true": "training starts from random weights, or with weights=FILE from those of",
     "resume=true": "the same command resumes by itself (resume=auto)",
     "model=resnet21": "unknown model 'resnet21': did you mean 'resnet20' or 'resnet18'?",
     "model=resnet26": "Any 6n+2 layers: model=resnet20 model.depth=26",
@@ -426,8 +427,8 @@ def test_what_does_not_fit_is_one_clear_line(override: str, told: str) -> None:
         (["model=resnet50", "model.stride_in=2x2"], "model.stride_in=2x2: use one of 1x1, 3x3"),
         (["model=resnet18", "model.groups=32"], "only bottlenecks (50, 101, 152 layers) have them"),
         (
-            ["model=resnet18", "dataset.validation=100"],
-            "the images of val/ are the validation images",
+            ["model=resnet18", "dataset.validation=1.5"],
+            "must be a count, or a share between 0 and 1",
         ),
         (["model=resnet18", "dataset.image_size=16"], "dataset.image_size=16: must be at least 32"),
     ],

@@ -9,7 +9,7 @@ from resnet_cli.models.zoo import NETWORKS
 from resnet_cli.runtime.conf import options
 
 
-@pytest.mark.parametrize("experiment", options("experiment"))
+@pytest.mark.parametrize("experiment", experiments())
 def test_an_experiments_networks(experiment: str) -> None:
     planned, _ = jobs([f"experiment={experiment}"], multirun=False)
     ours = experiments()[experiment]
@@ -40,5 +40,6 @@ def test_a_recipe(dataset: str, model: str) -> None:
     composed = flatten(to_plain(job.config))
     ours = recipe(dataset, model)
     assert "${" in ours.pop("dataset.root")
+    assert ours.pop("dataset.label", "") == ""  # the folder's name, as it turns out to be
     assert NETWORKS[model].depth == ours["model.depth"]
     assert ours == {key: composed[key] for key in ours}

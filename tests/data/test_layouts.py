@@ -18,6 +18,7 @@ Writer = Callable[[Path], Path]
 WRITERS: dict[str, Writer] = {
     "folders": trees.write_folders,
     "folders below ILSVRC": lambda root: trees.write_folders(root, base="ILSVRC/Data/CLS-LOC"),
+    "tiny": trees.write_tiny,
     "kaggle": trees.write_kaggle,
     "kaggle at the root": lambda root: trees.write_kaggle(root, base=""),
     "official": trees.write_official,
@@ -170,7 +171,7 @@ BREAKS: dict[str, tuple[str, Callable[[Path], object], str]] = {
         "folders",
         lambda root: [(root / split).rename(root / f"{split}s") for split in ("train", "val")],
         r"no images in classes in .*images: looked for train/ and val/ with one folder per class, "
-        r"Kaggle's .*; found trains/, vals/$",
+        r"class folders alone, Kaggle's .*; found trains/, vals/$",
     ),
     "one folder too high": (
         "folders",
@@ -195,7 +196,23 @@ BREAKS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "no val": (
         "kaggle",
         lambda root: (root / "ILSVRC/Data/CLS-LOC/val").rename(root / "v"),
-        r"CLS-LOC/val is missing: there is only train/$",
+        r"CLS-LOC/val is missing: there is only train/; dataset.root=.*train holds out some of its "
+        r"images$",
+    ),
+    "a validation image that no line names": (
+        "tiny",
+        lambda root: (root / "val/images/more.JPEG").write_bytes(b""),
+        r"validation image more.JPEG is not in .*val_annotations.txt \(1 such images\)$",
+    ),
+    "a line without a class": (
+        "tiny",
+        lambda root: (root / "val/val_annotations.txt").write_text("a.JPEG\n"),
+        r"val_annotations.txt: line 1 names no image and class$",
+    ),
+    "a validation class that train does not have": (
+        "tiny",
+        lambda root: (root / "train/n01443537").rename(root / "elsewhere"),
+        r"ILSVRC2012_val_00000003.JPEG is of class n01443537, which train/ does not have$",
     ),
     "no solution": (
         "kaggle",

@@ -49,6 +49,24 @@ def write_folders(root: Path, *, base: str = "") -> Path:
     return root
 
 
+def write_tiny(root: Path) -> Path:
+    """As Tiny ImageNet is distributed, the bounding boxes that nobody needs included."""
+    (root / "val" / "images").mkdir(parents=True)
+    lines = []
+    for (split, wnid, name), content in files().items():
+        folder = root / "train" / wnid / "images" if split == "train" else root / "val" / "images"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+        if split == "train":
+            (folder.parent / f"{wnid}_boxes.txt").write_text(f"{name}\t0\t0\t62\t62\n")
+        else:
+            lines.append(f"{name}\t{wnid}\t0\t32\t44\t62\n")
+    (root / "val" / "val_annotations.txt").write_text("".join(lines[::-1]))
+    (root / "test" / "images").mkdir(parents=True)
+    (root / "test" / "images" / "test_0.JPEG").write_bytes(jpeg(0))
+    return root
+
+
 def write_kaggle(root: Path, *, base: str = "ILSVRC/Data/CLS-LOC") -> Path:
     write_folders(root, base=base)
     rows = []

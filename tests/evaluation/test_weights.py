@@ -91,6 +91,23 @@ def test_ours_load_into_torchvision_strictly(name: str, tmp_path: Path) -> None:
     check_same_logits(network, reference)
 
 
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_timms_names_are_ours(name: str, tmp_path: Path) -> None:
+    """Its networks into ours, and ours back into its, strictly."""
+    timm = pytest.importorskip("timm", reason="needs timm to compare with its networks")
+    torch.manual_seed(0)
+    reference = lively(timm.create_model(name, pretrained=False))
+    network = ResNet(BY_TORCHVISION[name]).eval()
+    save(reference.state_dict(), tmp_path / "x.safetensors")
+    state = state_dict_of(read(tmp_path / "x.safetensors"), tmp_path)
+    load_weights(network, state, path=tmp_path, name=name)
+    check_same_logits(network, reference)
+    export(lively(network.float()), tmp_path / "back.safetensors")
+    back = timm.create_model(name, pretrained=False).eval()
+    back.load_state_dict(safetensors.torch.load_file(tmp_path / "back.safetensors"), strict=True)
+    check_same_logits(network, back)
+
+
 SMALL = dataclasses.replace(
     NETWORKS["resnet18"], blocks=(1, 1, 1, 1), widths=(8, 8, 16, 16), num_classes=7
 )

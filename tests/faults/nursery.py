@@ -85,8 +85,8 @@ class Nursery:
 
 def _born(order: dict[str, Any]) -> int:
     """One run, in the forked process. Returns its exit code."""
-    from resnet_cli import train
     from resnet_cli.runtime.errors import run_command
+    from resnet_cli.train import main_checked
 
     fault = Fault(**order["fault"])
     out, err, journal = order["files"]
@@ -103,7 +103,7 @@ def _born(order: dict[str, Any]) -> int:
         journal.encode(),
     )
     sys.argv = ["resnet-train", *order["words"]]
-    code = run_command("resnet-train", lambda: train.main_checked(sys.argv[1:]))
+    code = run_command("resnet-train", lambda: main_checked(sys.argv[1:]))
     sys.stdout.flush()
     sys.stderr.flush()
     return code

@@ -78,21 +78,23 @@ def test_lines_now_and_then(runs: Path, capfd: pytest.CaptureFixture[str]) -> No
         "seed0 starts (here)",
         "seed1 starts (here)",
         # 8 steps of 32 images
-        "seed0 16/24  loss 2.500  train error 77.00 %  test error 88.00 %  32 images/s  ETA 8 s",
+        "seed0 16/24  train error 77.00 %  test error 88.00 % at 12  ETA 8 s",
         "seed0 is done: test error 80.00 %, training error 70.00 %",
     ]
     assert err == "resnet-train: seed1: the loss is not finite\n"
 
 
-@pytest.mark.parametrize("height", [30, 7])
-def test_a_terminal_gets_a_table(runs: Path, monkeypatch: pytest.MonkeyPatch, height: int) -> None:
+@pytest.mark.parametrize(("width", "height"), [(120, 30), (80, 7)])
+def test_a_terminal_gets_a_table(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, width: int, height: int
+) -> None:
     """Every run has its row as long as they fit, the running ones before the others, and what
-    ended is told above.
+    ended is told above. An error stands beside the iteration it was measured at.
     """
     ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", height, 120, 0, 0))
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
     some = planned(runs)
-    for name, value in {"TERM": "xterm", "COLUMNS": "120", "LINES": str(height)}.items():
+    for name, value in {"TERM": "xterm", "COLUMNS": str(width), "LINES": str(height)}.items():
         monkeypatch.setenv(name, value)
     with os.fdopen(theirs, "w") as terminal, monkeypatch.context() as patched:
         patched.setattr(sys, "stdout", terminal)
@@ -103,6 +105,7 @@ def test_a_terminal_gets_a_table(runs: Path, monkeypatch: pytest.MonkeyPatch, he
             for number in (0, 2, 3):
                 display.started(number, "here")
             log(some[3], 12, **{"test/error": 87.65, "train/error": 76.54})
+            log(some[3], 16, **{"train/error": 75.43})
             display.ended(0, Outcome("the loss is not finite", 4))
             display.refresh()
     text = ""
@@ -113,7 +116,9 @@ def test_a_terminal_gets_a_table(runs: Path, monkeypatch: pytest.MonkeyPatch, he
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).replace("\r", "")
     assert "resnet-train: plain8/seed0: the loss is not finite\n" in plain
     last = plain[plain.rindex("run ") :]
-    assert re.search(r"resnet8-A/seed1 .*12/24 +2.50 +76.54 +87.65 +32 +12 s", last)
+    assert re.search(r"resnet8-A/seed1 .* 16 +75.43 +87.65 +12 +32 +8 s", last)
+    assert (" 67 % " in last) is (width == 80)
+    assert all(len(line.rstrip()) <= width for line in last.splitlines())
     assert "2 running, 1 failed, 1 waiting" in last
     assert ("plain8/seed1" in last, "2 of them not shown" in last) == (height == 30, height == 7)
 

@@ -63,7 +63,7 @@ def test_figure_6_draws_the_logs_in_the_papers_frame(tmp_path: Path) -> None:
         64_000,
         "iterations (thousands)",
     )
-    assert "Not finished: ResNet-110 at 200." in plain(made.caption)
+    assert "Not finished: ResNet-110 stopped at 200." in plain(made.caption)
     assert (
         "Not run: plain-20, plain-32, plain-44, plain-110, ResNet-20, ResNet-32, ResNet-44, "
         "ResNet-1202." in plain(made.caption)

@@ -13,6 +13,7 @@ from resnet_cli.paper.prose import plain
 from resnet_cli.paper.published import TABLE_2, TABLE_3, TABLE_4, TABLE_5, TABLE_6, PublishedTable
 from resnet_cli.paper.runs import find
 from resnet_cli.paper.tables import Table, make_table
+from resnet_cli.run.folder import RunFolder
 from tests.paper.made_up import make_evaluation, make_run
 
 
@@ -71,7 +72,7 @@ def test_table_6_sets_ours_beside_the_papers(tmp_path: Path) -> None:
         "",
         "",
         "64,000",
-        "seed 0 at 200 of 64,000, 30.00 there",
+        "seed 0 stopped at 200 of 64,000, 30.00 there",
     ]
     assert found["ResNet-32"] == ["7.51", "not run", "", "", "", ""]
     assert found["Maxout"] == ["9.38", "", "", "", "", ""]
@@ -197,7 +198,7 @@ def test_the_overview_has_a_row_a_network_plain_first(tmp_path: Path) -> None:
     assert runs_table(runs).rows == [
         ["plain-20", "200", "0", "6.00", "12.00", "about 9.5 (read off Fig. 6)"],
         ["ResNet-20", "200", "0, 1, 2", "4.00 (4.25 ± 0.25)", "8.00 (8.50 ± 0.50)", "8.75"],
-        ["ResNet-56", "200 of 200, not finished", "0", "15.00", "30.00", "6.97"],
+        ["ResNet-56", "200 of 200, stopped", "0", "15.00", "30.00", "6.97"],
     ]
 
 
@@ -237,3 +238,18 @@ def test_broken_evaluations_are_told(tmp_path: Path) -> None:
     assert [plain(note).split(" was ")[0] for note in notes] == [
         str(tmp_path / name) for name in ("half.json", "other.json")
     ]
+
+
+def test_running_is_what_holds_its_lock(tmp_path: Path) -> None:
+    """A run that was killed is stopped, whatever files it left."""
+    folder = make_run(tmp_path, "resnet20", done=False)
+    (folder / ".lock").touch()
+    (folder / ".holder").write_text("1 on this machine")
+
+    def told() -> str:
+        return str(runs_table(find([tmp_path])[0]).rows[0][1])
+
+    assert told() == "200 of 200, stopped"
+    with RunFolder(folder).locked():
+        assert told() == "200 of 200, running"
+    assert told() == "200 of 200, stopped"

@@ -228,7 +228,7 @@ def test_equal_classes_are_one_data_set_wherever_they_lie(tmp_path: Path) -> Non
             data=CATS, errors=(40.0,), result={"classes": 20},
         )  # fmt: skip
     runs, _ = find([tmp_path])
-    assert {run.dataset for run in runs} == {"imagenet-20"}
+    assert {run.dataset for run in runs} == {"photos0"}
     assert len(runs_table(runs).rows) == 1
 
 

@@ -19,7 +19,8 @@ def log(folder: Path, *, start: int, end: int, family: str = "plain") -> None:
         folder,
         iteration=start,
         family=family,
-        hparams={"model.depth": 20, "dataset.train_images": None, "shortcut": "A"},
+        command="resnet-train model=plain20",
+        hparams={"dataset.train_images": None, "model.depth": 20, "shortcut": "A"},
     )
     for iteration in range(start + 10, end + 1, 10):
         book.write(
@@ -68,12 +69,18 @@ def test_a_resumed_run_has_every_point_layout_and_setting_once(tmp_path: Path) -
         "A",
         "None",
     )
+    (experiment,) = summaries(tmp_path, "_hparams_/experiment")
+    columns = HParamsPluginData.FromString(experiment).experiment.hparam_infos
+    assert [column.name for column in columns][:2] == ["model.depth", "shortcut"]
+    assert summaries(tmp_path, "command/text_summary") == [b"`resnet-train model=plain20`"]
     (layout,) = summaries(tmp_path, "custom_scalars__config__")
     (category,) = Layout.FromString(layout).category
     assert category.title == "degradation"
     assert [(chart.title, list(chart.multiline.tag)) for chart in category.chart] == [
-        ("plain", ["plain/.*"]),
-        ("residual", ["residual/.*"]),
+        ("plain: training error", ["plain/training error"]),
+        ("plain: test error", ["plain/(test|validation) error"]),
+        ("residual: training error", ["residual/training error"]),
+        ("residual: test error", ["residual/(test|validation) error"]),
     ]
 
 

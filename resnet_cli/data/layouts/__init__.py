@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
-from resnet_cli.data.layouts import folders, kaggle, official, shards
-from resnet_cli.data.layouts.layout import Layout, Scanned, describe_contents, list_folders
+from resnet_cli.data.layouts import folders, kaggle, official, shards, tiny
+from resnet_cli.data.layouts.layout import NOTHING, Layout, Scanned, describe_contents, list_folders
 from resnet_cli.runtime.errors import DataError
 
-__all__ = ["Layout", "Scanned", "recognize"]
+__all__ = ["NOTHING", "Layout", "Scanned", "recognize"]
 
 _LAYOUTS = (
     "train/ and val/ with one folder per class",
+    "class folders alone",
     f"Kaggle's {folders.BASES[1]}/ and {kaggle.SOLUTION}",
     "tar shards train*.tar and val*.tar",
     official.TRAIN,
@@ -37,11 +38,13 @@ def recognize(root: Path) -> Layout:
 
 def _recognize_any(root: Path) -> Layout | None:
     for recognize_one in (
+        tiny.recognize,
         folders.recognize,
         kaggle.recognize,
         shards.recognize,
         official.recognize,
         folders.recognize_val,
+        folders.recognize_unsplit,
     ):
         layout = recognize_one(root)
         if layout is not None:
@@ -53,7 +56,8 @@ def _suggest_folder(root: Path) -> str:
     """A hint at the first folder in `root` whose layout is known."""
     for name in list_folders(root)[:50]:
         try:
-            if _recognize_any(root / name) is not None:
+            found = _recognize_any(root / name)
+            if found is not None and found.is_split:
                 return f"; did you mean dataset.root={root / name}?"
         except (DataError, OSError):
             continue

@@ -1,10 +1,13 @@
-"""Layout with one folder per class: `train/<class>/*` and `val/<class>/*`."""
+"""Layouts with one folder per class: `train/<class>/*` and `val/<class>/*`, and `test/<class>/*`
+where it is there; or the class folders alone.
+"""
 
 import os
 from functools import partial
 from pathlib import Path
 
 from resnet_cli.data.layouts.layout import (
+    NOTHING,
     Layout,
     Scanned,
     describe_contents,
@@ -14,6 +17,7 @@ from resnet_cli.data.layouts.layout import (
 from resnet_cli.data.samples import Samples, SamplesBuilder
 from resnet_cli.runtime.errors import DataError
 
+_SPLITS = ("train", "val", "test")
 BASES = (Path(), Path("ILSVRC/Data/CLS-LOC"))  # below the root; the second in Kaggle's archive
 
 
@@ -23,13 +27,39 @@ def recognize(root: Path) -> Layout | None:
         train, val = base / "train", base / "val"
         train_classes, val_classes = list_folders(train), list_folders(val)
         if train_classes and val_classes:
-            folders = [train / name for name in train_classes] + [
-                val / name for name in val_classes
-            ]
+            splits = [base / name for name in _SPLITS if list_folders(base / name)]
+            folders = [split / name for split in splits for name in list_folders(split)]
             return Layout(
-                name="class folders", sources=(train, val, *folders), scan=partial(_scan, base)
+                name="class folders", sources=(*splits, *folders), scan=partial(_scan, base)
             )
     return None
+
+
+def recognize_unsplit(root: Path) -> Layout | None:
+    """The layout, if images lie in at least two folders directly at the root: `cat/*`, `dog/*`."""
+    classes = list_folders(root)
+    if len(classes) < 2 or {*_SPLITS} & {*classes}:
+        return None
+    if not all(_has_image(root / name) for name in classes[:2]):
+        return None
+    return Layout(
+        name="class folders, not split",
+        sources=(root, *(root / name for name in classes)),
+        scan=partial(_scan_unsplit, root),
+        is_split=False,
+    )
+
+
+def _has_image(folder: Path) -> bool:
+    with os.scandir(folder) as entries:
+        return any(is_image(entry.name) for entry in entries)
+
+
+def _scan_unsplit(root: Path) -> Scanned:
+    """Finds every image of `root/<class>`. Raises DataError, OSError."""
+    classes = list_folders(root)
+    images, remarks = scan_classes(root, classes, present=set(classes))
+    return Scanned(classes=tuple(classes), train=images, val=NOTHING, remarks=tuple(remarks))
 
 
 def recognize_val(root: Path) -> Layout | None:
@@ -51,22 +81,25 @@ def _scan(base: Path) -> Scanned:
 
     Raises DataError, OSError.
     """
-    train_classes, val_classes = list_folders(base / "train"), list_folders(base / "val")
-    classes = train_classes if (base / "train").exists() else val_classes
-    _validate_train_has_classes(val_classes, classes, where=base)
-    train, train_remarks = scan_classes(base / "train", classes, present=set(train_classes))
-    val, val_remarks = scan_classes(base / "val", classes, present=set(val_classes))
-    return Scanned(
-        classes=tuple(classes), train=train, val=val, remarks=(*train_remarks, *val_remarks)
-    )
+    there = {split: list_folders(base / split) for split in _SPLITS}
+    classes = there["train"] if (base / "train").exists() else there["val"]
+    images, remarks = {}, []
+    for split, names in there.items():
+        _validate_train_has_classes(names, classes, split=base / split)
+        images[split], others = scan_classes(base / split, classes, present=set(names))
+        remarks += others
+    return Scanned(classes=tuple(classes), **images, remarks=tuple(remarks))
 
 
-def _validate_train_has_classes(val_classes: list[str], classes: list[str], *, where: Path) -> None:
-    """Raises DataError naming a class that has validation images but no training folder."""
-    unknown = sorted(set(val_classes) - set(classes))
+def _validate_train_has_classes(names: list[str], classes: list[str], *, split: Path) -> None:
+    """Raises DataError naming a class that has images to be tested, but no training folder."""
+    unknown = sorted(set(names) - set(classes))
     if unknown:
         others = f" and {len(unknown) - 1:,} more classes have" if len(unknown) > 1 else " has"
-        raise DataError(f"{where}: {unknown[0]}{others} validation images, but no folder in train/")
+        kind = "validation" if split.name == "val" else split.name
+        raise DataError(
+            f"{split.parent}: {unknown[0]}{others} {kind} images, but no folder in train/"
+        )
 
 
 def scan_classes(
@@ -79,7 +112,7 @@ def scan_classes(
     builder, others, example = SamplesBuilder(), 0, ""
     for label, name in enumerate(classes):
         if name in present:
-            images, rest = _list_images(split / name)
+            images, rest = list_images(split / name)
             builder.add(split / name, images, labels=label)
             others += len(rest)
             example = example or (f"{split / name / rest[0]}" if rest else "")
@@ -87,7 +120,7 @@ def scan_classes(
     return builder.build(), [remark] if others else []
 
 
-def _list_images(folder: Path) -> tuple[list[str], list[str]]:
+def list_images(folder: Path) -> tuple[list[str], list[str]]:
     """Names of the images in a folder and of its other files, each sorted.
 
     Raises DataError if there is no image.

@@ -26,7 +26,10 @@ def recognize(root: Path) -> Layout | None:
         classes = list_folders(base / "train")
         if classes and not list_folders(base / "val"):
             if not (base / "val").is_dir():
-                raise DataError(f"{base / 'val'} is missing: there is only train/")
+                raise DataError(
+                    f"{base / 'val'} is missing: there is only train/; "
+                    f"dataset.root={base / 'train'} holds out some of its images"
+                )
             if not (root / SOLUTION).is_file():
                 raise DataError(
                     f"{base / 'val'} has no class folders, and {root / SOLUTION}, which "

@@ -5,9 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnet_cli.data.samples import Samples
+from resnet_cli.data.samples import Samples, SamplesBuilder
 
 IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp")  # upper or lower case
+
+
+NOTHING = SamplesBuilder().build()  # a split that is not there
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +20,7 @@ class Scanned:
     classes: tuple[str, ...]
     train: Samples
     val: Samples
+    test: Samples = NOTHING
     remarks: tuple[str, ...] = ()  # on what was left out
 
 
@@ -30,6 +34,7 @@ class Layout:
     name: str  # in words
     sources: tuple[Path, ...]
     scan: Callable[[], Scanned]  # raises DataError, OSError
+    is_split: bool = True  # False: all images are in `train`, and some are to be held out
 
 
 def is_image(name: str) -> bool:
