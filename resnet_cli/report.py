@@ -14,9 +14,11 @@ from resnet_cli.paper.blocks import Block, Heading, Items, Words
 from resnet_cli.paper.document import datasets_of, overview, report, table_page
 from resnet_cli.paper.draw import draw
 from resnet_cli.paper.evaluations import Evaluation, find_evaluations
-from resnet_cli.paper.figures import Plot, degradation, frames, papers_figure, whole_schedule
+from resnet_cli.paper.figures import degradation, papers_figure, whole_schedule
+from resnet_cli.paper.frames import frames
 from resnet_cli.paper.markdown import to_markdown
 from resnet_cli.paper.page import to_html
+from resnet_cli.paper.plot import Plot
 from resnet_cli.paper.prose import Code, Prose, clean, plain, prose
 from resnet_cli.paper.published import TABLES
 from resnet_cli.paper.reading import UNREADABLE, why

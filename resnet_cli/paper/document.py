@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from resnet_cli.paper.blocks import Block, Folded, Grid, Heading, Items, Picture, Text, Words
 from resnet_cli.paper.captions import redo
 from resnet_cli.paper.evaluations import Evaluation
-from resnet_cli.paper.figures import Plot
 from resnet_cli.paper.ours import remark_on, spread
+from resnet_cli.paper.plot import Plot
 from resnet_cli.paper.prose import Code, Prose, prose, sentences
 from resnet_cli.paper.published import (
     CIFAR10_PLAIN_TEST_ERROR_READ_OFF,

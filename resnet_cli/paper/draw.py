@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import NullFormatter
 
-from resnet_cli.paper.figures import Panel, Plot
+from resnet_cli.paper.plot import Panel, Plot
 from resnet_cli.paper.prose import clean
 from resnet_cli.paper.published import READ_OFF_TO
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from resnet_cli.config.experiments import networks
 from resnet_cli.paper import captions
-from resnet_cli.paper.figures import Curve, Panel, Plot, together
+from resnet_cli.paper.figures import together
+from resnet_cli.paper.plot import Curve, Panel, Plot
 from resnet_cli.paper.prose import Prose, Span, sentences
 from resnet_cli.paper.runs import Run, spoken
 from resnet_cli.paper.verdicts import responds_less

@@ -1,154 +1,19 @@
-"""The paper's figures of errors as frames to fill: which networks on which data, in which
-panels, on which axis.
+"""The paper's figures of errors, filled with our runs: those of one recipe and one length, with
+what they say of degradation and its cure.
 """
 
-import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cache
 
-from resnet_cli.config.experiments import networks
 from resnet_cli.paper import captions, verdicts
+from resnet_cli.paper.curves import curves
+from resnet_cli.paper.frames import Frame
+from resnet_cli.paper.plot import Mark, Panel, Plot
 from resnet_cli.paper.prose import Prose, Span, sentences
 from resnet_cli.paper.published import (
-    CIFAR10_PLAIN_TEST_ERROR_READ_OFF,
-    CIFAR10_TEST_ERROR,
     FULL_ITERATIONS,
-    IMAGENET_TEN_CROP_ERROR,
 )
 from resnet_cli.paper.runs import TRAINING, Run, title_of
 from resnet_cli.paper.verdicts import Verdict
-
-
-@dataclass(frozen=True, kw_only=True)
-class Frame:
-    """One of the paper's figures.
-
-    `panels` are titles and the networks in each; `printed` and `read_off` the paper's ends in
-    percent.
-    """
-
-    name: str  # of its files, and of the experiment that trains its networks
-    title: str
-    dataset: str
-    panels: tuple[tuple[str, tuple[str, ...]], ...]
-    y_limits: tuple[float, float]
-    printed: dict[str, float | None]
-    printed_are: str
-    legend: str = "the paper's end"
-    read_off: dict[str, float] = field(default_factory=dict)
-    by_error: bool = False  # panels are training and test error, not groups of networks
-
-    @property
-    def networks(self) -> list[str]:
-        return list(dict.fromkeys(name for _, names in self.panels for name in names))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Curve:
-    """A network's errors; of several seeds their mean, and between which they lie."""
-
-    label: str
-    depth: int  # one colour a depth
-    bold: bool  # the held-out error; training error is thin and dashed
-    x: Sequence[int]
-    y: Sequence[float]
-    band: tuple[Sequence[float], Sequence[float]] | None = None  # lowest and highest seed
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mark:
-    """The paper's own value where its curve ends: printed, or read off a curve by others."""
-
-    depth: int
-    y: float
-    read_off: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Panel:
-    title: str
-    curves: tuple[Curve, ...]
-    marks: tuple[Mark, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plot:
-    """A figure. x is divided by `unit` where it is drawn."""
-
-    name: str  # of its files
-    dataset: str
-    title: str
-    caption: Prose
-    panels: tuple[Panel, ...]
-    x_label: str
-    runs: tuple[Run, ...] = ()  # what is drawn
-    verdicts: tuple[Verdict, ...] = ()
-    y_label: str = "error (%)"
-    unit: int = 1
-    y_limits: tuple[float, float | None] = (0, None)
-    x_end: int | None = None  # where the marks stand and the axis ends
-    styles: tuple[str, str] = ("training error", "test error")  # what dashed and bold stand for
-    printed_are: str = "the paper's end"
-    stacked: bool = False  # panels one above the other
-    log: bool = False  # the y axis
-
-    @property
-    def short_title(self) -> str:
-        """`Figure 6`; the data set's name where the figure is none of the paper's."""
-        return self.title.split(":")[0]
-
-
-def _side(experiment: str, kind: str) -> tuple[str, ...]:
-    """The plain or the residual networks of an experiment."""
-    return tuple(name for name in networks(experiment) if name.startswith(kind))
-
-
-@cache
-def frames() -> tuple[Frame, ...]:
-    """The paper's figures of errors."""
-    cifar10_ends = "the paper's test errors at the end of its schedule (Table 6)"
-    return (
-        Frame(
-            name="figure1",
-            title="Figure 1: plain networks of 20 and 56 layers on CIFAR-10",
-            dataset="cifar10",
-            panels=(("training error", networks("figure1")), ("test error", networks("figure1"))),
-            y_limits=(0, 20),
-            printed={},
-            printed_are="",
-            read_off=CIFAR10_PLAIN_TEST_ERROR_READ_OFF,
-            by_error=True,
-        ),
-        Frame(
-            name="figure6",
-            title="Figure 6: plain and residual networks on CIFAR-10",
-            dataset="cifar10",
-            panels=(
-                ("plain", (*_side("figure6", "plain"), "plain110")),
-                ("residual", _side("figure6", "resnet")),
-                ("residual, 110 and 1202 layers", ("resnet110-A", "resnet1202-A")),
-            ),
-            y_limits=(0, 20),
-            printed=dict(CIFAR10_TEST_ERROR),
-            printed_are=cifar10_ends,
-            read_off=CIFAR10_PLAIN_TEST_ERROR_READ_OFF,
-        ),
-        Frame(
-            name="figure4",
-            title="Figure 4: plain and residual networks of 18 and 34 layers on ImageNet",
-            dataset="imagenet",
-            panels=(
-                ("plain", _side("figure4", "plain")),
-                ("residual", _side("figure4", "resnet")),
-            ),
-            y_limits=(20, 60),
-            printed={name: errors[0] for name, errors in IMAGENET_TEN_CROP_ERROR.items()},
-            printed_are="the paper's 10-crop errors (Table 2), a little lower than the centre crop "
-            "drawn here, whose ends it does not print",
-            legend="the paper's 10-crop error",
-        ),
-    )
 
 
 def alike(runs: Sequence[Run]) -> list[list[Run]]:
@@ -333,52 +198,6 @@ def degradation(runs: Sequence[Run]) -> Plot | None:
         x_end=first.iterations,
         styles=("training error", _held_out(first)),
     )
-
-
-def curves(runs: Sequence[Run]) -> list[Curve]:
-    """Both curves of each network, the mean and the band of its seeds where there are several."""
-    of: dict[str, list[Run]] = {}
-    for run in runs:
-        of.setdefault(run.network, []).append(run)
-    depths = [seeds[0].depth for seeds in of.values()]
-    found = []
-    for network, seeds in of.items():
-        label = f"{seeds[0].depth}-layer"
-        if depths.count(seeds[0].depth) > 1:  # shortcuts A, B and C of one depth
-            label = " ".join([label, *network.split("-")[1:]])
-        for bold, name in ((False, TRAINING), (True, seeds[0].held_out)):
-            x, columns = _common([run.curve(name) for run in seeds])
-            if x:
-                found.append(
-                    Curve(
-                        label=label,
-                        depth=seeds[0].depth,
-                        bold=bold,
-                        x=x,
-                        y=[statistics.fmean(values) for values in columns],
-                        band=(
-                            [min(values) for values in columns],
-                            [max(values) for values in columns],
-                        )
-                        if len(seeds) > 1
-                        else None,
-                    )
-                )
-    return found
-
-
-def _band(columns: Sequence[Sequence[float]]) -> tuple[list[float], list[float]]:
-    """The lowest and the highest seed at each iteration."""
-    return [min(values) for values in columns], [max(values) for values in columns]
-
-
-def _common(
-    series: Sequence[tuple[list[int], list[float]]],
-) -> tuple[list[int], list[list[float]]]:
-    """The iterations that all the seeds have, and their values at each."""
-    points = [dict(zip(x, y, strict=True)) for x, y in series]
-    shared = sorted(set(points[0]).intersection(*points[1:])) if points else []
-    return shared, [[of[at] for of in points] for at in shared]
 
 
 def _several(runs: Sequence[Run]) -> bool:

@@ -10,14 +10,9 @@ from matplotlib.colors import to_rgb
 
 from resnet_cli.paper import figure7
 from resnet_cli.paper.draw import draw, luminance, outlined, readable
-from resnet_cli.paper.figures import (
-    Frame,
-    Plot,
-    degradation,
-    frames,
-    papers_figure,
-    whole_schedule,
-)
+from resnet_cli.paper.figures import degradation, papers_figure, whole_schedule
+from resnet_cli.paper.frames import Frame, frames
+from resnet_cli.paper.plot import Plot
 from resnet_cli.paper.prose import plain
 from resnet_cli.paper.runs import find, spoken
 from tests.paper.made_up import make_run

@@ -14,7 +14,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from resnet_cli.paper.draw import draw
 from resnet_cli.paper.evaluations import find_evaluations
-from resnet_cli.paper.figures import Curve, Panel, Plot
+from resnet_cli.paper.plot import Curve, Panel, Plot
 from resnet_cli.paper.prose import plain
 from resnet_cli.paper.runs import find
 from tests.helpers.commands import Command

@@ -1,7 +1,7 @@
 """The published numbers against each other and against what other rooms know."""
 
 from resnet_cli.models.zoo import NETWORKS
-from resnet_cli.paper.figures import frames
+from resnet_cli.paper.frames import frames
 from resnet_cli.paper.published import (
     CIFAR10_TEST_ERROR,
     ENSEMBLE,

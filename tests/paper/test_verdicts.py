@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from resnet_cli.paper import figure7
-from resnet_cli.paper.figures import frames, papers_figure
+from resnet_cli.paper.figures import papers_figure
+from resnet_cli.paper.frames import frames
 from resnet_cli.paper.runs import find
 from resnet_cli.paper.verdicts import ONE_SEEDS_SPREAD, Outcome
 from tests.paper.made_up import make_run
