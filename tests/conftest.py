@@ -6,11 +6,15 @@ import os
 # `make test-portable` sets others.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+
+# A suite under nohup ignores SIGHUP, and so would the programs that it starts.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 pytest.register_assert_rewrite("tests.helpers", "tests.launch.ranks", "tests.launch.small_sweep")
 

@@ -77,11 +77,13 @@ def command(command: Command, photographs: Path) -> Command:
     return run
 
 
-def test_a_run_tells_what_it_found_and_logs_validation_errors(trained: list[Path]) -> None:
+def test_a_run_tells_what_it_found_and_logs_validation_errors(
+    photographs: Path, trained: list[Path]
+) -> None:
     result = json.loads((trained[0] / "result.json").read_text())
     assert (result["network"], result["dataset"], result["classes"], result["training_images"]) == (
         "resnet8-A",
-        "imagenet",
+        photographs.name,
         3,
         9,
     )
@@ -446,7 +448,7 @@ def test_what_cannot_be_tested_so_is_told(
         command("resnet-eval", "--ckpt", trained[0], "--images", tmp_path), 3, "no picture"
     )
     check_refused(
-        command("resnet-eval", "--ckpt", trained[0], "--export", tmp_path / "x.onnx"), 2, ".onnx"
+        command("resnet-eval", "--ckpt", trained[0], "--export", tmp_path / "x.onyx"), 2, ".onnx"
     )
     check_refused(
         command("resnet-eval", "--ckpt", trained[0], "--bn-images", "5"), 2, "--bn population"
@@ -539,7 +541,7 @@ def test_counts_that_do_not_fit_are_one_line(
 def test_a_folder_belongs_to_one_set_of_photographs(
     command: Command, photographs: Path, tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = write_folders(tmp_path / "other")
+    other = write_folders(tmp_path / photographs.name)
     for split in ("train", "val"):
         (other / split / CLASSES[2]).rename(other / split / "n09999999")
     words = ["resnet-train", *SMALL, f"runs={runs}", "dataset.workers=0"]

@@ -135,6 +135,8 @@ class BatchNorm(nn.BatchNorm2d):
         assert self.running_mean is not None and self.running_var is not None
         assert self.momentum is not None
         if _is_recomputing.get() or not torch.compiler.is_compiling():
+            if not self.track_running_stats:
+                return self.normalize_untracked(x)
             averages = self.running_mean, self.running_var
             if _is_recomputing.get():  # the same call as the first time, but on copies
                 averages = averages[0].clone(), averages[1].clone()

@@ -354,7 +354,7 @@ WRONG = {
     "model.num_classes=0": "must be at least 1",
     "schedule.rule=plateau": "schedule.milestones=[0.5, 0.75] must be []",
     "schedule.patience=0": "must be at least 1",
-    "dataset=cifar": "did you mean 'cifar10'?",
+    "dataset=cifar": "did you mean 'cifar10' or 'cifar100'?",
     "shortcut=D": "shortcut=D: Invalid value 'D', expected one of [none, A, B, C]",
     "lr=0.05": "did you mean 'optimizer.lr'?",
     "epochs=10": "did you mean 'schedule.epochs'?",

@@ -23,7 +23,7 @@ BY_TORCHVISION = {
     name: dataclasses.replace(NETWORKS[name], shortcut=Shortcut.B, stride_in=StrideIn.middle)
     for name in ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", *WIDER)
 }
-FEW = ["resnet18", "resnet34", "resnet50", "resnext50_32x4d", "wide_resnet50_2"]
+FEW = ["resnet18", "resnet34", "resnet50", "resnext50_32x4d"]
 LARGE = sorted(BY_TORCHVISION.keys() - FEW)
 CASES = [*FEW, *(pytest.param(name, marks=pytest.mark.slow) for name in LARGE)]
 SUFFIXES = [".pth", ".safetensors"]

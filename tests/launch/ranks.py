@@ -28,7 +28,7 @@ def check_same(runs: Path, other: Path) -> None:
 def ranks_of(parent: int) -> list[int]:
     """The processes of a run's ranks, in the order of their numbers."""
     pids = subprocess.run(
-        ["ps", "-o", "pid=,args=", "--ppid", str(parent)], capture_output=True, text=True
+        ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(parent)], capture_output=True, text=True
     ).stdout
     found = [int(line.split()[0]) for line in pids.splitlines() if "resnet_cli.launch.rank" in line]
     return sorted(found, key=lambda pid: environment(pid).get("RANK", ""))

@@ -84,7 +84,7 @@ def test_a_killed_parent_leaves_no_orphan(runs: Path, undisturbed: Path, tmp_pat
 @pytest.mark.parametrize(
     "signum",
     [
-        signal.SIGTERM,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
         pytest.param(signal.SIGUSR1, marks=pytest.mark.slow),
         pytest.param(signal.SIGINT, marks=pytest.mark.slow),
     ],

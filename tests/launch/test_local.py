@@ -121,6 +121,7 @@ def test_runs_packed_on_a_gpu_are_what_they_are_alone(command: Command, tmp_path
     )
 
 
+@pytest.mark.slow
 def test_killed_stopped_and_continued_it_ends_the_same(
     command: Command, runs: Path, faults: Path, alone: list[Run]
 ) -> None:

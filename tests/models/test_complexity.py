@@ -37,7 +37,13 @@ def built(net: Architecture, *, image_size: int) -> tuple[int, int]:
     return sum(weight.numel() for weight in network.parameters()), counter.get_total_flops() // 2
 
 
-@pytest.mark.parametrize("name", [*NETWORKS, *VARIANTS])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name == "resnet1202" else [])
+        for name in [*NETWORKS, *VARIANTS]
+    ],
+)
 def test_costs_are_those_of_the_built_network(name: str) -> None:
     net = (NETWORKS | VARIANTS)[name]
     size = net.image_size

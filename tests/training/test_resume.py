@@ -83,6 +83,7 @@ def test_a_warmup_survives_a_stop(
     )
 
 
+@pytest.mark.slow
 def test_sigkill_during_a_save(runs: Path, undisturbed: Path, tmp_path: Path) -> None:
     """The process dies with half a checkpoint written, twice; what was whole before still
     counts.
@@ -171,6 +172,7 @@ def test_nothing_is_left_to_train_at_the_end_of_another_recipe(
     assert not runs.exists()
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_loses_nothing(
     command: Command, runs: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -267,6 +269,7 @@ def test_tensorboard_has_no_point_twice(
         *TINY,
         "checkpoint_every=1000",
         "eval_every=6",
+        "compile=off",
         f"runs={runs}",
         "schedule.iterations=20000",
         "log_every=2",
@@ -275,7 +278,7 @@ def test_tensorboard_has_no_point_twice(
     killed.kill()
     killed.communicate()
     (folder,) = (path.parent for path in runs.rglob("config.yaml"))
-    words = [*TINY, "schedule.iterations=20000", "log_every=2", f"runs={runs}"]
+    words = [*TINY, "schedule.iterations=20000", "log_every=2", "compile=off", f"runs={runs}"]
     for at in (10, 20):
         with monkeypatch.context() as patched:
             kill_at(patched, at)
@@ -307,6 +310,7 @@ def test_a_compiled_run_resumes_bit_for_bit(
     assert_same(ended(tmp_path / "cut"), ended(tmp_path / "whole"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     missing_for_compiling() is not None,
     reason="PyTorch's compiler needs g++ or clang++ and Python.h",
