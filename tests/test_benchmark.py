@@ -119,6 +119,7 @@ def test_the_last_error_is_the_line_that_names_an_exception() -> None:
     assert last_error("") == "no message"
 
 
+@pytest.mark.slow
 def test_contestants_take_turns_and_tell_of_themselves() -> None:
     """One that does not start and one that is killed meanwhile take nobody with them."""
     commands = {

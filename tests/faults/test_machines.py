@@ -151,6 +151,7 @@ def test_a_limit_on_the_size_of_files_prints_no_traceback(command: Command, tmp_
     check_refused(refused, 1, str(tmp_path), "ulimit -f")
 
 
+@pytest.mark.slow
 def test_few_descriptors_are_told(photographs: list[str], tmp_path: Path) -> None:
     words = [*photographs, "dataset.workers=4", f"runs={tmp_path}"]
     check_refused(run_command(*words, before="ulimit -n 20"), 1, "ulimit -n")

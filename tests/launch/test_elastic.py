@@ -17,7 +17,7 @@ from tests.helpers.processes import PATIENCE, alive, finish, spawn, wait_for
 from tests.helpers.runs import folder_of
 from tests.launch.ranks import RUN, check_same, has_logged, start
 
-LONG = "schedule.iterations=100"
+LONG = "schedule.iterations=60"
 GRACE = 30  # seconds that elastic leaves processes which do not end when they are told to
 
 
@@ -30,7 +30,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def stop_midway(runs: Path) -> None:
-    process, _ = start(runs, LONG, until=40)
+    process, _ = start(runs, LONG, until=20)
     process.send_signal(signal.SIGTERM)
     assert finish(process)[0] == 128 + signal.SIGTERM
 
@@ -46,7 +46,7 @@ def go_on(runs: Path, undisturbed: Path) -> str:
 def test_a_killed_rank_makes_all_start_anew_and_nothing_is_lost(
     runs: Path, undisturbed: Path
 ) -> None:
-    process, ranks = start(runs, LONG, until=40)
+    process, ranks = start(runs, LONG, until=20)
     os.kill(ranks[1], signal.SIGKILL)
     code, _, err = finish(process)
     assert code == 0 and "rank 1 was killed by SIGKILL" in err and "restart 1 of 3" in err
@@ -56,7 +56,7 @@ def test_a_killed_rank_makes_all_start_anew_and_nothing_is_lost(
 
 @pytest.mark.slow
 def test_restarts_come_to_an_end(runs: Path, undisturbed: Path) -> None:
-    process, ranks = start(runs, LONG, "max_restarts=0", until=40)
+    process, ranks = start(runs, LONG, "max_restarts=0", until=20)
     os.kill(ranks[0], signal.SIGKILL)
     code, _, err = finish(process)
     assert (
@@ -72,7 +72,7 @@ def test_a_killed_parent_leaves_no_orphan(runs: Path, undisturbed: Path, tmp_pat
     """Nor what it had to tell its ranks, in the temporary folder."""
     temporary = tmp_path / "temporary"
     temporary.mkdir()
-    process, ranks = start(runs, LONG, until=40, env={"TMPDIR": str(temporary)})
+    process, ranks = start(runs, LONG, until=20, env={"TMPDIR": str(temporary)})
     assert [*temporary.glob("resnet-train-*/plan.json")]
     process.kill()
     process.communicate()
@@ -92,7 +92,7 @@ def test_a_killed_parent_leaves_no_orphan(runs: Path, undisturbed: Path, tmp_pat
 def test_a_signal_to_the_parent_saves_and_ends_all(
     runs: Path, undisturbed: Path, signum: signal.Signals
 ) -> None:
-    process, ranks = start(runs, LONG, until=40)
+    process, ranks = start(runs, LONG, until=20)
     began = time.monotonic()
     process.send_signal(signum)
     code, out, err = finish(process)
@@ -108,7 +108,7 @@ def test_a_signal_to_the_parent_saves_and_ends_all(
 def test_a_signal_to_one_rank_stops_all_at_one_step(
     runs: Path, undisturbed: Path, rank: int
 ) -> None:
-    process, ranks = start(runs, LONG, until=40)
+    process, ranks = start(runs, LONG, until=20)
     for _ in range(3):  # as SLURM does: to whichever it reaches first, and again through the parent
         os.kill(ranks[rank], signal.SIGUSR1)
     code, _, err = finish(process)
@@ -130,7 +130,7 @@ def is_pending(pid: int, signum: signal.Signals) -> bool:
 
 @pytest.mark.slow
 def test_a_rank_that_hangs_is_given_up(runs: Path, undisturbed: Path) -> None:
-    process, ranks = start(runs, LONG, "timeout=20", until=40)
+    process, ranks = start(runs, LONG, "timeout=20", until=20)
     os.kill(ranks[1], signal.SIGSTOP)
     wait_for(lambda: not alive(ranks[0]))
     wait_for(lambda: is_pending(ranks[1], signal.SIGTERM))  # elastic has seen it
@@ -150,6 +150,7 @@ def test_a_broken_newest_checkpoint_falls_back_on_all_ranks(runs: Path, undistur
     check_same(runs, undisturbed)
 
 
+@pytest.mark.slow
 def test_a_users_mistake_is_told_once_and_starts_nothing_anew(runs: Path) -> None:
     code, _, err = finish(spawn(*RUN, LONG, "devices=2", f"runs={runs}", "resume=/nowhere.pt"))
     assert code == 2 and err.count("/nowhere.pt") == 1 and "restart" not in err, err
@@ -219,4 +220,4 @@ def test_other_counts_of_devices_take_over(runs: Path) -> None:
     stop_midway(runs)
     code, out, err = finish(spawn(*RUN, LONG, "bn_batch=16", f"runs={runs}"))
     assert (code, err) == (0, "") and "resuming at iteration" in out
-    assert has_logged(runs, 100)
+    assert has_logged(runs, 60)

@@ -137,6 +137,7 @@ sys.exit(run_command("resnet-train", lambda: train.main_checked(sys.argv[1:])))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="limits address space as Linux does")
 def test_a_batch_that_is_too_large_is_one_line_and_the_one_it_names_fits(tmp_path: object) -> None:
     def start(batch: int) -> subprocess.CompletedProcess[str]:

@@ -377,6 +377,7 @@ def test_a_folder_of_another_config_is_refused_with_the_difference(
     check_refused(refused, 2, "optimizer.weight_decay: 0.0005 -> 0.0001")
 
 
+@pytest.mark.slow
 def test_two_at_once_on_one_folder(command: Command, runs: Path) -> None:
     longer = [*TINY, "schedule.iterations=100000"]
     holder = spawn(*longer, f"runs={runs}")
