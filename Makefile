@@ -42,7 +42,7 @@ test-cuda: install ## the tests that need a GPU, on a machine that has one
 	$(BIN)/python -m pytest -m cuda
 
 coverage: install ## which lines the tests reach; TESTS=tests/data for some of them
-	$(BIN)/python -m pytest --cov --cov-report=term $(TESTS)
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadscope --cov --cov-report=term $(TESTS)
 
 lint: install ## ruff and mypy
 	$(BIN)/ruff check .
