@@ -1,6 +1,8 @@
 """A wheel in another environment, run from another folder, is the same program."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -59,9 +61,24 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "env/bin"
 
 
+def test_a_package_index_shows_a_readme_that_needs_no_files(installed: Path) -> None:
+    (metadata,) = installed.parent.rglob("resnet_cli-*.dist-info/METADATA")
+    readme = metadata.read_text(encoding="utf-8").split("\n\n", 1)[1]
+    assert readme.startswith("# resnet_cli") and "make quickstart" in readme
+    links = re.findall(r"\]\(([^)]*)\)", readme)
+    assert links and all(link.startswith("https://") for link in links)
+    assert "![" not in readme and "degradation-synthetic" not in readme
+
+
 def run(program: Path, *arguments: str, cwd: Path) -> str:
     return subprocess.run(
-        [program, *arguments], cwd=cwd, capture_output=True, text=True, check=True, timeout=PATIENCE
+        [program, *arguments],
+        cwd=cwd,
+        env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE,
     ).stdout
 
 
