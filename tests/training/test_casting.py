@@ -11,6 +11,8 @@ from resnet_cli.models.resnet import ResNet
 from resnet_cli.training.casting import CastOnce
 from tests.helpers.numbers import assert_same
 
+pytestmark = pytest.mark.numerical
+
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("recompute", [False, True])
