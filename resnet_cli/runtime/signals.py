@@ -8,7 +8,7 @@ import os
 import signal
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGXCPU", "SIGUSR1", "SIGUSR2")
@@ -42,6 +42,7 @@ class StopRequest:
         """
         self.signum: int | None = None
         self.patient = patient
+        self.reply = ""  # to a signal that is deferred, while it will take long to act on it
         self._deferred = 0  # how many runs there are that have something to save
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
@@ -52,6 +53,9 @@ class StopRequest:
             self.signum = signum
             if not self._deferred:
                 raise Interrupted(signum)
+            if self.reply:  # not by print: the signal may have come within one
+                with suppress(OSError):
+                    os.write(2, f"{self.reply}\n".encode())
         elif not self.patient and name not in _REPEATED:
             raise KeyboardInterrupt  # the second: exit now, the last checkpoint remains
 

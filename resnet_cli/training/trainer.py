@@ -64,11 +64,13 @@ class Trainer:
                 self.step(*self._draw(), lr=self.lr_at(now.iteration))
                 now.iteration += 1
                 self.console.advance(now.iteration)
+                self.request.reply = ""
                 if self._due():
                     yield from self._until_the_device_is_done()
                 self.after_step()
                 yield
         finally:
+            request.reply = ""
             self.loader.close()
             if self.logbook:
                 self.logbook.close()
@@ -91,6 +93,8 @@ class Trainer:
         self.console.start(net.name, iteration=now, iterations=last, measured=measured)
         if self.step.compiled and now < last:
             self.console.busy(f"compiling, about {duration(seconds_to_compile(net.depth))}")
+            if not self.console.silent:
+                self.request.reply = f"{self.console.command}: stopping as soon as it is compiled"
 
     def _open_logbook(self) -> Logbook | None:
         """The main rank's."""

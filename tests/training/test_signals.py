@@ -119,7 +119,8 @@ def test_ctrl_c_while_compiling_and_a_broken_cache(tmp_path: Path) -> None:
     os.killpg(process.pid, signal.SIGINT)
     code, _, err = finish(process)
     assert code == 130, err
-    assert "stopped at iteration 1 of 4" in err and err.count("\n") == 1
+    assert "stopping as soon as it is compiled\n" in err
+    assert "stopped at iteration 1 of 4" in err and err.count("\n") == 2
     code, _, err = finish(spawn(*words, f"runs={tmp_path / 'cut'}", env=env))
     assert (code, err) == (0, "")
     for number, library in enumerate(sorted(cache.rglob("*.so"))):
