@@ -114,7 +114,7 @@ def _add_seed(command: argparse.ArgumentParser, what: str) -> None:
 
 def _read(options: argparse.Namespace) -> tuple[list[Path], list[str]]:
     """Checkpoints and overrides; makes --out. Raises UserError."""
-    from resnet_cli.config.compose import paths_and_overrides, quote_paths
+    from resnet_cli.config.words import paths_and_overrides, quote_paths
 
     paths, overrides = paths_and_overrides(options.ckpt)
     overrides += quote_paths(options.overrides)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from resnet_cli.analysis.subject import Subject, open_subject
 from resnet_cli.config import compose
+from resnet_cli.config.words import command, quote_paths
 from resnet_cli.data.images import Normalizer, fit_normalizer
 from resnet_cli.data.samples import SamplesBuilder
 from resnet_cli.launch import sequential
@@ -150,14 +151,14 @@ def train(*overrides: str, **keys: object) -> RunMetrics:
     run is only read. Raises UserError, DataError and Diverged with the command's message.
     """
     words = [*overrides, *(f"{key}={value}" for key, value in keys.items())]
-    (job,), _ = compose.jobs(compose.quote_paths(words), multirun=False)
+    (job,), _ = compose.jobs(quote_paths(words), multirun=False)
     if job.dry_run:
         raise UserError("dry_run=true: nothing would be there to return")
     sequential.train(
         PlannedRun(
             config=job.config,
             folder=RunFolder(job.folder),
-            command=compose.command("resnet-train", job.overrides),
+            command=command("resnet-train", job.overrides),
         )
     )
     sys.stdout.flush()

@@ -16,7 +16,7 @@ from resnet_cli.analysis.identity import identity
 from resnet_cli.analysis.measure import choose_protocol, evaluate, open_all, recognise, set_up
 from resnet_cli.analysis.publish import export_program, export_subject
 from resnet_cli.analysis.subject import hint_near_chance, open_subject, output_names
-from resnet_cli.config import compose
+from resnet_cli.config.words import paths_and_overrides, quote_paths
 from resnet_cli.evaluation import predictions
 from resnet_cli.evaluation.card import Measured
 from resnet_cli.evaluation.metrics import Errors
@@ -215,10 +215,10 @@ def _parse(arguments: list[str]) -> tuple[argparse.Namespace, list[Path], list[s
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything to FILE")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="as for resnet-train")
     options = parser.parse_args(arguments)
-    paths, overrides = compose.paths_and_overrides(options.ckpt or [])
-    overrides += compose.quote_paths(options.overrides)
+    paths, overrides = paths_and_overrides(options.ckpt or [])
+    overrides += quote_paths(options.overrides)
     if options.scales:  # it, too, swallows the overrides behind it
-        overrides += compose.quote_paths([word for word in options.scales if "=" in word])
+        overrides += quote_paths([word for word in options.scales if "=" in word])
         options.scales = [_read_side(word) for word in options.scales if "=" not in word]
     if options.ckpt and not paths:
         raise UserError("--ckpt: name a run folder or a checkpoint file")

@@ -98,11 +98,13 @@ def main_checked(arguments: list[str]) -> int:
     validate_flags(arguments, FLAGS)
 
     from resnet_cli.config import compose
+    from resnet_cli.config.flags import answer_flags
+    from resnet_cli.config.words import quote_paths
 
-    arguments = compose.quote_paths(arguments)
+    arguments = quote_paths(arguments)
     flags = {word.split("=")[0] for word in arguments if word.startswith("-")}
     if flags & HYDRA_FLAGS:
-        compose.answer_flags([word for word in arguments if word not in SWEEP_FLAGS])
+        answer_flags([word for word in arguments if word not in SWEEP_FLAGS])
         return 0
     overrides = [word for word in arguments if not word.startswith("-")]
     jobs, launcher = compose.jobs(overrides, multirun=bool(flags & SWEEP_FLAGS))

@@ -21,7 +21,7 @@ FLOORS = (
     {"models", "data"},
     {"runtime"},
 )
-KNOW_HYDRA = {"config/compose.py", "config/launcher.py"}
+KNOW_HYDRA = {"config/tree.py", "config/compose.py", "config/flags.py", "config/launcher.py"}
 
 
 def imports(path: Path) -> set[str]:

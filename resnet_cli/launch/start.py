@@ -3,8 +3,9 @@
 import time
 from collections.abc import Sequence
 
-from resnet_cli.config.compose import Job, command
+from resnet_cli.config.compose import Job
 from resnet_cli.config.launcher import Launcher
+from resnet_cli.config.words import command
 from resnet_cli.launch import local, sequential, slurm
 from resnet_cli.launch.outcome import print_outcomes
 from resnet_cli.run.folder import RunFolder

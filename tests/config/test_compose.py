@@ -11,10 +11,10 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.utils import get_method
 
-from resnet_cli.config import compose
 from resnet_cli.config.compose import jobs
 from resnet_cli.config.experiments import experiments
 from resnet_cli.config.schema import RunConfig, architecture, differences, from_plain, to_plain
+from resnet_cli.config.words import quote_paths
 from resnet_cli.launch import local
 from resnet_cli.models.architecture import Activation, Shortcut, Stem
 from resnet_cli.models.comparison import AnyNetwork
@@ -195,7 +195,7 @@ def test_resnet_without_shortcuts_is_the_plain_network() -> None:
     ],
 )
 def test_run_folders(overrides: list[str], folder: str) -> None:
-    (job,), _ = jobs(compose.quote_paths(overrides), multirun=False)
+    (job,), _ = jobs(quote_paths(overrides), multirun=False)
     assert job.folder == Path("runs") / folder
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from resnet_cli.data import imagenet
-from resnet_cli.data.imagenet import ImageFolders, index_path, open_folders
+from resnet_cli.data import imagenet, index
+from resnet_cli.data.imagenet import ImageFolders, open_folders
+from resnet_cli.data.index import index_path
 from resnet_cli.runtime.errors import DataError
 from tests.data import trees
 
@@ -40,11 +41,11 @@ def test_the_second_start_does_not_look_at_a_file(
     assert said[0] == f"indexing {root} (class folders)" and said[1].startswith(
         "indexed 9 + 4 images in "
     )
-    monkeypatch.setattr(imagenet, "build_index", None)
+    monkeypatch.setattr(imagenet, "scan", None)
     again = said.open(root)
     assert said == []
     for ours, theirs in ((first.train, again.train), (first.val, again.val)):
-        for name in imagenet.ARRAYS:
+        for name in index.ARRAYS:
             before, after = getattr(ours, name), getattr(theirs, name)
             assert np.array_equal(before, after) and before.dtype == after.dtype
         assert ours.containers == theirs.containers
@@ -146,7 +147,7 @@ def test_an_index_of_another_version_is_built_again(
 ) -> None:
     root = trees.write_folders(tmp_path / "images")
     said.open(root)
-    monkeypatch.setattr(imagenet, "INDEX_VERSION", imagenet.INDEX_VERSION + 1)
+    monkeypatch.setattr(index, "INDEX_VERSION", index.INDEX_VERSION + 1)
     said.open(root)
     assert said[0].startswith("indexing")
 

@@ -20,7 +20,8 @@ from resnet_cli.analysis.responses import Responses, of_run
 from resnet_cli.analysis.subject import build_network, open_subject
 from resnet_cli.analysis.trained import parse_config, parse_published
 from resnet_cli.config.schema import RunConfig, from_plain
-from resnet_cli.data.imagenet import index_path, open_folders
+from resnet_cli.data.imagenet import open_folders
+from resnet_cli.data.index import index_path
 from resnet_cli.evaluation import predictions
 from resnet_cli.evaluation.card import Measured, card_header, read_card, split_mean
 from resnet_cli.evaluation.weights import read, state_dict_of

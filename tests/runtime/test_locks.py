@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_cli.data.imagenet import index_path
+from resnet_cli.data.index import index_path
 from resnet_cli.run.folder import RunFolder
 from resnet_cli.runtime.errors import UserError
 from tests.helpers.commands import TINY, Command, check_refused
