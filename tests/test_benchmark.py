@@ -27,7 +27,11 @@ NEVER = Deadline(float("inf"))
 
 def run(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
     """The benchmark as a user starts it."""
-    command = [sys.executable, "-m", "scripts.benchmark", *map(str, words)]
+    return run_module("scripts.benchmark", *words, **environment)
+
+
+def run_module(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", *map(str, words)]
     env = os.environ | environment
     return subprocess.run(command, capture_output=True, text=True, timeout=280, cwd=ROOT, env=env)
 
@@ -192,6 +196,18 @@ def test_operations_are_counted_without_views_and_allocations() -> None:
 def test_a_step_gives_the_device_few_operations(name: str, most: int) -> None:
     """Beside 309 and 1,209 where each weight is cast, each layer counts, each batch is drawn."""
     assert most * 0.9 < kernels.count(name)["step"] <= most
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not torch.version.cuda or torch.__version__ < "2.14",
+    reason="needs PyTorch's compiler for GPUs, as its version 2.14 has it",
+)
+def test_a_compiled_step_launches_few_kernels() -> None:
+    """Beside 85 and 107 where batch norm sums map by map, as it does on a CPU."""
+    done = run_module("scripts.benchmark.launches", "resnet20")
+    found = json.loads(done.stdout)["resnet20"]
+    assert found["forward"] + found["backward"] <= 170, done.stderr
 
 
 @pytest.mark.slow

@@ -1,9 +1,13 @@
-"""How many operations the device is given in one eager training step, counted without a GPU.
+"""How much a GPU is given in one training step, counted without one.
 
 Every operation that computes is a launch on a GPU, of about 3 microseconds. Views, allocations and
 the profiler's marks are none. A CUDA graph replays them without the host, but not without gaps.
+What is compiled launches fewer (`launches`).
 """
 
+import json
+import subprocess
+import sys
 from collections import Counter
 from typing import Any
 
@@ -15,14 +19,20 @@ from resnet_cli.data.resident import ResidentLoader
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.models.zoo import NETWORKS
 from resnet_cli.training.step import TrainStep, make_optimizer
-from scripts.benchmark.plan import Part
+from scripts.benchmark.plan import NotMeasured, Part
+from scripts.benchmark.process import ROOT, last_error
 from scripts.benchmark.report import Column, Figures, table
 
 COUNTED = ("resnet20", "resnet56", "resnet110")
+COMPILED = ("resnet20", "resnet56")  # half a minute and two
 _NO_KERNELS = ("aten.empty", "aten.detach", "profiler.")
 _COLUMNS: tuple[Column, ...] = (
     ("operations a step", lambda found: f"{found['step']:,}"),
     ("of them for the batch", lambda found: f"{found['batch']:,}"),
+)
+_LAUNCHES: tuple[Column, ...] = (
+    ("forward", lambda found: f"{found['forward']:,}"),
+    ("backward", lambda found: f"{found['backward']:,}"),
 )
 
 
@@ -69,5 +79,22 @@ def measure() -> tuple[str, Any]:
     return table(found, _COLUMNS), found
 
 
+def measure_launches() -> tuple[str, Any]:
+    """Raises NotMeasured where PyTorch's compiler for GPUs is missing, or another than it was."""
+    command = [sys.executable, "-m", "scripts.benchmark.launches", *COMPILED]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    if done.returncode:
+        raise NotMeasured(last_error(done.stderr))
+    found = json.loads(done.stdout)
+    return table(found, _LAUNCHES), found
+
+
 def parts() -> list[Part]:
-    return [Part(key="kernels", title="Operations of an eager step in bf16", measure=measure)]
+    return [
+        Part(key="kernels", title="Operations of an eager step in bf16", measure=measure),
+        Part(
+            key="launches",
+            title="Triton launches of a compiled step in bf16, beside the convolutions",
+            measure=measure_launches,
+        ),
+    ]
