@@ -217,6 +217,12 @@ class Settings:
         words=("auto", "never"),
     )
     runs: str = key("runs", "the folder that run folders are made in", bookkeeping=True)
+    wandb: str = key(
+        "", "a project of Weights & Biases that the curves also go to; none: no", bookkeeping=True
+    )
+    mlflow: str = key(
+        "", "an experiment of MLflow that the curves also go to; none: no", bookkeeping=True
+    )
     log_every: int = key(100, "iterations between log points", bookkeeping=True)
     eval_every: int = key(500, "iterations between evaluations", bookkeeping=True)
     checkpoint_every: int = key(1000, "iterations between checkpoints", bookkeeping=True)

@@ -25,6 +25,7 @@ from resnet_cli.runtime.errors import DataError, UserError
 from resnet_cli.runtime.files import as_file_name, expand
 from resnet_cli.runtime.ranks import rank_from_env
 from resnet_cli.training.schedule import Rule
+from resnet_cli.training.sinks import SINKS, validate_installed
 
 _COUNTS = (
     "batch_size",
@@ -85,6 +86,9 @@ def validate_written(config: Config) -> None:
             f"resume={config.resume}: the same command resumes by itself (resume=auto); otherwise "
             "say never, or a checkpoint file or run folder"
         )
+    for name in SINKS:
+        if target := getattr(config, name):
+            validate_installed(name, target)
 
 
 def validate(config: Settings) -> None:

@@ -25,6 +25,7 @@ from resnet_cli.training.logbook import Logbook
 from resnet_cli.training.parts import Record, TrainingParts
 from resnet_cli.training.progress import Clock, Progress, Totals
 from resnet_cli.training.schedule import WARMUP_WINDOW, Plateau
+from resnet_cli.training.sinks import Described, Sinks
 
 
 class Trainer:
@@ -71,7 +72,7 @@ class Trainer:
         finally:
             self.loader.close()
             if self.logbook:
-                self.logbook.close()
+                self.logbook.close(finished=now.iteration == last)
             self.console.stop()
 
     def _seed_dropout(self) -> None:
@@ -97,12 +98,15 @@ class Trainer:
         if not self.context.is_main:
             return None
         plain = self.network.architecture.shortcut is Shortcut.none
+        record, command = self.record, str(self.record.identity.get("command", ""))
+        about = Described(name=record.name, hparams=record.hparams, command=command)
         return Logbook(
-            self.record.folder,
+            record.folder,
             iteration=self.progress.iteration,
             family="plain" if plain else "residual",
-            hparams=self.record.hparams,
-            command=str(self.record.identity.get("command", "")),
+            hparams=record.hparams,
+            command=command,
+            sinks=Sinks(record.folder, record.sinks, about=about, warn=self.console.warn),
         )
 
     def _stop_if_requested(self) -> None:
