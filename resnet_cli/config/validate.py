@@ -122,12 +122,18 @@ def validate(config: Settings) -> None:
         )
     if config.optimizer.nesterov and not config.optimizer.momentum:
         raise UserError("optimizer.nesterov=true needs optimizer.momentum above 0")
+    for key in ("label_smoothing", "ema", "schedule.linear_warmup"):
+        if not 0 <= flat[key] < 1:
+            raise UserError(f"{key}={flat[key]:g}: must be at least 0 and below 1")
     _validate_schedule(config.schedule)
     _validate_dataset(config.dataset)
 
 
 def _validate_schedule(schedule: ScheduleConfig) -> None:
-    """Milestones are rising fractions, and there are none with a plateau. Raises UserError."""
+    """Milestones are rising fractions, of rule=steps alone, and there is one warm-up at most.
+
+    Raises UserError.
+    """
     milestones = schedule.milestones
     if sorted(set(milestones)) != milestones or not all(
         0 < fraction < 1 for fraction in milestones
@@ -136,10 +142,18 @@ def _validate_schedule(schedule: ScheduleConfig) -> None:
             f"schedule.milestones={milestones}: must be rising fractions of the iterations, "
             "between 0 and 1"
         )
-    if schedule.rule is Rule.plateau and milestones:
+    if schedule.rule is not Rule.steps and milestones:
+        decides = (
+            "the error decides" if schedule.rule is Rule.plateau else "the rate falls all along"
+        )
         raise UserError(
-            f"schedule.rule=plateau: the error decides, so schedule.milestones={milestones} "
+            f"schedule.rule={schedule.rule}: {decides}, so schedule.milestones={milestones} "
             "must be []"
+        )
+    if schedule.linear_warmup and schedule.warmup_lr is not None:
+        raise UserError(
+            f"schedule.linear_warmup={schedule.linear_warmup:g}: there is a warm-up already; say "
+            "schedule.warmup_lr=null"
         )
 
 

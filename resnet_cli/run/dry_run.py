@@ -62,6 +62,8 @@ def _time_steps(parts: Parts) -> float:
         dtype=training.step.dtype,
         compiled=False,
         prepare=training.loader.prepare,
+        label_smoothing=training.step.label_smoothing,
+        ema=training.step.ema,
     )
     first_timed = max(1, _STEPS // 4)
     for iteration in range(_STEPS + first_timed):

@@ -23,7 +23,7 @@ class TrainingParts:
     loader: Loader
     schedule: Schedule
     normalizer: Normalizer
-    tested: FoldedBN[Network]  # the network as it is evaluated
+    tested: FoldedBN[Network]  # the network, or the average of its weights, as it is evaluated
     held_out: dict[str, Test]  # what to evaluate it on, by the names `val` and `test`
     dropout_seed: int | None = None  # None: the network drops nothing
 

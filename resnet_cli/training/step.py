@@ -18,6 +18,7 @@ from resnet_cli.runtime.device import autocast
 from resnet_cli.runtime.distributed import Context
 from resnet_cli.runtime.signals import held_back
 from resnet_cli.training.casting import CastOnce
+from resnet_cli.training.ema import Ema
 
 
 def make_optimizer(
@@ -72,9 +73,14 @@ class TrainStep:
         prepare: _Prepare = _unchanged,
         capture: Callable[..., CapturedGraph] | None = None,
         context: Context | None = None,
+        label_smoothing: float = 0.0,
+        ema: Ema | None = None,
     ) -> None:
-        """`capture`: turns a step into a CUDA graph, on a device that has them."""
+        """`capture`: turns a step into a CUDA graph, on a device that has them. `ema`: the average
+        that a step updates at its end; whoever calls the step tells it the iteration.
+        """
         self.network, self.optimizer, self.dtype = network, optimizer, dtype
+        self.label_smoothing, self.ema = label_smoothing, ema
         self.context = context or Context()
         computed = network if dtype is torch.float32 else CastOnce(network, dtype)
         self.forward: Callable[[Tensor], Tensor] = self.context.replicate(computed)
@@ -133,13 +139,20 @@ class TrainStep:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad()
+        if self.ema is not None:
+            self.ema.update()
         self._count(loss.detach(), logits=logits.detach(), labels=labels)
 
     def _loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits [N, classes], and the mean cross-entropy in nats."""
+        """Logits [N, classes], and the mean cross-entropy in nats.
+
+        With label smoothing (Szegedy et al. 2016), that of targets whose share e is spread over all
+        classes alike.
+        """
         with autocast(self.device, self.dtype):
             logits = self.forward(images)
-        return logits, cross_entropy(logits.float(), labels)
+        loss = cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)
+        return logits, loss
 
     def state(self) -> Iterator[Tensor]:
         """Every tensor that a step changes."""
@@ -151,6 +164,8 @@ class TrainStep:
             if state.get("momentum_buffer") is not None
         )
         yield from (self.totals, self.nonfinite)
+        if self.ema is not None:
+            yield from self.ema.state()
 
     def _prime_ddp(self, *drawn: Tensor) -> None:
         """Runs two passes without any effect on the state.

@@ -62,6 +62,8 @@ class Trainer:
             while now.iteration < last:
                 self._stop_if_requested()
                 self._seed_dropout()
+                if self.step.ema is not None:
+                    self.step.ema.begin_step(now.iteration)
                 self.step(*self._draw(), lr=self.lr_at(now.iteration))
                 now.iteration += 1
                 self.console.advance(now.iteration)
@@ -257,7 +259,7 @@ class Trainer:
     def _evaluate(self) -> dict[str, float]:
         """Errors in percent on the validation and test images; saves the best network so far."""
         now, values = self.progress, {}
-        self.context.broadcast(self.network.buffers())
+        self._broadcast_statistics()
         self.parts.tested.refresh()
         for name, split in self.parts.held_out.items():
             with self.request.at_once(allowed=self.context.world == 1):
@@ -308,10 +310,16 @@ class Trainer:
         """Writes a checkpoint: all ranks contribute, the main one writes."""
         now = self.progress
         now.skipped[:] = self.context.gather_union(now.skipped)
-        self.context.broadcast(self.network.buffers())
+        self._broadcast_statistics()
         state = self._state()
         if self.context.is_main:
             checkpoint.save(self.record.checkpoints / name, state.to_content(), keep=keep)
+
+    def _broadcast_statistics(self) -> None:
+        """BN's, those of the main rank to all."""
+        self.context.broadcast(self.network.buffers())
+        if self.step.ema is not None:
+            self.context.broadcast(self.step.ema.network.buffers())
 
     def _state(self) -> Checkpoint:
         """The content of a checkpoint.
@@ -327,10 +335,12 @@ class Trainer:
             )
         now.seconds = self.clock.total()
         scaler, pixels = self.step.scaler.state_dict(), self.parts.normalizer
+        ema = self.step.ema
         return Checkpoint(
             **self.record.identity,
             progress=now,
             network=self.network.state_dict(),
+            averages=None if ema is None else ema.network.state_dict(),
             momentum=self.step.optimizer.state_dict()["state"],
             totals=self.step.totals_of_ranks,
             scaler=Scaler(**scaler) if scaler else None,
@@ -341,6 +351,8 @@ class Trainer:
         """Takes up the state of a checkpoint that fits the network (`checkpoint.validate_fits`)."""
         self.progress = dataclasses.replace(saved.progress)
         self.network.load_state_dict(saved.network)
+        if self.step.ema is not None:
+            self.step.ema.restore(saved.averages or saved.network)
         checkpoint.restore_momentum(saved, self.step.optimizer)
         self.step.restore_totals(saved.totals)
         if saved.scaler:
