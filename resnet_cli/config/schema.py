@@ -199,7 +199,9 @@ class Settings:
         "the paper",
     )
     sync_bn: bool = key(False, "BN over the whole batch, across devices", bookkeeping=True)
-    device: DeviceChoice = key(DeviceChoice.auto, "auto, cpu or cuda", bookkeeping=True)
+    device: DeviceChoice = key(
+        DeviceChoice.auto, "auto, cpu, cuda or mps (Apple's GPUs)", bookkeeping=True
+    )
     max_restarts: int = key(
         3,
         "how often the processes of a run start anew from its last checkpoint when one is lost",

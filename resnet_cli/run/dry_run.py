@@ -30,7 +30,7 @@ def dry_run(config: RunConfig, folder: RunFolder, *, console: Console) -> None:
     # what each of several does
     bn_batch = min(share, config.bn_batch or share)
     one = dataclasses.replace(config, batch_size=share, bn_batch=bn_batch)
-    device = choose_device(config.device)
+    device = choose_device(config.device, mps_will_do=config.devices == 1)
     if device.type == "cpu" and config.devices > 1:
         torch.set_num_threads(max(1, cores() // config.devices))  # as each of several has
     parts = build(one, console=console, context=Context(), device=device)

@@ -77,7 +77,7 @@ def train_steps(run: Run, *, context: Context, console: Console, stop: StopReque
     """
     if (finished := _finished_result(run, context=context, console=console)) is not None:
         return finished
-    device = choose_device(run.config.device, context.local_rank)
+    device = choose_device(run.config.device, context.local_rank, mps_will_do=context.world == 1)
     parts = build(run.config, console=console, context=context, device=device)
     started = _start(run, parts)
     given = resume_file(run.config, parts)

@@ -14,11 +14,14 @@ from resnet_cli.models.layers import bn_counters
 from resnet_cli.models.resnet import Network
 from resnet_cli.runtime.compile import start_compiling
 from resnet_cli.runtime.cuda_graph import CapturedGraph
-from resnet_cli.runtime.device import autocast
+from resnet_cli.runtime.device import autocast, is_limited
 from resnet_cli.runtime.distributed import Context
 from resnet_cli.runtime.signals import held_back
 from resnet_cli.training.casting import CastOnce
 from resnet_cli.training.ema import Ema
+
+_LOSS_UNIT = 2.0**-20  # nats: what losses are rounded to where they are summed in int64
+_LIMITED_UNITS = torch.tensor([_LOSS_UNIT, 1, 1], dtype=torch.float64)
 
 
 def make_optimizer(
@@ -37,7 +40,7 @@ def make_optimizer(
         momentum=momentum,
         weight_decay=weight_decay,
         nesterov=nesterov,
-        fused=True,
+        fused=not is_limited(device),
     )
     # created here, since a skipped first step would not
     for weight in network.parameters() if momentum else ():
@@ -60,7 +63,8 @@ class TrainStep:
 
     If the loss becomes NaN or infinite, training stops before the weights are updated: from that
     step on the fused optimizer skips every update (`found_inf`), and `read_totals` tells which step
-    it was. In fp16 the loss scaler skips only the bad step.
+    it was. In fp16 the loss scaler skips only the bad step. On mps, whose SGD cannot skip, the host
+    waits for each loss, and sums are of whole numbers: that device has no float64.
     """
 
     def __init__(
@@ -102,8 +106,11 @@ class TrainStep:
         self.ddp_primed = self.context.world == 1
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=dtype is torch.float16)
         # summed loss, wrong images, steps with a finite loss
-        self.totals = torch.zeros(3, dtype=torch.float64, device=self.device)
-        self.one = torch.ones((), dtype=torch.float64, device=self.device)
+        self.limited = is_limited(self.device)
+        self.totals = torch.zeros(
+            3, dtype=torch.int64 if self.limited else torch.float64, device=self.device
+        )
+        self.one = torch.ones((), dtype=self.totals.dtype, device=self.device)
         # 1.0 from the first loss on that is not finite
         self.nonfinite = torch.zeros((), device=self.device)
         self.captured = capture is not None
@@ -133,10 +140,12 @@ class TrainStep:
             torch.maximum(self.nonfinite, (loss - loss) != 0, out=self.nonfinite)
             # the loss of one rank is in the gradients of all
             exchanged = self.context.start_all_reduce_max(self.nonfinite)
-        self.optimizer.found_inf = self.nonfinite  # type: ignore[attr-defined]  # read by the fused kernel
+        if not self.limited:
+            self.optimizer.found_inf = self.nonfinite  # type: ignore[attr-defined]  # read by the fused kernel
         self.scaler.scale(loss).backward()
         exchanged()
-        self.scaler.step(self.optimizer)
+        if not (self.limited and self.nonfinite.item()):
+            self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad()
         if self.ema is not None:
@@ -186,7 +195,11 @@ class TrainStep:
     def _count(self, loss: Tensor, *, logits: Tensor, labels: Tensor) -> None:
         """Adds this batch to the totals, unless a loss was not finite."""
         wrong = (logits.argmax(dim=1) != labels).sum()
-        now = torch.stack([loss.double() * len(labels), wrong, self.one])
+        if self.limited:
+            summed = (loss * (len(labels) / _LOSS_UNIT)).round().long()
+        else:
+            summed = loss.double() * len(labels)
+        now = torch.stack([summed, wrong, self.one])
         self.totals += now.masked_fill_(self.nonfinite > 0, 0)
 
     def read_totals(self) -> tuple[float, int, int | None]:
@@ -195,6 +208,10 @@ class TrainStep:
         Waits for the device. The sums are over all ranks, whose totals stay in `totals_of_ranks`
         [world, 3].
         """
+        if self.limited:  # never one of several ranks
+            self.totals_of_ranks = (self.totals.cpu().double() * _LIMITED_UNITS)[None]
+            loss, wrong, good_steps = self.totals_of_ranks[0].tolist()
+            return loss, int(wrong), round(good_steps) if self.nonfinite.item() else None
         self.totals_of_ranks = self.context.gather(self.totals)
         loss, wrong, good_steps, nonfinite = torch.cat(
             [self.totals_of_ranks.sum(dim=0), self.nonfinite.double()[None]]
@@ -211,4 +228,5 @@ class TrainStep:
             first = saved.sum(dim=0)
             first[2] *= world / len(saved)  # every rank counts the steps
             saved = torch.cat([first[None], torch.zeros(world - 1, 3, dtype=saved.dtype)])
-        self.totals.copy_(saved[self.context.rank])
+        mine = saved[self.context.rank]
+        self.totals.copy_((mine / _LIMITED_UNITS).round() if self.limited else mine)
