@@ -113,3 +113,8 @@ def test_a_stopped_modern_run_ends_as_one_left_alone_and_its_average_is_measured
     check_refused(
         command("resnet-train", *MODERN, f"runs={stopped}"), 2, "holds no average of the weights"
     )
+
+
+def test_there_is_one_warm_up(command: Command, runs: Path) -> None:
+    done = command("resnet-train", *MODERN, "schedule.warmup_lr=0.01", f"runs={runs}")
+    check_refused(done, 2, "schedule.linear_warmup=0.05: there is a warm-up already")
