@@ -9,6 +9,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -57,7 +58,7 @@ class _WandB:
                 f"wandb={project}: nobody is logged in; run `wandb login`, or set "
                 "WANDB_MODE=offline"
             )
-        self.run = run or secrets.token_hex(8)
+        self.run, self.teardown = run or secrets.token_hex(8), wandb.teardown
         self.there = wandb.init(
             project=project,
             id=self.run,
@@ -71,7 +72,12 @@ class _WandB:
         )
 
     def log(self, iteration: int, values: Mapping[str, float]) -> None:
-        self.there.log(dict(values), step=iteration, commit=True)
+        try:
+            self.there.log(dict(values), step=iteration, commit=True)
+        except ConnectionError:  # to its own process, without which its exit hook would fail, too
+            with suppress(Exception):
+                self.teardown(exit_code=1)
+            raise
 
     def close(self, *, finished: bool) -> None:
         self.there.finish(exit_code=0 if finished else 1)

@@ -4,6 +4,8 @@ from their own files, by their own code.
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterable
 from importlib import import_module
 from importlib.util import find_spec
@@ -18,7 +20,7 @@ from resnet_cli.training.sinks import Described, Sinks
 from resnet_cli.training.trainer import Trainer
 from tests.helpers.commands import TINY, Command, check_refused
 from tests.helpers.numbers import assert_same
-from tests.helpers.processes import finish, spawn
+from tests.helpers.processes import PATIENCE, finish, spawn
 from tests.helpers.runs import ended, folder_of, kill_at
 
 Points = dict[str, dict[int, float]]  # by metric and iteration
@@ -62,6 +64,7 @@ def records(path: Path) -> Iterable[Any]:
 
 def read_wandb(folder: Path) -> tuple[set[str], dict[str, str], Points]:
     """Ids of the runs, hyperparameters, and points; a point that is there twice fails."""
+    import_module("wandb").teardown()  # its process writes to the end
     ids: set[str] = set()
     config: dict[str, str] = {}
     points = Points()
@@ -207,6 +210,31 @@ def test_a_store_that_is_gone_costs_a_line(
     done = command("resnet-train", *TINY, "mlflow=p", f"runs={runs}")
     check_refused(done, 0, "mlflow fails (", "training goes on without it")
     assert_same(ended(runs), ended(undisturbed))
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from resnet_cli.training.sinks import Described, Sinks
+about = Described(name="p", hparams={}, command="")
+warn = lambda told: print(told, file=sys.stderr)
+book = Sinks(Path.cwd(), {"wandb": "p"}, about=about, warn=warn)
+book.write([(10, {"train/error": 1.0})])
+(service,) = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+os.kill(int(service), signal.SIGKILL)
+os.waitid(os.P_PID, int(service), os.WEXITED | os.WNOWAIT)
+for iteration in range(20, 60, 10):
+    book.write([(iteration, {"train/error": 1.0})])
+book.close(finished=True)
+"""
+
+
+@NEEDED["wandb"]
+def test_wandbs_own_process_that_is_gone_costs_a_line() -> None:
+    words = [sys.executable, "-c", KILLED]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (0, 1), done.stderr
+    assert done.stderr.startswith("wandb fails (")
 
 
 @NEEDED["mlflow"]
