@@ -85,6 +85,8 @@ def _measure(
         "checkpoints": [str(one.path) for one in subjects],
         "dataset": str(bench.dataset.name),
     }
+    if averaged := [f"decay {one.config.ema:g}" for one in subjects if one.config.ema]:
+        about["weights"] = f"averaged over the steps, {', '.join(averaged)}"
     about |= {"classes": len(bench.dataset.classes), "split": split}
     if bench.outputs:
         knows = subjects[0].network.architecture.num_classes

@@ -32,6 +32,8 @@ CASES: dict[str, Sequence[str]] = {
     "bf16, captured": ["precision=bf16", "cuda_graph=on"],
     "fp32, captured": ["precision=fp32", "cuda_graph=on"],
     "fp16": ["precision=fp16"],
+    "modern, captured": ["experiment=modern", "cuda_graph=on"],
+    "modern, compiled, captured": ["experiment=modern", "compile=on", "cuda_graph=on"],
     "checkpointing, captured": ["activation_checkpointing=true", "cuda_graph=on"],
     "compiled": ["compile=on", "cuda_graph=off"],
     "compiled, captured": ["compile=on", "cuda_graph=on"],

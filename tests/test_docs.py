@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from resnet_cli.config import compose
+from resnet_cli.config.experiments import experiments
 from resnet_cli.config.keys import GROUPS
 from resnet_cli.config.words import quote_paths
 from resnet_cli.runtime.conf import options
@@ -110,7 +111,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("photos")
 def test_training_commands_compose(given: list[str]) -> None:
     words = quote_paths([first_of(word) for word in given if word not in SWEEP])
-    if any(word.startswith("experiment=") for word in words) and "experiment=finetune" not in words:
+    if any(f"experiment={name}" in words for name in experiments()):  # that list networks
         words.append("hydra.sweeper.params.model=resnet20")
     planned, _ = compose.jobs(words, multirun=bool(SWEEP & set(given)))
     assert len(planned) == 1

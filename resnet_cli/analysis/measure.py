@@ -146,7 +146,7 @@ def set_up(subjects: list[Subject], *, command: str = "resnet-eval") -> Bench:
     first = subjects[0].config
     make_exact()
     keep_memory()
-    device = choose_device(first.device)
+    device = choose_device(first.device, mps_will_do=False)
     console = Console(command)
     dataset = _load_dataset(subjects[0], console)
     outputs = [outputs_of(one, dataset) for one in subjects]
@@ -250,7 +250,7 @@ def recognise(
         train=samples,
         test=None,
     )
-    device = choose_device(first.config.device)
+    device = choose_device(first.config.device, mps_will_do=False)
     bad = BadImages(skip=True, max_skipped=len(samples), warn=Console("resnet-eval").warn)
     bench = Bench(subjects, dataset, device, choose_dtype(first.config.precision, device), bad)
     test = bench.photographs(samples, Protocol(views=Views.single, image_size=first.image_size))

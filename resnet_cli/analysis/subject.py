@@ -116,7 +116,7 @@ def _open_checkpoint(path: Path, content: dict[str, object], overrides: list[str
     return _known(
         path,
         trained,
-        saved.network,
+        saved.evaluated,
         overrides,
         normalizer=make_normalizer(saved.normalizer.mean, saved.normalizer.std),
         classes=saved.classes,

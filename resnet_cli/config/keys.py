@@ -29,6 +29,7 @@ _ALIASES = {
     "devices": ("gpu", "gpus", "num_gpus"),
     "runs": ("out", "output", "output_dir", "save_dir", "logdir"),
     "resume": ("checkpoint", "ckpt", "resume_from"),
+    "wandb": ("project", "wandb_project"),
 }
 _OURS = {theirs: ours for ours, names in _ALIASES.items() for theirs in names}
 # ... and what else to do, where ours is not another name for the same.

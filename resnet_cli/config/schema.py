@@ -148,13 +148,16 @@ class ScheduleConfig:
     """
 
     iterations: int = key(MISSING, "steps of the whole schedule")
-    rule: Rule = key(Rule.steps, "what makes the rate fall: steps (milestones) or plateau")
+    rule: Rule = key(Rule.steps, "what makes the rate fall: steps (milestones), plateau or cosine")
     gamma: float = key(MISSING, "the factor by which it falls")
     milestones: list[float] = key([], "rule=steps: where, as fractions of the iterations")
     patience: int = key(10, "rule=plateau: evaluations without progress before it falls")
     progress: float = key(0.1, "rule=plateau: the least progress, in percentage points of error")
     drops: int = key(3, "rule=plateau: how often it falls at most")
     warmup_lr: float | None = key(None, "the rate of a warm-up; null: no warm-up")
+    linear_warmup: float = key(
+        0.0, "the fraction of the iterations in which the rate rises from near 0; 0: none"
+    )
     warmup_until_error: float = key(
         80.0, "the warm-up ends once the training error of 100 iterations is below this, in percent"
     )
@@ -187,8 +190,18 @@ class Settings:
         None,
         "images that BN normalizes together (ghost batch norm); null: a device's share",
     )
+    label_smoothing: float = key(
+        0.0, "the share of each target that is spread over all classes; 0: none, as in the paper"
+    )
+    ema: float = key(
+        0.0,
+        "the decay of a moving average of the weights, which is what is evaluated; 0: none, as in "
+        "the paper",
+    )
     sync_bn: bool = key(False, "BN over the whole batch, across devices", bookkeeping=True)
-    device: DeviceChoice = key(DeviceChoice.auto, "auto, cpu or cuda", bookkeeping=True)
+    device: DeviceChoice = key(
+        DeviceChoice.auto, "auto, cpu, cuda or mps (Apple's GPUs)", bookkeeping=True
+    )
     max_restarts: int = key(
         3,
         "how often the processes of a run start anew from its last checkpoint when one is lost",
@@ -217,6 +230,12 @@ class Settings:
         words=("auto", "never"),
     )
     runs: str = key("runs", "the folder that run folders are made in", bookkeeping=True)
+    wandb: str = key(
+        "", "a project of Weights & Biases that the curves also go to; none: no", bookkeeping=True
+    )
+    mlflow: str = key(
+        "", "an experiment of MLflow that the curves also go to; none: no", bookkeeping=True
+    )
     log_every: int = key(100, "iterations between log points", bookkeeping=True)
     eval_every: int = key(500, "iterations between evaluations", bookkeeping=True)
     checkpoint_every: int = key(1000, "iterations between checkpoints", bookkeeping=True)

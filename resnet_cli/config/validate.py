@@ -25,6 +25,7 @@ from resnet_cli.runtime.errors import DataError, UserError
 from resnet_cli.runtime.files import as_file_name, expand
 from resnet_cli.runtime.ranks import rank_from_env
 from resnet_cli.training.schedule import Rule
+from resnet_cli.training.sinks import SINKS, validate_installed
 
 _COUNTS = (
     "batch_size",
@@ -85,6 +86,9 @@ def validate_written(config: Config) -> None:
             f"resume={config.resume}: the same command resumes by itself (resume=auto); otherwise "
             "say never, or a checkpoint file or run folder"
         )
+    for name in SINKS:
+        if target := getattr(config, name):
+            validate_installed(name, target)
 
 
 def validate(config: Settings) -> None:
@@ -118,12 +122,18 @@ def validate(config: Settings) -> None:
         )
     if config.optimizer.nesterov and not config.optimizer.momentum:
         raise UserError("optimizer.nesterov=true needs optimizer.momentum above 0")
+    for key in ("label_smoothing", "ema", "schedule.linear_warmup"):
+        if not 0 <= flat[key] < 1:
+            raise UserError(f"{key}={flat[key]:g}: must be at least 0 and below 1")
     _validate_schedule(config.schedule)
     _validate_dataset(config.dataset)
 
 
 def _validate_schedule(schedule: ScheduleConfig) -> None:
-    """Milestones are rising fractions, and there are none with a plateau. Raises UserError."""
+    """Milestones are rising fractions, of rule=steps alone, and there is one warm-up at most.
+
+    Raises UserError.
+    """
     milestones = schedule.milestones
     if sorted(set(milestones)) != milestones or not all(
         0 < fraction < 1 for fraction in milestones
@@ -132,10 +142,18 @@ def _validate_schedule(schedule: ScheduleConfig) -> None:
             f"schedule.milestones={milestones}: must be rising fractions of the iterations, "
             "between 0 and 1"
         )
-    if schedule.rule is Rule.plateau and milestones:
+    if schedule.rule is not Rule.steps and milestones:
+        decides = (
+            "the error decides" if schedule.rule is Rule.plateau else "the rate falls all along"
+        )
         raise UserError(
-            f"schedule.rule=plateau: the error decides, so schedule.milestones={milestones} "
+            f"schedule.rule={schedule.rule}: {decides}, so schedule.milestones={milestones} "
             "must be []"
+        )
+    if schedule.linear_warmup and schedule.warmup_lr is not None:
+        raise UserError(
+            f"schedule.linear_warmup={schedule.linear_warmup:g}: there is a warm-up already; say "
+            "schedule.warmup_lr=null"
         )
 
 

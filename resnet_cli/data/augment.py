@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from resnet_cli.data.sampling import mix, sample_hashes, uniform
+from resnet_cli.runtime.device import is_limited
 
 # Principal components of ImageNet's RGB pixels in 0..1 (Krizhevsky et al. 2012, section 4.1), as
 # computed by fb.resnet.torch.
@@ -85,6 +86,7 @@ def normal(bits: Tensor) -> Tensor:
 
     int64 -> float32 of the same shape.
     """
-    radius = ((bits & 0xFFFFFF) + 1).double() / 2**24  # in (0, 1]: the logarithm is finite
-    angle = ((bits >> 24) & 0xFFFFFF).double() / 2**24
+    wide = torch.float32 if is_limited(bits.device) else torch.float64
+    radius = ((bits & 0xFFFFFF) + 1).to(wide) / 2**24  # in (0, 1]: the logarithm is finite
+    angle = ((bits >> 24) & 0xFFFFFF).to(wide) / 2**24
     return ((-2 * radius.log()).sqrt() * torch.cos(2 * torch.pi * angle)).float()

@@ -8,6 +8,7 @@ from torch import Tensor
 from resnet_cli.data.augment import crop_and_flip, draw_crops_and_flips
 from resnet_cli.data.images import Normalizer, Split
 from resnet_cli.data.sampling import ALL, Part, epoch_order
+from resnet_cli.runtime.device import is_limited
 
 
 @dataclass(kw_only=True)
@@ -60,7 +61,9 @@ class ResidentLoader:
         order = epoch_order(self.count, seed=self.seed, epoch=epoch)
         drawn = self.drawn.view(4, 2, -1)[:, epoch % 2]
         drawn[0].copy_(order.pin_memory() if self.start.is_cuda else order, non_blocking=True)
-        crops = draw_crops_and_flips(drawn[0], torch.full_like(drawn[0], epoch), seed=self.seed)
+        # hashes of 64 bits are for a GPU that is known to have them
+        images = order if is_limited(self.start.device) else drawn[0]
+        crops = draw_crops_and_flips(images, torch.full_like(images, epoch), seed=self.seed)
         for place, values in zip(drawn[1:], crops, strict=True):
             place.copy_(values)
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from resnet_cli.evaluation.protocol import Test, TestedNetwork
+from resnet_cli.runtime.device import is_limited
 from resnet_cli.runtime.distributed import Context
 
 
@@ -28,11 +29,12 @@ class ErrorCount:
     """Counts wrong images on the device, without waiting for it until `errors`.
 
     `totals` float64 [4] holds the top-1 errors, the top-5 errors, the summed loss and the number of
-    images: counts that several processes can add up.
+    images: counts that several processes can add up. float32 on mps, which counts 16 million.
     """
 
     def __init__(self, device: torch.device) -> None:
-        self.totals = torch.zeros(4, dtype=torch.float64, device=device)
+        wide = torch.float32 if is_limited(device) else torch.float64
+        self.totals = torch.zeros(4, dtype=wide, device=device)
 
     @torch.inference_mode()
     def add(self, scores: Tensor, labels: Tensor) -> None:
@@ -43,7 +45,7 @@ class ErrorCount:
         right = scores.topk(min(5, scores.shape[1])).indices == labels[:, None]
         loss = -scores.gather(1, labels[:, None]).clamp_min(torch.finfo(scores.dtype).tiny).log()
         self.totals[:3] += torch.stack(
-            [(~right[:, 0]).sum(), (~right.any(dim=1)).sum(), loss.double().sum()]
+            [(~right[:, 0]).sum(), (~right.any(dim=1)).sum(), loss.to(self.totals.dtype).sum()]
         )
         self.totals[3] += len(labels)
 

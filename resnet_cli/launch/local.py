@@ -58,7 +58,8 @@ def make_slots(runs: Sequence[Run], jobs_per_device: int | None) -> list[Slot]:
     if kinds == {"cuda"}:
         slots = _gpu_slots(runs, jobs_per_device or 1)
     else:
-        slots = _cpu_slots(min(len(runs), jobs_per_device or max(1, cores() // 2)))
+        usual = max(1, cores() // 2) if kinds == {"cpu"} else 1
+        slots = _shared_slots(kinds.pop(), min(len(runs), jobs_per_device or usual))
     threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, cores() // len(slots)))
     return [
         dataclasses.replace(slot, environment=slot.environment | {"OMP_NUM_THREADS": threads})
@@ -81,9 +82,12 @@ def _gpu_slots(runs: Sequence[Run], runs_each: int) -> list[Slot]:
     ]
 
 
-def _cpu_slots(count: int) -> list[Slot]:
+def _shared_slots(kind: str, count: int) -> list[Slot]:
     return [
-        Slot(name=f"CPU, share {share + 1} of {count}", environment={"CUDA_VISIBLE_DEVICES": ""})
+        Slot(
+            name=f"{kind.upper()}, share {share + 1} of {count}",
+            environment={"CUDA_VISIBLE_DEVICES": ""},
+        )
         for share in range(count)
     ]
 

@@ -39,7 +39,8 @@ def train(run: Run) -> None:
         run = _resuming(run)
     with stop_on_signal(patient=True) as stop:
         try:
-            with process_group(choose_device(config.device), timeout=config.timeout) as context:
+            device = choose_device(config.device, mps_will_do=False)
+            with process_group(device, timeout=config.timeout) as context:
                 if "OMP_NUM_THREADS" not in os.environ:
                     torch.set_num_threads(max(1, cores() // context.sharing))
                 console = Console(silent=not context.is_main)

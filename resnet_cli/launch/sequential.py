@@ -70,7 +70,8 @@ def sweep(runs: Sequence[Run]) -> list[Outcome]:
 
 def _validate_machine(config: RunConfig, *, dry_run: bool) -> None:
     """Checks that this machine has the devices that a run needs. Raises UserError."""
-    device, here = choose_device(config.device), rank_from_env()
+    device = choose_device(config.device, mps_will_do=config.devices == 1)
+    here = rank_from_env()
     there = count_devices(device)
     if here is not None and here.world != config.devices:
         raise UserError(

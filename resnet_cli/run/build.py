@@ -38,6 +38,7 @@ from resnet_cli.runtime.device import choose_dtype, cores, keep_memory, make_exa
 from resnet_cli.runtime.distributed import Context
 from resnet_cli.runtime.errors import DataError, UserError
 from resnet_cli.runtime.files import expand
+from resnet_cli.training.ema import Ema
 from resnet_cli.training.parts import TrainingParts
 from resnet_cli.training.schedule import Plateau, Rule, Schedule
 from resnet_cli.training.step import TrainStep, make_optimizer
@@ -119,6 +120,7 @@ def build(config: RunConfig, *, console: Console, context: Context, device: torc
         config.cuda_graph, device, dtype=dtype, world=context.world, draws=drops
     )
     capture = partial(CapturedGraph, warn=console.warn) if captured else None
+    ema = Ema(network, config.ema) if config.ema else None
     step = TrainStep(
         network,
         make_optimizer(network, **dataclasses.asdict(config.optimizer)),
@@ -127,6 +129,8 @@ def build(config: RunConfig, *, console: Console, context: Context, device: torc
         prepare=loader.prepare,
         capture=capture,
         context=context,
+        label_smoothing=config.label_smoothing,
+        ema=ema,
     )
     evaluations = config.schedule.iterations // config.eval_every + 1
     images = evaluations * sum(map(len, dataset.held_out.values()))
@@ -139,7 +143,7 @@ def build(config: RunConfig, *, console: Console, context: Context, device: torc
         loader=loader,
         schedule=_make_schedule(config.schedule, lr=config.optimizer.lr),
         normalizer=normalizer,
-        tested=fold(network, capture, compiled=compiled and pays),
+        tested=fold(ema.network if ema else network, capture, compiled=compiled and pays),
         dropout_seed=config.seed if drops else None,
         held_out={
             name: _make_test(split, single, workers=workers, device=device, bad=bad)
@@ -214,6 +218,8 @@ def _make_schedule(recipe: ScheduleConfig, *, lr: float) -> Schedule:
         plateau=plateau if recipe.rule is Rule.plateau else None,
         warmup_lr=recipe.warmup_lr,
         warmup_until_error=recipe.warmup_until_error,
+        cosine=recipe.rule is Rule.cosine,
+        linear_warmup=recipe.linear_warmup,
     )
 
 

@@ -30,7 +30,7 @@ def dry_run(config: RunConfig, folder: RunFolder, *, console: Console) -> None:
     # what each of several does
     bn_batch = min(share, config.bn_batch or share)
     one = dataclasses.replace(config, batch_size=share, bn_batch=bn_batch)
-    device = choose_device(config.device)
+    device = choose_device(config.device, mps_will_do=config.devices == 1)
     if device.type == "cpu" and config.devices > 1:
         torch.set_num_threads(max(1, cores() // config.devices))  # as each of several has
     parts = build(one, console=console, context=Context(), device=device)
@@ -62,6 +62,8 @@ def _time_steps(parts: Parts) -> float:
         dtype=training.step.dtype,
         compiled=False,
         prepare=training.loader.prepare,
+        label_smoothing=training.step.label_smoothing,
+        ema=training.step.ema,
     )
     first_timed = max(1, _STEPS // 4)
     for iteration in range(_STEPS + first_timed):

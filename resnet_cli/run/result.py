@@ -61,6 +61,7 @@ def _plan(config: RunConfig, parts: Parts, *, folder: RunFolder) -> str:
                 f"momentum {sgd.momentum:g}, weight decay "
                 f"{sgd.weight_decay:g}{', Nesterov' if sgd.nesterov else ''}",
             ),
+            *([("", ", ".join(_later(config)))] if _later(config) else []),
             *([("", f"BN over every {config.bn_batch} images")] if config.bn_batch else []),
             *([("start", config.weights)] if config.weights else []),
             ("length", f"{recipe.iterations:,} iterations ({epochs:.1f} epochs)"),
@@ -72,6 +73,14 @@ def _plan(config: RunConfig, parts: Parts, *, folder: RunFolder) -> str:
             ("folder", str(folder)),
         ]
     )
+
+
+def _later(config: RunConfig) -> list[str]:
+    """What the paper did not do, in words."""
+    return [
+        *([f"label smoothing {config.label_smoothing:g}"] if config.label_smoothing else []),
+        *([f"evaluated: the average of the weights, decay {config.ema:g}"] if config.ema else []),
+    ]
 
 
 def announce(config: RunConfig, parts: Parts, *, folder: RunFolder, note: str = "") -> str:
@@ -129,6 +138,11 @@ def _rates(recipe: Schedule) -> str:
             f" x {recipe.gamma:g} when the error plateaus ({rule.patience} tests without "
             f"{rule.min_delta:g} percentage points), {rule.max_drops} times"
         )
+    if recipe.cosine:
+        words += ", falling to 0 by a cosine"
+    if recipe.linear_warmup:
+        rising = round(recipe.linear_warmup * recipe.iterations)
+        words += f"; rising to it in the first {rising:,}"
     if recipe.warmup_lr is not None:
         words += (
             f"; first {recipe.warmup_lr:g} until the training error is under "
@@ -232,7 +246,7 @@ def _memory(result: Result) -> str:
 
 def closing(result: Result, folder: RunFolder) -> str:
     """The short table at the end of a run, and where things lie."""
-    final, best = result.final, result.best
+    final, best, ema = result.final, result.best, result.config.get("ema")
     errors = [
         (
             f"{words} error",
@@ -251,6 +265,7 @@ def closing(result: Result, folder: RunFolder) -> str:
     return rows(
         [
             *errors,
+            *([("weights", f"averaged, decay {ema:g}, but for the training error")] if ema else []),
             ("training error", f"{final.train_error:.2f} %  (running, augmented)"),
             (
                 "best",

@@ -90,6 +90,8 @@ def _validate_fits(
     checkpoint.validate_fits(saved, network, path=path, name=network.architecture.name)
     if then.optimizer.momentum and not saved.momentum:
         raise UserError(f"checkpoint {path} is refused: it holds no momentum")
+    if then.ema and saved.averages is None:
+        raise UserError(f"checkpoint {path} is refused: it holds no average of the weights")
     if now.in_warmup and then.schedule.warmup_lr is None:
         raise UserError(f"checkpoint {path} is refused: in a warm-up, and its config has none")
     end = config.schedule.iterations

@@ -22,6 +22,7 @@ from resnet_cli.runtime.files import expand
 from resnet_cli.runtime.signals import StopRequest, stop_on_signal
 from resnet_cli.training.parts import Every, Record
 from resnet_cli.training.records import Result
+from resnet_cli.training.sinks import SINKS
 from resnet_cli.training.trainer import Trainer
 
 Steps = Generator[None, None, Result]
@@ -76,7 +77,7 @@ def train_steps(run: Run, *, context: Context, console: Console, stop: StopReque
     """
     if (finished := _finished_result(run, context=context, console=console)) is not None:
         return finished
-    device = choose_device(run.config.device, context.local_rank)
+    device = choose_device(run.config.device, context.local_rank, mps_will_do=context.world == 1)
     parts = build(run.config, console=console, context=context, device=device)
     started = _start(run, parts)
     given = resume_file(run.config, parts)
@@ -169,4 +170,12 @@ def _record(run: Run, parts: Parts) -> Record:
             "classes": list(parts.dataset.classes),
         },
         hparams=trained(plain),
+        name=_name(run),
+        sinks={key: plain[key] for key in SINKS if plain[key]},
     )
+
+
+def _name(run: Run) -> str:
+    """The folder below `runs=`: cifar10/resnet56-A/seed0."""
+    folder, root = run.folder.path, expand(run.config.runs)
+    return str(folder.relative_to(root) if folder.is_relative_to(root) else folder)

@@ -68,7 +68,7 @@ def _open(path: Path) -> _Start:
     if is_ours(content):
         saved = parse_content(content, path=path)
         return _Start(
-            state=saved.network, config=_config(saved.config, path), classes=saved.classes
+            state=saved.evaluated, config=_config(saved.config, path), classes=saved.classes
         )
     state = dict(content) if isinstance(content, dict) else {}
     if (card := read_card(path)) is not None:

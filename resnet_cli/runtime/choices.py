@@ -9,9 +9,10 @@ from enum import StrEnum
 class DeviceChoice(StrEnum):
     """The kind of device to train on."""
 
-    auto = "auto"  # cuda if there is one
+    auto = "auto"  # cuda if there is one, else mps
     cpu = "cpu"
     cuda = "cuda"
+    mps = "mps"  # Apple's GPUs
 
 
 class Precision(StrEnum):

@@ -37,6 +37,12 @@ def choose_compile(
     """
     if choice is Switch.off:
         return False, "compile=off"
+    if device.type == "mps":
+        if choice is Switch.on:
+            raise UserError(
+                "compile=on: PyTorch's compiler is only being tried out on mps; use compile=auto"
+            )
+        return False, "not on mps"
     if activation_checkpointing and choice is Switch.on:
         raise UserError(
             "compile=on and activation_checkpointing=true do not go together: the compiler "

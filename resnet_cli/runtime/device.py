@@ -23,19 +23,38 @@ DTYPES = {
 }
 
 
-def choose_device(choice: DeviceChoice, number: int = 0) -> torch.device:
+def choose_device(
+    choice: DeviceChoice, number: int = 0, *, mps_will_do: bool = True
+) -> torch.device:
     """The device to train on; `number` is that of the GPU on this machine.
 
-    Raises UserError if there is no such device.
+    Apple's GPUs will not do for what needs float64 or several processes. Raises UserError if there
+    is no such device.
     """
-    cuda = torch.cuda.is_available()
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if choice is DeviceChoice.cuda and not cuda:
         raise UserError(
             "device=cuda: PyTorch sees no CUDA device here; use device=auto or device=cpu"
         )
-    if not cuda or choice is DeviceChoice.cpu:
-        return torch.device("cpu")
-    return torch.device("cuda", gpu_number(number))
+    if choice is DeviceChoice.mps and not mps:
+        raise UserError(
+            "device=mps: PyTorch sees no GPU of Apple's here; use device=auto or device=cpu"
+        )
+    if choice is DeviceChoice.mps and not mps_will_do:
+        raise UserError(
+            "device=mps: has neither the float64 that measuring needs nor an exchange between "
+            "processes; use device=cpu"
+        )
+    if choice is DeviceChoice.cuda or (choice is DeviceChoice.auto and cuda):
+        return torch.device("cuda", gpu_number(number))
+    if choice is DeviceChoice.mps or (choice is DeviceChoice.auto and mps and mps_will_do):
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def is_limited(device: torch.device) -> bool:
+    """Whether PyTorch has there neither float64 nor an SGD that skips a step by itself: on mps."""
+    return device.type == "mps"
 
 
 def gpu_number(local_rank: int) -> int:
@@ -68,7 +87,8 @@ def peak_memory() -> float:
 
 def count_devices(device: torch.device) -> int:
     """How many processes can train at the same time: the number of GPUs, or of CPU cores."""
-    return torch.cuda.device_count() if device.type == "cuda" else cores()
+    counts = {"cuda": torch.cuda.device_count, "mps": lambda: 1}
+    return counts.get(device.type, cores)()
 
 
 def make_exact() -> None:
@@ -88,6 +108,8 @@ def free_memory(device: torch.device) -> float:
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    if device.type == "mps":  # shared with the host
+        return float(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
     found = [math.inf]
     with suppress(OSError, ValueError, IndexError):
         found.append(1024 * _kilobytes("/proc/meminfo", "MemAvailable"))
@@ -112,9 +134,10 @@ def _kilobytes(path: str, name: str) -> int:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error means that no memory is left, on the GPU or the CPU."""
-    return isinstance(
-        error, MemoryError | torch.OutOfMemoryError
-    ) or "DefaultCPUAllocator: " in str(error)
+    words = ("DefaultCPUAllocator: ", "MPS backend out of memory")
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
+        one in str(error) for one in words
+    )
 
 
 def keep_memory() -> None:
@@ -135,6 +158,8 @@ def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
         return DTYPES[precision]
     if device.type == "cuda":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif device.type == "mps":
+        fast = False  # whether it is faster there was not measured
     else:
         cpu = torch.cpu.get_capabilities()
         fast = bool(cpu.get("amx_bf16") or cpu.get("avx512_bf16") or cpu.get("bf16"))
@@ -155,6 +180,8 @@ def describe(device: torch.device) -> str:
     """Describes a device: `Intel Xeon, 2 threads`, `NVIDIA H200`."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
+    if device.type == "mps":
+        return f"Apple GPU ({platform.machine()})"
     name = (
         torch.cpu.get_capabilities().get("cpu_name") or platform.processor() or platform.machine()
     )

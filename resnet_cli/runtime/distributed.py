@@ -26,7 +26,7 @@ from resnet_cli.runtime.ranks import RankInfo, rank_from_env
 # raises an error.
 _NCCL_GRACE = 60
 # Steps between two checks for a signal; less often on a GPU, where the host runs ahead.
-SIGNAL_CHECK_EVERY = {"cpu": 1, "cuda": 10}
+SIGNAL_CHECK_EVERY = {"cpu": 1, "cuda": 10, "mps": 1}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -57,10 +57,16 @@ class Checkpoint:
     classes: list[str] | None = None  # older files do not name them
     progress: Progress
     network: dict[str, Tensor]
+    averages: dict[str, Tensor] | None = None  # of the weights, where a run keeps them (ema=)
     momentum: dict[int, dict[str, Tensor]]  # by parameter, as an optimizer's state_dict has it
     totals: Tensor  # float64 [ranks, 3]: loss, wrong images, good steps
     scaler: Scaler | None = None  # fp16's
     normalizer: Pixels
+
+    @property
+    def evaluated(self) -> dict[str, Tensor]:
+        """The weights that the run's errors are those of: the averaged ones, if there are any."""
+        return self.network if self.averages is None else self.averages
 
     def to_content(self) -> dict[str, Any]:
         """What the file holds: tensors and plain values."""
@@ -135,6 +141,7 @@ def parse_content(content: dict[str, Any], *, path: Path) -> Checkpoint:
     except ValueError as error:
         raise UserError(f"checkpoint {path} does not fit: {error}") from error
     validate_tensors(saved.network, path=path)
+    validate_tensors(saved.averages or {}, path=path)
     return saved
 
 
@@ -198,11 +205,12 @@ def validate_fits(saved: Checkpoint, network: nn.Module, *, path: Path, name: st
     An optimizer's kernels take the shapes on trust: a smaller buffer would be written past its end.
     Raises UserError naming what does not fit.
     """
-    validate_same_shapes(network, saved.network, path=path, name=name)
-    for key, value in network.state_dict().items():
-        there = saved.network.get(key)
-        if there is None or there.dtype is not value.dtype:
-            raise UserError(f"checkpoint {path} is refused: {key!r} is no {value.dtype}")
+    for weights in (saved.network, saved.evaluated):
+        validate_same_shapes(network, weights, path=path, name=name)
+        for key, value in network.state_dict().items():
+            there = weights.get(key)
+            if there is None or there.dtype is not value.dtype:
+                raise UserError(f"checkpoint {path} is refused: {key!r} is no {value.dtype}")
     parameters = dict(network.named_parameters())
     if saved.momentum and saved.momentum.keys() != set(range(len(parameters))):
         raise UserError(

@@ -12,6 +12,7 @@ from torch.utils.tensorboard.summary import hparams as summarize
 
 from resnet_cli.runtime.files import naming, write_whole
 from resnet_cli.runtime.parse import parse, parse_json
+from resnet_cli.training.sinks import Sinks
 
 _EVENTS = "events.out.tfevents*"
 _ERRORS = {
@@ -132,9 +133,10 @@ class Logbook:
         family: str,
         hparams: Mapping[str, Any],
         command: str = "",
+        sinks: Sinks | None = None,
     ) -> None:
         """`family`: plain or residual. `hparams`: what TensorBoard's HParams tab lists of it.
-        `command`: what its Text tab shows.
+        `command`: what its Text tab shows. `sinks`: who else is told each point.
         """
         path = folder / METRICS
         lines = [line for line in read_metrics(path)[0] if line["iteration"] <= iteration]
@@ -145,6 +147,9 @@ class Logbook:
             self.board = _open_tensorboard(
                 folder, iteration=iteration, hparams=hparams, command=command
             )
+        self.sinks = sinks
+        if sinks is not None:
+            sinks.write((line.pop("iteration"), line) for line in lines)
 
     def write(self, iteration: int, values: dict[str, float]) -> None:
         """Writes one log point: errors in percent, loss in nats.
@@ -155,6 +160,8 @@ class Logbook:
             self.file.write(json.dumps({"iteration": iteration, **values}) + "\n")
         with naming(Path(self.board.log_dir)):
             self._draw(iteration, values)
+        if self.sinks is not None:
+            self.sinks.write([(iteration, values)])
 
     def _draw(self, iteration: int, values: dict[str, float]) -> None:
         for name, value in values.items():
@@ -162,8 +169,10 @@ class Logbook:
             if name in _ERRORS:
                 self.board.add_scalar(f"{self.family}/{_ERRORS[name]}", value, iteration)
 
-    def close(self) -> None:
+    def close(self, *, finished: bool = True) -> None:
         """Closes the files. Raises the OSError that TensorBoard's thread has met."""
+        if self.sinks is not None:
+            self.sinks.close(finished=finished)
         with naming(Path(self.board.log_dir)):
             self.file.close()
             self.board.close()

@@ -1,6 +1,7 @@
 """What a `Trainer` is made of, and what it writes."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ class TrainingParts:
     loader: Loader
     schedule: Schedule
     normalizer: Normalizer
-    tested: FoldedBN[Network]  # the network as it is evaluated
+    tested: FoldedBN[Network]  # the network, or the average of its weights, as it is evaluated
     held_out: dict[str, Test]  # what to evaluate it on, by the names `val` and `test`
     dropout_seed: int | None = None  # None: the network drops nothing
 
@@ -44,6 +45,8 @@ class Record:
     every: Every
     identity: dict[str, Any]  # what a checkpoint records about its run
     hparams: dict[str, Any]  # what TensorBoard lists of it
+    name: str = ""  # cifar10/resnet56-A/seed0
+    sinks: Mapping[str, str] = field(default_factory=dict)  # wandb -> the project
 
     @property
     def checkpoints(self) -> Path:

@@ -1,4 +1,4 @@
-"""The learning rate: drops at milestones or on plateaus, and the warm-up of ResNet-110."""
+"""The learning rate: drops at milestones or on plateaus, a cosine, and warm-ups."""
 
 import math
 from dataclasses import dataclass, field, replace
@@ -14,6 +14,7 @@ class Rule(StrEnum):
 
     steps = "steps"  # milestones (section 4.2)
     plateau = "plateau"  # "when the error plateaus" (section 3.4)
+    cosine = "cosine"  # half a period, down to 0 (Loshchilov and Hutter 2017)
 
 
 @dataclass(kw_only=True)
@@ -54,6 +55,10 @@ class Schedule:
 
     `milestones` are fractions of `iterations`. With `warmup_lr`, that is the rate until the
     training error is below `warmup_until_error` (section 4.2, ResNet-110).
+
+    Not in the paper: `cosine`, in place of milestones and plateaus, and `linear_warmup`, a fraction
+    of the iterations in which the rate rises to `lr` in equal parts (Goyal et al. 2017). The cosine
+    begins behind it.
     """
 
     lr: float
@@ -63,6 +68,8 @@ class Schedule:
     plateau: Plateau | None = None
     warmup_lr: float | None = None
     warmup_until_error: float = 80.0  # percent
+    cosine: bool = False
+    linear_warmup: float = 0.0
 
     @property
     def milestone_iterations(self) -> list[int]:
@@ -77,6 +84,12 @@ class Schedule:
         if in_warmup:
             assert self.warmup_lr is not None
             return self.warmup_lr
+        rising = round(self.linear_warmup * self.iterations)
+        if iteration < rising:
+            return self.lr * (iteration + 1) / rising
+        if self.cosine:
+            done = (iteration - rising) / (self.iterations - rising)
+            return self.lr * (1 + math.cos(math.pi * done)) / 2
         passed = sum(iteration >= milestone for milestone in self.milestone_iterations)
         return self.lr * self.gamma ** (passed + drops)
 

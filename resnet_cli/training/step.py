@@ -14,10 +14,14 @@ from resnet_cli.models.layers import bn_counters
 from resnet_cli.models.resnet import Network
 from resnet_cli.runtime.compile import start_compiling
 from resnet_cli.runtime.cuda_graph import CapturedGraph
-from resnet_cli.runtime.device import autocast
+from resnet_cli.runtime.device import autocast, is_limited
 from resnet_cli.runtime.distributed import Context
 from resnet_cli.runtime.signals import held_back
 from resnet_cli.training.casting import CastOnce
+from resnet_cli.training.ema import Ema
+
+_LOSS_UNIT = 2.0**-20  # nats: what losses are rounded to where they are summed in int64
+_LIMITED_UNITS = torch.tensor([_LOSS_UNIT, 1, 1], dtype=torch.float64)
 
 
 def make_optimizer(
@@ -36,7 +40,7 @@ def make_optimizer(
         momentum=momentum,
         weight_decay=weight_decay,
         nesterov=nesterov,
-        fused=True,
+        fused=not is_limited(device),
     )
     # created here, since a skipped first step would not
     for weight in network.parameters() if momentum else ():
@@ -59,7 +63,8 @@ class TrainStep:
 
     If the loss becomes NaN or infinite, training stops before the weights are updated: from that
     step on the fused optimizer skips every update (`found_inf`), and `read_totals` tells which step
-    it was. In fp16 the loss scaler skips only the bad step.
+    it was. In fp16 the loss scaler skips only the bad step. On mps, whose SGD cannot skip, the host
+    waits for each loss, and sums are of whole numbers: that device has no float64.
     """
 
     def __init__(
@@ -72,9 +77,14 @@ class TrainStep:
         prepare: _Prepare = _unchanged,
         capture: Callable[..., CapturedGraph] | None = None,
         context: Context | None = None,
+        label_smoothing: float = 0.0,
+        ema: Ema | None = None,
     ) -> None:
-        """`capture`: turns a step into a CUDA graph, on a device that has them."""
+        """`capture`: turns a step into a CUDA graph, on a device that has them. `ema`: the average
+        that a step updates at its end; whoever calls the step tells it the iteration.
+        """
         self.network, self.optimizer, self.dtype = network, optimizer, dtype
+        self.label_smoothing, self.ema = label_smoothing, ema
         self.context = context or Context()
         computed = network if dtype is torch.float32 else CastOnce(network, dtype)
         self.forward: Callable[[Tensor], Tensor] = self.context.replicate(computed)
@@ -96,8 +106,11 @@ class TrainStep:
         self.ddp_primed = self.context.world == 1
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=dtype is torch.float16)
         # summed loss, wrong images, steps with a finite loss
-        self.totals = torch.zeros(3, dtype=torch.float64, device=self.device)
-        self.one = torch.ones((), dtype=torch.float64, device=self.device)
+        self.limited = is_limited(self.device)
+        self.totals = torch.zeros(
+            3, dtype=torch.int64 if self.limited else torch.float64, device=self.device
+        )
+        self.one = torch.ones((), dtype=self.totals.dtype, device=self.device)
         # 1.0 from the first loss on that is not finite
         self.nonfinite = torch.zeros((), device=self.device)
         self.captured = capture is not None
@@ -127,19 +140,28 @@ class TrainStep:
             torch.maximum(self.nonfinite, (loss - loss) != 0, out=self.nonfinite)
             # the loss of one rank is in the gradients of all
             exchanged = self.context.start_all_reduce_max(self.nonfinite)
-        self.optimizer.found_inf = self.nonfinite  # type: ignore[attr-defined]  # read by the fused kernel
+        if not self.limited:
+            self.optimizer.found_inf = self.nonfinite  # type: ignore[attr-defined]  # read by the fused kernel
         self.scaler.scale(loss).backward()
         exchanged()
-        self.scaler.step(self.optimizer)
+        if not (self.limited and self.nonfinite.item()):
+            self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad()
+        if self.ema is not None:
+            self.ema.update()
         self._count(loss.detach(), logits=logits.detach(), labels=labels)
 
     def _loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits [N, classes], and the mean cross-entropy in nats."""
+        """Logits [N, classes], and the mean cross-entropy in nats.
+
+        With label smoothing (Szegedy et al. 2016), that of targets whose share e is spread over all
+        classes alike.
+        """
         with autocast(self.device, self.dtype):
             logits = self.forward(images)
-        return logits, cross_entropy(logits.float(), labels)
+        loss = cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)
+        return logits, loss
 
     def state(self) -> Iterator[Tensor]:
         """Every tensor that a step changes."""
@@ -151,6 +173,8 @@ class TrainStep:
             if state.get("momentum_buffer") is not None
         )
         yield from (self.totals, self.nonfinite)
+        if self.ema is not None:
+            yield from self.ema.state()
 
     def _prime_ddp(self, *drawn: Tensor) -> None:
         """Runs two passes without any effect on the state.
@@ -171,7 +195,11 @@ class TrainStep:
     def _count(self, loss: Tensor, *, logits: Tensor, labels: Tensor) -> None:
         """Adds this batch to the totals, unless a loss was not finite."""
         wrong = (logits.argmax(dim=1) != labels).sum()
-        now = torch.stack([loss.double() * len(labels), wrong, self.one])
+        if self.limited:
+            summed = (loss * (len(labels) / _LOSS_UNIT)).round().long()
+        else:
+            summed = loss.double() * len(labels)
+        now = torch.stack([summed, wrong, self.one])
         self.totals += now.masked_fill_(self.nonfinite > 0, 0)
 
     def read_totals(self) -> tuple[float, int, int | None]:
@@ -180,6 +208,10 @@ class TrainStep:
         Waits for the device. The sums are over all ranks, whose totals stay in `totals_of_ranks`
         [world, 3].
         """
+        if self.limited:  # never one of several ranks
+            self.totals_of_ranks = (self.totals.cpu().double() * _LIMITED_UNITS)[None]
+            loss, wrong, good_steps = self.totals_of_ranks[0].tolist()
+            return loss, int(wrong), round(good_steps) if self.nonfinite.item() else None
         self.totals_of_ranks = self.context.gather(self.totals)
         loss, wrong, good_steps, nonfinite = torch.cat(
             [self.totals_of_ranks.sum(dim=0), self.nonfinite.double()[None]]
@@ -196,4 +228,5 @@ class TrainStep:
             first = saved.sum(dim=0)
             first[2] *= world / len(saved)  # every rank counts the steps
             saved = torch.cat([first[None], torch.zeros(world - 1, 3, dtype=saved.dtype)])
-        self.totals.copy_(saved[self.context.rank])
+        mine = saved[self.context.rank]
+        self.totals.copy_((mine / _LIMITED_UNITS).round() if self.limited else mine)

@@ -25,6 +25,7 @@ from resnet_cli.training.logbook import Logbook
 from resnet_cli.training.parts import Record, TrainingParts
 from resnet_cli.training.progress import Clock, Progress, Totals
 from resnet_cli.training.schedule import WARMUP_WINDOW, Plateau
+from resnet_cli.training.sinks import Described, Sinks
 
 
 class Trainer:
@@ -61,6 +62,8 @@ class Trainer:
             while now.iteration < last:
                 self._stop_if_requested()
                 self._seed_dropout()
+                if self.step.ema is not None:
+                    self.step.ema.begin_step(now.iteration)
                 self.step(*self._draw(), lr=self.lr_at(now.iteration))
                 now.iteration += 1
                 self.console.advance(now.iteration)
@@ -73,7 +76,7 @@ class Trainer:
             request.reply = ""
             self.loader.close()
             if self.logbook:
-                self.logbook.close()
+                self.logbook.close(finished=now.iteration == last)
             self.console.stop()
 
     def _seed_dropout(self) -> None:
@@ -101,12 +104,15 @@ class Trainer:
         if not self.context.is_main:
             return None
         plain = self.network.architecture.shortcut is Shortcut.none
+        record, command = self.record, str(self.record.identity.get("command", ""))
+        about = Described(name=record.name, hparams=record.hparams, command=command)
         return Logbook(
-            self.record.folder,
+            record.folder,
             iteration=self.progress.iteration,
             family="plain" if plain else "residual",
-            hparams=self.record.hparams,
-            command=str(self.record.identity.get("command", "")),
+            hparams=record.hparams,
+            command=command,
+            sinks=Sinks(record.folder, record.sinks, about=about, warn=self.console.warn),
         )
 
     def _stop_if_requested(self) -> None:
@@ -257,7 +263,7 @@ class Trainer:
     def _evaluate(self) -> dict[str, float]:
         """Errors in percent on the validation and test images; saves the best network so far."""
         now, values = self.progress, {}
-        self.context.broadcast(self.network.buffers())
+        self._broadcast_statistics()
         self.parts.tested.refresh()
         for name, split in self.parts.held_out.items():
             with self.request.at_once(allowed=self.context.world == 1):
@@ -308,10 +314,16 @@ class Trainer:
         """Writes a checkpoint: all ranks contribute, the main one writes."""
         now = self.progress
         now.skipped[:] = self.context.gather_union(now.skipped)
-        self.context.broadcast(self.network.buffers())
+        self._broadcast_statistics()
         state = self._state()
         if self.context.is_main:
             checkpoint.save(self.record.checkpoints / name, state.to_content(), keep=keep)
+
+    def _broadcast_statistics(self) -> None:
+        """BN's, those of the main rank to all."""
+        self.context.broadcast(self.network.buffers())
+        if self.step.ema is not None:
+            self.context.broadcast(self.step.ema.network.buffers())
 
     def _state(self) -> Checkpoint:
         """The content of a checkpoint.
@@ -327,10 +339,12 @@ class Trainer:
             )
         now.seconds = self.clock.total()
         scaler, pixels = self.step.scaler.state_dict(), self.parts.normalizer
+        ema = self.step.ema
         return Checkpoint(
             **self.record.identity,
             progress=now,
             network=self.network.state_dict(),
+            averages=None if ema is None else ema.network.state_dict(),
             momentum=self.step.optimizer.state_dict()["state"],
             totals=self.step.totals_of_ranks,
             scaler=Scaler(**scaler) if scaler else None,
@@ -341,6 +355,8 @@ class Trainer:
         """Takes up the state of a checkpoint that fits the network (`checkpoint.validate_fits`)."""
         self.progress = dataclasses.replace(saved.progress)
         self.network.load_state_dict(saved.network)
+        if self.step.ema is not None:
+            self.step.ema.restore(saved.averages or saved.network)
         checkpoint.restore_momentum(saved, self.step.optimizer)
         self.step.restore_totals(saved.totals)
         if saved.scaler:

@@ -80,6 +80,10 @@ def test_every_network_as_composed_is_the_papers(name: str) -> None:
         ("plain20", "model.num_classes=100"),
         ("plain20", "bn_batch=32"),
         ("plain20", "precision=fp16"),
+        ("plain20", "label_smoothing=0.1"),
+        ("plain20", "ema=0.999"),
+        ("plain20", "schedule.linear_warmup=0.05"),
+        ("plain20", "experiment=modern"),
         ("plain20", "schedule.warmup_lr=0.01"),
         ("resnet110-A", "schedule.warmup_lr=null"),
         ("resnet110-A", "schedule.warmup_until_error=60.0"),
@@ -105,8 +109,10 @@ def test_another_setting_is_a_deviation(tmp_path: Path, network: str, override: 
         result={"precision": "fp16" if "fp16" in override else "bf16"},
     )
     (run,), _ = find([tmp_path])
-    if override == "schedule=imagenet_steps":
-        assert "schedule.rule=steps" in run.deviations
+    among = {"schedule=imagenet_steps": "schedule.rule=steps"}
+    among["experiment=modern"] = "schedule.rule=cosine"
+    if override in among:
+        assert among[override] in run.deviations
     else:
         assert run.deviations == (override,)
     assert set(run.deviations) <= set(run.setting.split(", "))

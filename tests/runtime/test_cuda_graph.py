@@ -31,6 +31,7 @@ from resnet_cli.runtime.cuda_graph import (
 )
 from resnet_cli.runtime.device import make_exact
 from resnet_cli.runtime.errors import UserError
+from resnet_cli.training.ema import Ema
 from resnet_cli.training.step import TrainStep, make_optimizer
 from tests.helpers.networks import PAPER_SGD
 from tests.helpers.numbers import assert_same
@@ -73,10 +74,13 @@ def captured_by(
 
 
 def make(
-    device: torch.device = CPU, capture: Callable[..., CapturedGraph] | None = None
+    device: torch.device = CPU,
+    capture: Callable[..., CapturedGraph] | None = None,
+    *,
+    modern: bool = False,
 ) -> tuple[TrainStep, ResidentLoader]:
     """A net of eight layers, and 40 images in batches of 16: every third batch crosses an
-    epoch's end.
+    epoch's end. `modern`: with label smoothing and an average of the weights.
     """
     make_exact()
     torch.manual_seed(0)
@@ -95,6 +99,8 @@ def make(
         compiled=False,
         prepare=loader.prepare,
         capture=capture,
+        label_smoothing=0.1 if modern else 0.0,
+        ema=Ema(network, 0.9) if modern else None,
     )
     return step, loader
 
@@ -103,6 +109,8 @@ def curve(step: TrainStep, loader: ResidentLoader, *, steps: int = 50) -> Iterat
     """The loss after each step; the rate falls once."""
     before = 0.0
     for iteration in range(steps):
+        if step.ema:
+            step.ema.begin_step(iteration)
         step(*loader.draw(iteration), lr=0.05 if iteration < 30 else 0.005)
         now = step.read_totals()[0]
         yield now - before
@@ -115,10 +123,12 @@ def assert_same_state(one: TrainStep, other: TrainStep) -> None:
 
 
 @pytest.mark.numerical
-def test_50_captured_steps_are_50_plain_ones_bit_for_bit() -> None:
+@pytest.mark.parametrize("modern", [False, True])
+def test_50_captured_steps_are_50_plain_ones_bit_for_bit(modern: bool) -> None:
     """The rehearsals leave no trace; new batches, epochs and rates reach the capture."""
     warnings: list[str] = []
-    plain, captured = make(), make(capture=captured_by(pretend, warnings))
+    plain = make(modern=modern)
+    captured = make(capture=captured_by(pretend, warnings), modern=modern)
     assert list(curve(*captured)) == list(curve(*plain))
     assert_same_state(captured[0], plain[0])
     assert not warnings
@@ -186,10 +196,13 @@ class Waits(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def test_nothing_in_a_step_waits_for_the_device() -> None:
-    step, loader = make()
+@pytest.mark.parametrize("modern", [False, True])
+def test_nothing_in_a_step_waits_for_the_device(modern: bool) -> None:
+    step, loader = make(modern=modern)
     with Waits() as waits:
         for iteration in range(4):
+            if step.ema:
+                step.ema.begin_step(iteration)
             step(*loader.draw(iteration), lr=0.1)
     assert waits.found == []
     with Waits() as waits:
