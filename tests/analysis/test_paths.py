@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, relu
 
+from resnet_cli.analysis.chain import Place, places
 from resnet_cli.analysis.gradients import additive, at_maps, forward, gradients, stretches
 from resnet_cli.analysis.paths import (
     along,
@@ -19,7 +20,6 @@ from resnet_cli.analysis.paths import (
     share_of_paths,
     summed_by_length,
 )
-from resnet_cli.analysis.walk import Place, places
 from resnet_cli.models.architecture import Shortcut, cifar
 from resnet_cli.models.blocks import BasicBlock
 from resnet_cli.models.resnet import ResNet

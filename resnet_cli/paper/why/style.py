@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from resnet_cli.paper.draw import METADATA, readable
 from resnet_cli.paper.published import FULL_ITERATIONS
 from resnet_cli.paper.runs import spoken
-from resnet_cli.paper.why.records import Measured, Row
+from resnet_cli.paper.why.records import Measured, Row, is_plain
 
 # Okabe and Ito's colours: warm for plain networks, cool for residual ones.
 _PLAIN = ("#D55E00", "#E69F00", "#CC79A7")
@@ -26,7 +26,7 @@ def colours(networks: Iterable[str]) -> dict[str, str]:
     """A colour for each network."""
     found: dict[str, str] = {}
     for name in dict.fromkeys(networks):
-        family = _PLAIN if name.startswith("plain") else _RESIDUAL
+        family = _PLAIN if is_plain(name) else _RESIDUAL
         taken = sum(one in family for one in found.values())
         found[name] = family[taken % len(family)]
     return found
