@@ -1,8 +1,10 @@
-"""Fig. 3 of any network as SVG: its layers from the image down, plain beside residual."""
+"""Fig. 3 of any network as SVG: its layers from the image down, plain beside residual, and VGG-19
+beside those for photographs.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, pairwise
 from xml.sax.saxutils import escape
 
 from resnet_cli.models.architecture import (
@@ -10,10 +12,12 @@ from resnet_cli.models.architecture import (
     Activation,
     Architecture,
     Block,
+    Family,
     Shortcut,
     Stem,
     StrideIn,
 )
+from resnet_cli.models.comparison import VGG_STAGES, AnyNetwork, make_comparison, vgg_width
 from resnet_cli.models.complexity import multiply_adds, parameters
 
 _WHOLE = 62  # layers; of a deeper network a stage shows few blocks and how many more there are
@@ -28,7 +32,8 @@ _COLOURS = (
 )
 _BOX, _HEIGHT, _GAP, _BLOCK_GAP, _STAGE_GAP = 150, 22, 11, 36, 12  # pixels
 _ADDS, _FORKS = 12, 23  # below a block: its addition, and where the next shortcut leaves
-_COLUMN, _LEFT, _TOP, _REACH, _ROUND = 330, 215, 84, 98, 12
+_COLUMN, _BESIDE, _LEFT, _TOP, _REACH, _ROUND = 330, 260, 215, 84, 98, 12
+_VGG = make_comparison(Family.vgg, 19)
 _FONT = "font-family='Helvetica, Arial, sans-serif'"
 
 
@@ -70,21 +75,45 @@ def as_svg(net: Architecture) -> str:
     residual = replace(net, shortcut=Shortcut.A) if net.shortcut is Shortcut.none else net
     plain = replace(residual, shortcut=Shortcut.none)
     drawing = _lay_out(residual)
-    width, height = _LEFT + 2 * _COLUMN - 60, drawing.height + 58
+    with_vgg = net.stem is Stem.imagenet
+    left = _LEFT + with_vgg * _BESIDE
+    width, height = left + 2 * _COLUMN - 60, drawing.height + 58
     parts = [
         f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height:g}' "
         f"width='{width}' height='{height:g}' role='img' {_FONT}>",
-        f"<title>{escape(plain.name)} and {escape(residual.name)}</title>",
+        f"<title>{'VGG-19, ' * with_vgg}{escape(plain.name)} and {escape(residual.name)}</title>",
         "<defs><marker id='tip' viewBox='0 0 8 8' refX='7' refY='4' markerWidth='6' "
         "markerHeight='6' orient='auto'><path d='M0,0.6 L7.4,4 L0,7.4 z' fill='#333'/></marker>"
         "</defs>",
         f"<rect width='{width}' height='{height:g}' fill='white'/>",
         *_sizes(drawing, width),
     ]
+    if with_vgg:
+        parts += _column(_VGG, _vgg_boxes(drawing.maps), x=_LEFT, title="VGG-19")
     for number, one in enumerate((plain, residual)):
-        parts += _column(one, drawing, x=_LEFT + number * _COLUMN)
-    parts += _legend(residual, x=_LEFT - 75, y=drawing.height + 24)
+        x, kind = left + number * _COLUMN, ("plain", "residual")[number]
+        parts += _column(one, drawing.boxes, x=x, title=f"{one.depth}-layer {kind}")
+        for shortcut in drawing.shortcuts if one is residual else ():
+            parts += _curve(shortcut, x=x)
+    parts += _legend(residual, x=left - 75, y=drawing.height + 24)
     return "\n".join([*parts, "</svg>", ""])
+
+
+def _vgg_boxes(maps: list[tuple[float, str]]) -> list[_Box]:
+    """VGG-19's layers, each where the networks beside it have a map of its size."""
+    at = {size: y for y, size in maps}
+    boxes, side = [_Box("image", 0, _TOP)], 224
+    for stage, convolutions in enumerate(VGG_STAGES[_VGG.depth], start=1):
+        colour = max(0, stage - 2)  # that of the stage with the same map
+        layers = [f"3x3 conv, {vgg_width(stage)}"] * convolutions
+        y = boxes[0].bottom + _GAP
+        if stage > 1:
+            y, layers = at[f"{side}x{side}"], ["2x2 max pool, /2", *layers]
+        boxes += [_Box(text, colour, y + n * (_HEIGHT + _GAP)) for n, text in enumerate(layers)]
+        side //= 2
+    boxes.append(_Box("2x2 max pool, /2", 4, at[f"{side}x{side}"]))
+    ends = ("fc, 4096", "fc, 4096", f"fc, {_VGG.num_classes}")
+    return [*boxes, *(_Box(t, 0, at["1x1"] + n * (_HEIGHT + _GAP)) for n, t in enumerate(ends))]
 
 
 def _lay_out(net: Architecture) -> _Drawing:
@@ -92,6 +121,7 @@ def _lay_out(net: Architecture) -> _Drawing:
     cifar = net.stem is Stem.cifar
     side, y = net.image_size, float(_TOP)
     boxes, shortcuts, maps = [_Box("image", 0, y)], [], [(y, f"{side}x{side}")]
+    beside = 2 * (_HEIGHT + _GAP)  # room for VGG's two layers more of the larger maps
 
     def add(text: str, stage: int, *, gap: float = _GAP, is_note: bool = False) -> None:
         boxes.append(_Box(text, stage, boxes[-1].bottom + gap, is_note))
@@ -99,9 +129,9 @@ def _lay_out(net: Architecture) -> _Drawing:
     if cifar:
         add(f"3x3 conv, {net.stem_channels}", 0, gap=_BLOCK_GAP)
     else:
-        add(f"7x7 conv, {net.stem_channels}, /2", 0, gap=_BLOCK_GAP)
+        add(f"7x7 conv, {net.stem_channels}, /2", 0, gap=_BLOCK_GAP + beside)
         maps.append((boxes[-1].y, f"{side // 2}x{side // 2}"))
-        add("3x3 max pool, /2", 0)
+        add("3x3 max pool, /2", 0, gap=_GAP + beside)
         side //= 4
         maps.append((boxes[-1].y, f"{side}x{side}"))
     inputs = net.stem_channels
@@ -128,7 +158,8 @@ def _lay_out(net: Architecture) -> _Drawing:
     add("global average pool", 0, gap=_BLOCK_GAP + _STAGE_GAP)
     maps.append((boxes[-1].y, "1x1"))
     add(f"fc, {net.num_classes}", 0)
-    return _Drawing(boxes, shortcuts, maps, boxes[-1].bottom)
+    below = 0 if cifar else _HEIGHT + _GAP  # VGG's third fc layer
+    return _Drawing(boxes, shortcuts, maps, boxes[-1].bottom + below)
 
 
 def _texts(net: Architecture, width: int, *, halves: bool) -> Iterator[str]:
@@ -163,27 +194,22 @@ def _sizes(drawing: _Drawing, width: int) -> Iterator[str]:
         yield f"<text x='18' y='{y + 9:g}' font-size='11' fill='#777'>{size}</text>"
 
 
-def _column(net: Architecture, drawing: _Drawing, *, x: float) -> Iterator[str]:
+def _column(net: AnyNetwork, boxes: list[_Box], *, x: float, title: str) -> Iterator[str]:
     """One network, its middle at `x`."""
-    plain = net.shortcut is Shortcut.none
     work = multiply_adds(net, image_size=net.image_size)
-    kind = "plain" if plain else "residual"
-    yield _text(x, 30, f"{net.depth}-layer {kind}", size=16, weight="bold")
-    if net.activation is Activation.pre:
+    yield _text(x, 30, title, size=16, weight="bold")
+    if isinstance(net, Architecture) and net.activation is Activation.pre:
         yield _text(x, 66, "BN and ReLU before each convolution", size=11, fill="#555")
     cost = f"{parameters(net) / 1e6:,.2f}M parameters, {work / 1e6:,.0f}M multiply-adds"
     yield _text(x, 50, cost, size=11, fill="#555")
-    for above, below in zip(drawing.boxes, drawing.boxes[1:], strict=False):
+    for above, below in pairwise(boxes):
         yield (
             f"<line x1='{x}' x2='{x}' y1='{above.bottom:g}' y2='{below.y - 1:g}' stroke='#333' "
             "stroke-width='1.1' marker-end='url(#tip)'/>"
         )
-    if not plain:
-        for one in drawing.shortcuts:
-            yield from _curve(one, x=x)
-    for stage, boxes in groupby(drawing.boxes, key=lambda box: box.stage):
+    for stage, alike in groupby(boxes, key=lambda box: box.stage):
         fill, edge = _COLOURS[stage % len(_COLOURS)]
-        for box in boxes:
+        for box in alike:
             dash = " stroke-dasharray='3 3'" if box.is_note else ""
             yield (
                 f"<rect x='{x - _BOX / 2:g}' y='{box.y:g}' width='{_BOX}' height='{_HEIGHT}' "
