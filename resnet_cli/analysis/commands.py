@@ -32,12 +32,15 @@ from resnet_cli.paper.why.style import save
 from resnet_cli.runtime.device import precision_name
 from resnet_cli.runtime.errors import UserError
 from resnet_cli.runtime.files import write_whole
+from resnet_cli.training import checkpoint
 
 _COMMAND = "resnet-analyze"
 
 
 def run(options: argparse.Namespace, paths: list[Path], overrides: list[str]) -> int:
     """Raises UserError and DataError."""
+    if options.what == "gradients":  # along training, as far as checkpoints of it were kept
+        paths = [one for path in paths for one in (*checkpoint.kept(path), path)]
     subjects = open_all(paths, overrides)
     for one in subjects:  # before the data: a network without blocks is told at once
         if options.what == "lesion":

@@ -110,7 +110,11 @@ def name_of(rows: Sequence[Measured]) -> str:
 def extent(rows: Sequence[Measured]) -> str:
     """`400 of 64,000 iterations, 1,000 images`: how long the runs were, and what was measured."""
     full = FULL_ITERATIONS.get(rows[0].dataset)
-    lengths = sorted({row.iteration for row in rows if row.iteration})
+    last = {
+        (row.network, row.seed): row.iteration
+        for row in sorted(rows, key=lambda row: row.iteration or 0)
+    }
+    lengths = sorted({iteration for iteration in last.values() if iteration})
     told = " and ".join(f"{one:,}" for one in lengths[:3])
     if told and full and lengths != [full]:
         told += f" of {full:,}"
