@@ -13,7 +13,7 @@ _EXAMPLES = """examples:
   resnet-analyze paths --ckpt runs/cifar10/resnet56-A/seed0
       how many paths of which length, and along which the gradient comes
   resnet-analyze gradients --ckpt runs/cifar10/plain56/seed0 runs/cifar10/resnet56-A/seed0
-      the gradient at every block, before and after training
+      the gradient at every block, with initial weights, along training and after it
   resnet-analyze identity --ckpt runs/cifar10/plain20/seed0 runs/cifar10/plain56/seed0
       a deeper network built from a trained one by identity layers, beside the one trained
   resnet-analyze landscape --ckpt runs/cifar10/plain56/seed0 --grid 21 --images 2000
@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         "--paths", type=int, default=30, metavar="N", help="sampled of each length (default 30)"
     )
     _add_seed(paths, "of the sampled paths")
-    _command(commands, "gradients", "the gradient at every block, before and after training", 128)
+    _command(commands, "gradients", "the gradient at every block, along training", 128)
     identity = _command(
         commands, "identity", "a plain network made deeper by identity layers", 2000
     )

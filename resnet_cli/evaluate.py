@@ -12,10 +12,12 @@ import torch
 
 from resnet_cli import __version__
 from resnet_cli.analysis import per_class
+from resnet_cli.analysis.classes import hint_near_chance, output_names
 from resnet_cli.analysis.identity import identity
-from resnet_cli.analysis.measure import choose_protocol, evaluate, open_all, recognise, set_up
+from resnet_cli.analysis.measure import choose_protocol, evaluate, open_all, set_up
 from resnet_cli.analysis.publish import export_program, export_subject
-from resnet_cli.analysis.subject import hint_near_chance, open_subject, output_names
+from resnet_cli.analysis.recognise import recognise
+from resnet_cli.analysis.subject import open_subject
 from resnet_cli.config.words import paths_and_overrides, quote_paths
 from resnet_cli.evaluation import predictions
 from resnet_cli.evaluation.card import Measured

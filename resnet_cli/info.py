@@ -24,7 +24,7 @@ _EXAMPLES = """examples:
   resnet-info resnet50 --stride-in 3x3 as torchvision has it: 4.1e9 multiply-adds
   resnet-info resnet34 --layers        Table 1's rows, and what each costs
   resnet-info --block                  Fig. 5: what a bottleneck saves
-  resnet-info resnet34 --draw FILE.svg Fig. 3: the layers, plain beside residual
+  resnet-info resnet34 --draw FILE.svg Fig. 3: VGG-19, plain and residual
   resnet-info --plot FILE.png          published errors against multiply-adds and parameters
   resnet-info --json | jq '.[].parameters'
 """

@@ -129,12 +129,19 @@ SVG = "{http://www.w3.org/2000/svg}"
 def test_a_drawing_has_every_layer_and_shortcut(
     command: Command, tmp_path: Path, name: str, layers: int, shortcuts: dict[str, int]
 ) -> None:
-    """Fig. 3: dotted shortcuts increase dimensions. The image and the pools are boxes too."""
+    """Fig. 3: dotted shortcuts increase dimensions, and VGG-19 stands beside those for photographs.
+    The image and the pools are boxes too.
+    """
     assert command("resnet-info", name, "--draw", tmp_path / "x.svg").code == 0
     root = ElementTree.parse(tmp_path / "x.svg").getroot()
     texts = [text.text or "" for text in root.iter(f"{SVG}text")]
     weighted = [text for text in texts if " conv, " in text or text.startswith("fc, ")]
-    assert len(weighted) == 2 * layers  # plain beside residual
+    with_vgg = "VGG-19" in texts
+    assert with_vgg == (name == "resnet34")
+    assert len(weighted) == 2 * layers + 19 * with_vgg  # plain beside residual
+    assert [text for text in texts if "19,632M" in text] == (  # 19.6e9
+        ["143.67M parameters, 19,632M multiply-adds"] if with_vgg else []
+    )
     curves = [path for path in root.iter(f"{SVG}path") if path.get("marker-end")]
     dashed = [path for path in curves if path.get("stroke-dasharray")]
     assert {"identity": len(curves) - len(dashed), "dashed": len(dashed)} == shortcuts

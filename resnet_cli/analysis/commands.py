@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from matplotlib.figure import Figure
 
+from resnet_cli.analysis.chain import in_blocks, places, take_apart
 from resnet_cli.analysis.deepen import Outputs, deepened, outputs, validate_can_deepen
 from resnet_cli.analysis.gradients import gradients
 from resnet_cli.analysis.landscape import Plane, digest, grid, kept, measure_points
@@ -17,7 +18,7 @@ from resnet_cli.analysis.lesion import lesions
 from resnet_cli.analysis.measure import open_all, progress, set_up
 from resnet_cli.analysis.paths import path_lengths
 from resnet_cli.analysis.subject import Subject
-from resnet_cli.analysis.walk import images_of, in_blocks, measured, places
+from resnet_cli.analysis.walk import images_of, measured
 from resnet_cli.models.architecture import Architecture, Shortcut, cifar
 from resnet_cli.models.fold_bn import FoldedBN
 from resnet_cli.models.resnet import Network, ResNet
@@ -31,15 +32,21 @@ from resnet_cli.paper.why.style import save
 from resnet_cli.runtime.device import precision_name
 from resnet_cli.runtime.errors import UserError
 from resnet_cli.runtime.files import write_whole
+from resnet_cli.training import checkpoint
 
 _COMMAND = "resnet-analyze"
 
 
 def run(options: argparse.Namespace, paths: list[Path], overrides: list[str]) -> int:
     """Raises UserError and DataError."""
+    if options.what == "gradients":  # along training, as far as checkpoints of it were kept
+        paths = [one for path in paths for one in (*checkpoint.kept(path), path)]
     subjects = open_all(paths, overrides)
     for one in subjects:  # before the data: a network without blocks is told at once
-        places(one.network, image_size=one.image_size)
+        if options.what == "lesion":
+            take_apart(one.network, image_size=one.image_size)
+        elif options.what != "landscape":  # which takes any network
+            in_blocks(one.network)
     _COMMANDS[options.what](options, subjects)
     return 0
 
@@ -50,7 +57,7 @@ def _lesion(options: argparse.Namespace, subjects: list[Subject]) -> None:
     rows: list[Lesion] = []
     for subject, (network, pixels) in zip(subjects, bench.subjects_here, strict=True):
         rows += lesions(
-            FoldedBN(in_blocks(network)).network,
+            FoldedBN(network).network,
             split,
             pixels,
             image_size=subject.image_size,

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from resnet_cli.analysis.chain import Place
 from resnet_cli.analysis.paths import norms
-from resnet_cli.analysis.walk import Place
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.paper.why.records import Gradient
 

@@ -14,9 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from resnet_cli.analysis.walk import Place, batches, places, without_residual
+from resnet_cli.analysis.chain import Chain, Place, take_apart, without_residual
+from resnet_cli.analysis.walk import batches
 from resnet_cli.data.images import Split
-from resnet_cli.models.resnet import ResNet
+from resnet_cli.models.resnet import Network
 from resnet_cli.paper.why.records import Change, Lesion
 from resnet_cli.runtime.device import autocast
 from resnet_cli.runtime.errors import UserError
@@ -101,8 +102,7 @@ def _without(
 
 @torch.inference_mode()
 def wrong_images(
-    network: ResNet,
-    line: Sequence[Place],
+    chain: Chain,
     variants: Sequence[Variant],
     *,
     split: Split,
@@ -111,7 +111,8 @@ def wrong_images(
     batch_size: int = 250,
     progress: Callable[[Any, int], Any] = lambda batches, _total: batches,
 ) -> tuple[int, list[int]]:
-    """How many images the intact network and each variant get wrong; `line` is of `network`."""
+    """How many images the intact network and each variant get wrong."""
+    line = chain.line
     starting: dict[int, list[int]] = {}
     for number, variant in enumerate(variants):
         starting.setdefault(min(variant.changed, default=len(line)), []).append(number)
@@ -120,13 +121,13 @@ def wrong_images(
     total = -(-len(split) // batch_size)
     for images, labels in progress(batches(split, normalizer, batch_size), total):
         with autocast(images.device, dtype):
-            x = network.stem(images)
+            x = chain.stem(images)
             for place, here in enumerate(line):
                 for number in starting.get(place, ()):
                     y = run_from(line, variants[number].order, x, start=place)
-                    wrong[number] += _wrong(network.head(y), labels)
-                x = here.block(x)
-            found = _wrong(network.head(x), labels)
+                    wrong[number] += _wrong(chain.head(y), labels)
+                x = here.leave(here.block(x))
+            found = _wrong(chain.head(x), labels)
         intact += found
         for number in starting.get(len(line), ()):  # exchanged and exchanged back
             wrong[number] += found
@@ -136,10 +137,11 @@ def wrong_images(
 def run_from(
     line: Sequence[Place], order: Sequence[int | None], x: Tensor, *, start: int
 ) -> Tensor:
-    """The map after the last block, from that before place `start`."""
+    """What the head gets, from the map before place `start`."""
     for place in range(start, len(line)):
         block = order[place]
         x = without_residual(line[place].block, x) if block is None else line[block].block(x)
+        x = line[place].leave(x)
     return x
 
 
@@ -166,6 +168,7 @@ def records(
             blocks=" ".join(line[number].name for number in numbers),
             position=None if alone is None else alone + 1,
             stage=None if alone is None else line[alone].stage,
+            keeps_shape=all(line[number].keeps_shape for number in numbers),
             error=None if found is None else 100 * found / of["images"],
         )
 
@@ -190,7 +193,7 @@ def records(
 
 
 def lesions(
-    network: ResNet,
+    network: Network,
     split: Split,
     normalizer: Callable[[Tensor], Tensor],
     *,
@@ -205,14 +208,14 @@ def lesions(
     """All lesions of one network that is ready to be tested; ks None: `SOME`, as far as it has
     blocks. Raises UserError.
     """
-    line = places(network, image_size=image_size)
+    chain = take_apart(network, image_size=image_size)
+    line = chain.line
     free = sum(one.keeps_shape for one in line)
     chosen = [k for k in SOME if k <= free] if ks is None else ks
     variants = single(line)
     variants += drawn(line, chosen, draws=draws, seed=seed, network=of["network"])
     wrong = wrong_images(
-        network,
-        line,
+        chain,
         variants,
         split=split,
         normalizer=normalizer,

@@ -1,6 +1,4 @@
-"""Checkpoints and data together: how resnet-eval measures, and how it recognises a person's own
-pictures.
-"""
+"""Checkpoints and data together: how resnet-eval measures."""
 
 import os
 import sys
@@ -12,13 +10,13 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from resnet_cli.analysis.subject import Subject, open_subject, outputs_of, validate_ensemble
+from resnet_cli.analysis.classes import outputs_of, validate_ensemble
+from resnet_cli.analysis.subject import Subject, open_subject
 from resnet_cli.data.choices import OnError
 from resnet_cli.data.images import Dataset, Split
-from resnet_cli.data.layouts.pictures import pictures
 from resnet_cli.data.photographs import BadImages
 from resnet_cli.data.samples import Samples
-from resnet_cli.evaluation.metrics import ErrorCount, Errors, names_of, top
+from resnet_cli.evaluation.metrics import ErrorCount, Errors
 from resnet_cli.evaluation.precise_bn import update_bn_stats
 from resnet_cli.evaluation.predictions import Predictions
 from resnet_cli.evaluation.protocol import PhotographTest, Protocol, Scored, Test
@@ -229,37 +227,3 @@ def evaluate(bench: Bench, test: Test, *, keep: bool) -> tuple[Errors, Predictio
     return count.errors(), Predictions(
         scores, labels, tuple(bench.name(test, index) for index in indices.tolist())
     )
-
-
-def recognise(
-    paths: list[Path], overrides: list[str], folder: Path
-) -> dict[str, list[tuple[str, float]]]:
-    """What --images asks for: the five likeliest classes of each picture, with their probabilities.
-
-    Raises UserError and DataError.
-    """
-    subjects = open_all(paths, overrides)
-    first = subjects[0]
-    for one in subjects:
-        one.validate_has_mean_image()
-    names, samples = names_of(first.class_names()), pictures(folder)
-    dataset = Dataset(
-        name=first.config.dataset.name,
-        classes=names,
-        image_size=first.image_size,
-        train=samples,
-        test=None,
-    )
-    device = choose_device(first.config.device, mps_will_do=False)
-    bad = BadImages(skip=True, max_skipped=len(samples), warn=Console("resnet-eval").warn)
-    bench = Bench(subjects, dataset, device, choose_dtype(first.config.precision, device), bad)
-    test = bench.photographs(samples, Protocol(views=Views.single, image_size=first.image_size))
-    found: dict[str, list[tuple[str, float]]] = {}
-    for scores, _, indices in score(bench, test):
-        found |= {
-            test.samples.path(index): top(one, names)
-            for one, index in zip(scores, indices.tolist(), strict=True)
-        }
-    if not found:
-        raise DataError(f"--images {folder}: no picture in it could be decoded")
-    return found

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from resnet_cli.analysis.walk import Place
+from resnet_cli.analysis.chain import Place
 from resnet_cli.models.blocks import ResidualBlock
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.paper.why.records import PathLength

@@ -1,11 +1,10 @@
-"""What all analyses start from: a network's blocks, one by one, and images for them."""
+"""The images that analyses measure on, and the columns that say which."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from resnet_cli.analysis.measure import Bench
 from resnet_cli.analysis.subject import Subject
@@ -14,57 +13,9 @@ from resnet_cli.data.samples import Samples
 from resnet_cli.data.view_stream import ViewStream
 from resnet_cli.evaluation.protocol import BATCH, Protocol
 from resnet_cli.evaluation.views import Views
-from resnet_cli.models.blocks import ResidualBlock
-from resnet_cli.models.resnet import ResNet
 from resnet_cli.run.build import choose_workers
 from resnet_cli.runtime.device import free_memory
 from resnet_cli.runtime.errors import DataError, UserError
-
-
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where a block stands in its network."""
-
-    name: str  # `layer1.0`
-    block: ResidualBlock
-    stage: int  # from 1
-    before: torch.Size  # [C, H, W] of what it gets
-    after: torch.Size
-
-    @property
-    def keeps_shape(self) -> bool:
-        return self.before == self.after
-
-
-def in_blocks(network: nn.Module) -> ResNet:
-    """The network itself, if it is made of blocks. Raises UserError."""
-    if not isinstance(network, ResNet):
-        raise UserError("this network is not made of blocks, so there is nothing to take apart")
-    return network
-
-
-@torch.no_grad()
-def places(network: nn.Module, *, image_size: int) -> list[Place]:
-    """The blocks of a network in order. Raises UserError for one that has none."""
-    network = in_blocks(network)
-    weight = next(network.parameters())
-    x = network.stem(weight.new_zeros(1, 3, image_size, image_size))
-    found = []
-    for name, block in network.named_blocks().items():
-        y = block(x)
-        stage = network.stages.index(name.split(".")[0]) + 1
-        found.append(
-            Place(name=name, block=block, stage=stage, before=x.shape[1:], after=y.shape[1:])
-        )
-        x = y
-    return found
-
-
-def without_residual(block: ResidualBlock, x: Tensor) -> Tensor:
-    """The block's output with F deleted: what the shortcut carries, and of a plain block, which
-    then must not change dimensions, x itself.
-    """
-    return x if block.downsample is None else block.combine(x.new_zeros(()), x)
 
 
 def images_of(bench: Bench, split: str, count: int | None) -> Split:

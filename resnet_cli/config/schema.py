@@ -239,6 +239,9 @@ class Settings:
     log_every: int = key(100, "iterations between log points", bookkeeping=True)
     eval_every: int = key(500, "iterations between evaluations", bookkeeping=True)
     checkpoint_every: int = key(1000, "iterations between checkpoints", bookkeeping=True)
+    keep_checkpoints: list[int] = key(
+        [], "iterations whose checkpoints stay, as iteration-N.pt", bookkeeping=True
+    )
 
 
 @dataclass(kw_only=True)

@@ -113,6 +113,8 @@ def validate(config: Settings) -> None:
     for key in _NOT_NEGATIVE:
         if flat[key] is not None and not 0 <= flat[key] < math.inf:
             raise UserError(f"{key}={flat[key]}: must be a number that is not negative")
+    if min(config.keep_checkpoints, default=1) < 1:
+        raise UserError(f"keep_checkpoints={config.keep_checkpoints}: iterations are at least 1")
     if not 0 < config.timeout < math.inf:
         raise UserError(f"timeout={config.timeout:g}: must be seconds, above 0")
     if config.activation_checkpointing and config.sync_bn:

@@ -35,6 +35,11 @@ _DEVIATIONS = {
 }
 
 
+def vgg_width(stage: int) -> int:
+    """Filters of VGG's convolutions in a stage, from 1."""
+    return min(512, 32 * 2**stage)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
     """A network of another paper. Plain values only, so that a checkpoint can hold it."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from resnet_cli.models.architecture import Family
-from resnet_cli.models.comparison import DENSENET_BLOCKS, VGG_STAGES, Comparison
+from resnet_cli.models.comparison import DENSENET_BLOCKS, VGG_STAGES, Comparison, vgg_width
 from resnet_cli.models.cost import Layer, halved
 
 _GROWTH, _BOTTLENECK = 32, 4 * 32  # DenseNet: maps a layer adds, and those of its 1x1
@@ -57,7 +57,7 @@ def _pooled_up(side: int) -> int:
 def _vgg(net: Comparison, side: int) -> Iterator[Layer]:
     inputs = 3
     for stage, count in enumerate(VGG_STAGES[net.depth], start=1):
-        width = min(512, 32 * 2**stage)
+        width = vgg_width(stage)
         for _ in range(count):
             yield Layer(
                 row=f"conv{stage}",

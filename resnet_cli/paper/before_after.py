@@ -63,7 +63,7 @@ def _later(table: LaterTable, runs: Sequence[Run]) -> Grid:
     rows: list[list[Words]] = []
     for one in table.lines:
         size = [f"{one.parameters:g}" if one.parameters else "-"] if sized else []
-        other = [f"{one.other:.2f}"] if one.other is not None else []
+        other = [f"{one.other:.{table.digits}f}"] if one.other is not None else []
         errors = [error for _, error in _ours(one, table.dataset, runs)]
         rows.append(
             [

@@ -1,23 +1,22 @@
-"""Fig. 3 of any network as SVG: its layers from the image down, plain beside residual."""
+"""Fig. 3 of any network as SVG: its layers from the image down, plain beside residual, and VGG-19
+beside those for photographs.
+"""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from itertools import groupby
+from dataclasses import replace
+from itertools import groupby, pairwise
 from xml.sax.saxutils import escape
 
 from resnet_cli.models.architecture import (
-    EXPANSION,
     Activation,
     Architecture,
-    Block,
     Shortcut,
     Stem,
-    StrideIn,
 )
+from resnet_cli.models.comparison import AnyNetwork
 from resnet_cli.models.complexity import multiply_adds, parameters
+from resnet_cli.paper.layout import HEIGHT, VGG, Box, Bypass, Drawing, lay_out, vgg_boxes
 
-_WHOLE = 62  # layers; of a deeper network a stage shows few blocks and how many more there are
-_SHOWN = 2  # blocks of such a stage
 # (fill, edge) of each stage, as light as the paper's
 _COLOURS = (
     ("#f3f3f3", "#9a9a9a"),
@@ -26,134 +25,41 @@ _COLOURS = (
     ("#f9dcdc", "#cf7b7b"),
     ("#d9e7f5", "#6b97c4"),
 )
-_BOX, _HEIGHT, _GAP, _BLOCK_GAP, _STAGE_GAP = 150, 22, 11, 36, 12  # pixels
-_ADDS, _FORKS = 12, 23  # below a block: its addition, and where the next shortcut leaves
-_COLUMN, _LEFT, _TOP, _REACH, _ROUND = 330, 215, 84, 98, 12
+_BOX = 150  # pixels, as all that follow
+_COLUMN, _BESIDE, _LEFT, _REACH, _ROUND = 330, 260, 215, 98, 12
 _FONT = "font-family='Helvetica, Arial, sans-serif'"
-
-
-@dataclass(frozen=True)
-class _Box:
-    """One layer, or a pool, or the note of blocks left out."""
-
-    text: str
-    stage: int  # 0: the stem and what follows the last stage
-    y: float
-    is_note: bool = False
-
-    @property
-    def bottom(self) -> float:
-        return self.y + _HEIGHT
-
-
-@dataclass(frozen=True)
-class _Shortcut:
-    """From above a block's first layer to the addition below its last."""
-
-    start: float
-    end: float
-    label: str  # empty for an identity
-
-
-@dataclass(frozen=True)
-class _Drawing:
-    """The layers of a network from top to bottom; shortcuts are those of its residual form."""
-
-    boxes: list[_Box]
-    shortcuts: list[_Shortcut]
-    maps: list[tuple[float, str]]  # where the map's size changes, and to what
-    height: float
 
 
 def as_svg(net: Architecture) -> str:
     """The network beside its plain counterpart; beside its residual form if it is plain."""
     residual = replace(net, shortcut=Shortcut.A) if net.shortcut is Shortcut.none else net
     plain = replace(residual, shortcut=Shortcut.none)
-    drawing = _lay_out(residual)
-    width, height = _LEFT + 2 * _COLUMN - 60, drawing.height + 58
+    drawing = lay_out(residual)
+    with_vgg = net.stem is Stem.imagenet
+    left = _LEFT + with_vgg * _BESIDE
+    width, height = left + 2 * _COLUMN - 60, drawing.height + 58
     parts = [
         f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height:g}' "
         f"width='{width}' height='{height:g}' role='img' {_FONT}>",
-        f"<title>{escape(plain.name)} and {escape(residual.name)}</title>",
+        f"<title>{'VGG-19, ' * with_vgg}{escape(plain.name)} and {escape(residual.name)}</title>",
         "<defs><marker id='tip' viewBox='0 0 8 8' refX='7' refY='4' markerWidth='6' "
         "markerHeight='6' orient='auto'><path d='M0,0.6 L7.4,4 L0,7.4 z' fill='#333'/></marker>"
         "</defs>",
         f"<rect width='{width}' height='{height:g}' fill='white'/>",
         *_sizes(drawing, width),
     ]
+    if with_vgg:
+        parts += _column(VGG, vgg_boxes(drawing.maps), x=_LEFT, title="VGG-19")
     for number, one in enumerate((plain, residual)):
-        parts += _column(one, drawing, x=_LEFT + number * _COLUMN)
-    parts += _legend(residual, x=_LEFT - 75, y=drawing.height + 24)
+        x, kind = left + number * _COLUMN, ("plain", "residual")[number]
+        parts += _column(one, drawing.boxes, x=x, title=f"{one.depth}-layer {kind}")
+        for shortcut in drawing.shortcuts if one is residual else ():
+            parts += _curve(shortcut, x=x)
+    parts += _legend(residual, x=left - 75, y=drawing.height + 24)
     return "\n".join([*parts, "</svg>", ""])
 
 
-def _lay_out(net: Architecture) -> _Drawing:
-    """Where everything stands."""
-    cifar = net.stem is Stem.cifar
-    side, y = net.image_size, float(_TOP)
-    boxes, shortcuts, maps = [_Box("image", 0, y)], [], [(y, f"{side}x{side}")]
-
-    def add(text: str, stage: int, *, gap: float = _GAP, is_note: bool = False) -> None:
-        boxes.append(_Box(text, stage, boxes[-1].bottom + gap, is_note))
-
-    if cifar:
-        add(f"3x3 conv, {net.stem_channels}", 0, gap=_BLOCK_GAP)
-    else:
-        add(f"7x7 conv, {net.stem_channels}, /2", 0, gap=_BLOCK_GAP)
-        maps.append((boxes[-1].y, f"{side // 2}x{side // 2}"))
-        add("3x3 max pool, /2", 0)
-        side //= 4
-        maps.append((boxes[-1].y, f"{side}x{side}"))
-    inputs = net.stem_channels
-    for stage, (width, blocks) in enumerate(zip(net.widths, net.blocks, strict=True), start=1):
-        shown = blocks if net.depth <= _WHOLE or blocks <= _SHOWN + 1 else _SHOWN
-        for block in range(shown):
-            halves = stage > 1 and block == 0
-            start = boxes[-1].bottom + _FORKS
-            gap: float = _BLOCK_GAP + (_STAGE_GAP if block == 0 else 0)
-            first = True
-            for text in _texts(net, width, halves=halves):
-                add(text, stage, gap=gap if first else _GAP)
-                first = False
-                gap = _GAP
-            if halves:
-                side //= 2
-                maps.append((boxes[-net.block_depth].y, f"{side}x{side}"))
-            outputs = EXPANSION[net.block] * width
-            label = _label(net, inputs, outputs, halves=halves)
-            shortcuts.append(_Shortcut(start, boxes[-1].bottom + _ADDS, label))
-            inputs = outputs
-        if shown < blocks:
-            add(f"... {blocks - shown} more of these blocks", stage, gap=_BLOCK_GAP, is_note=True)
-    add("global average pool", 0, gap=_BLOCK_GAP + _STAGE_GAP)
-    maps.append((boxes[-1].y, "1x1"))
-    add(f"fc, {net.num_classes}", 0)
-    return _Drawing(boxes, shortcuts, maps, boxes[-1].bottom)
-
-
-def _texts(net: Architecture, width: int, *, halves: bool) -> Iterator[str]:
-    """The layers of a block, as Fig. 3 writes them."""
-    stride = ", /2" if halves else ""
-    if net.block is Block.basic:
-        yield f"3x3 conv, {width}{stride}"
-        for _ in range(net.block_depth - 1):
-            yield f"3x3 conv, {width}"
-        return
-    inner, in_first = net.inner_width(width), net.stride_in is StrideIn.first
-    groups = f", {net.groups} groups" if net.groups > 1 else ""
-    yield f"1x1 conv, {inner}{stride if in_first else ''}"
-    yield f"3x3 conv, {inner}{groups}{'' if in_first else stride}"
-    yield f"1x1 conv, {EXPANSION[net.block] * width}"
-
-
-def _label(net: Architecture, inputs: int, outputs: int, *, halves: bool) -> str:
-    changes = halves or inputs != outputs
-    if net.shortcut is Shortcut.C or (net.shortcut is Shortcut.B and changes):
-        return f"1x1, {outputs}{', /2' if halves else ''}"
-    return f"zeros{', /2' if halves else ''}" if changes else ""
-
-
-def _sizes(drawing: _Drawing, width: int) -> Iterator[str]:
+def _sizes(drawing: Drawing, width: int) -> Iterator[str]:
     """The size of the map beside where it changes, over a faint line."""
     for y, size in drawing.maps:
         yield (
@@ -163,36 +69,31 @@ def _sizes(drawing: _Drawing, width: int) -> Iterator[str]:
         yield f"<text x='18' y='{y + 9:g}' font-size='11' fill='#777'>{size}</text>"
 
 
-def _column(net: Architecture, drawing: _Drawing, *, x: float) -> Iterator[str]:
+def _column(net: AnyNetwork, boxes: list[Box], *, x: float, title: str) -> Iterator[str]:
     """One network, its middle at `x`."""
-    plain = net.shortcut is Shortcut.none
     work = multiply_adds(net, image_size=net.image_size)
-    kind = "plain" if plain else "residual"
-    yield _text(x, 30, f"{net.depth}-layer {kind}", size=16, weight="bold")
-    if net.activation is Activation.pre:
+    yield _text(x, 30, title, size=16, weight="bold")
+    if isinstance(net, Architecture) and net.activation is Activation.pre:
         yield _text(x, 66, "BN and ReLU before each convolution", size=11, fill="#555")
     cost = f"{parameters(net) / 1e6:,.2f}M parameters, {work / 1e6:,.0f}M multiply-adds"
     yield _text(x, 50, cost, size=11, fill="#555")
-    for above, below in zip(drawing.boxes, drawing.boxes[1:], strict=False):
+    for above, below in pairwise(boxes):
         yield (
             f"<line x1='{x}' x2='{x}' y1='{above.bottom:g}' y2='{below.y - 1:g}' stroke='#333' "
             "stroke-width='1.1' marker-end='url(#tip)'/>"
         )
-    if not plain:
-        for one in drawing.shortcuts:
-            yield from _curve(one, x=x)
-    for stage, boxes in groupby(drawing.boxes, key=lambda box: box.stage):
+    for stage, alike in groupby(boxes, key=lambda box: box.stage):
         fill, edge = _COLOURS[stage % len(_COLOURS)]
-        for box in boxes:
+        for box in alike:
             dash = " stroke-dasharray='3 3'" if box.is_note else ""
             yield (
-                f"<rect x='{x - _BOX / 2:g}' y='{box.y:g}' width='{_BOX}' height='{_HEIGHT}' "
+                f"<rect x='{x - _BOX / 2:g}' y='{box.y:g}' width='{_BOX}' height='{HEIGHT}' "
                 f"rx='4' fill='{'white' if box.is_note else fill}' stroke='{edge}'{dash}/>"
             )
-            yield _text(x, box.y + _HEIGHT / 2 + 4, box.text, size=11.5)
+            yield _text(x, box.y + HEIGHT / 2 + 4, box.text, size=11.5)
 
 
-def _curve(one: _Shortcut, *, x: float) -> Iterator[str]:
+def _curve(one: Bypass, *, x: float) -> Iterator[str]:
     """A shortcut to the right of its block, and the addition that it ends in."""
     dash = " stroke-dasharray='4 3'" if one.label else ""
     yield (

@@ -64,7 +64,7 @@ class Later:
 
     name: str
     error: float
-    layers: int
+    layers: int | None = None  # None: its authors give no number
     parameters: float | None = None  # in millions, as published
     ours: str | None = None
     other: float | None = None  # of the table's further column
@@ -133,6 +133,52 @@ LATER = (
         lines=(
             *_resnext(50, (23.9, 23.0, 22.6, 22.3, 22.2)),
             *_resnext(101, (22.0, 21.7, 21.4, 21.3, 21.2)),
+        ),
+        digits=1,
+    ),
+    LaterTable(
+        title="ResNeXt on ImageNet: deeper, wider, or more groups for twice the cost",
+        source="Xie et al. 2017, Table 4; the first two have the cost of ResNet-101, the others "
+        "about twice that",
+        dataset="imagenet",
+        column="top-1 error %, one crop",
+        other="top-5 error %",
+        lines=(
+            Later(
+                name="ResNet-101 (1 x 64d)", error=22.0, other=6.0, layers=101, ours="resnet101-B"
+            ),
+            Later(
+                name="ResNeXt-101 (32 x 4d)",
+                error=21.2,
+                other=5.6,
+                layers=101,
+                ours="resnet101-32x4d-B",
+            ),
+            Later(name="ResNet-200 (1 x 64d)", error=21.7, other=5.8, layers=200),
+            Later(name="ResNet-101, wider (1 x 100d)", error=21.3, other=5.7, layers=101),
+            Later(name="ResNeXt-101 (2 x 64d)", error=20.7, other=5.5, layers=101),
+            Later(
+                name="ResNeXt-101 (64 x 4d)",
+                error=20.4,
+                other=5.3,
+                layers=101,
+                ours="resnet101-64x4d-B",
+            ),
+        ),
+        digits=1,
+    ),
+    LaterTable(
+        title="ResNeXt on ImageNet, beside the best of its time",
+        source="Xie et al. 2017, Table 5; crops of 320 pixels, Inception's of 299",
+        dataset="imagenet",
+        column="top-1 error %, one larger crop",
+        other="top-5 error %",
+        lines=(
+            Later(name="ResNet-200", error=20.1, other=4.8, layers=200),
+            Later(name="Inception-v3", error=21.2, other=5.6),
+            Later(name="Inception-v4", error=20.0, other=5.0),
+            Later(name="Inception-ResNet-v2", error=19.9, other=4.9),
+            Later(name="ResNeXt-101 (64 x 4d)", error=19.1, other=4.4, layers=101),
         ),
         digits=1,
     ),

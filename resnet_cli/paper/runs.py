@@ -259,6 +259,8 @@ def _result(content: dict[str, Any]) -> Result:
 
 def spoken(network: str) -> str:
     """`plain-56`, `ResNet-56`, `ResNet-34 B`, `WRN-28-10`, as their papers call them."""
+    if vgg := re.fullmatch(r"vgg(\d+)(_bn)?", network):
+        return f"VGG-{vgg[1]}{' with BN' if vgg[2] else ''}"
     named = re.fullmatch(r"(plain|resnet|preact|wrn)(\d+)(?:-(.+))?", network)
     if named is None:
         return network

@@ -163,7 +163,12 @@ def _record(run: Run, parts: Parts) -> Record:
     plain = to_plain(config)
     return Record(
         folder=run.folder.path,
-        every=Every(log=config.log_every, evaluate=config.eval_every, save=config.checkpoint_every),
+        every=Every(
+            log=config.log_every,
+            evaluate=config.eval_every,
+            save=config.checkpoint_every,
+            keep=frozenset(config.keep_checkpoints),
+        ),
         identity={
             "config": plain,
             "command": run.command,

@@ -280,6 +280,21 @@ def newest(
     return None
 
 
+def kept_name(iteration: int) -> str:
+    """The file of a checkpoint that stays."""
+    return f"iteration-{iteration}.pt"
+
+
+def kept(run: Path) -> list[Path]:
+    """The checkpoints of a run folder that stayed, in the order of their iterations."""
+    found = {
+        int(named[1]): path
+        for path in (run / "checkpoints").glob("iteration-*.pt")
+        if (named := re.fullmatch(r"iteration-(\d{1,12})", path.stem))
+    }
+    return [found[iteration] for iteration in sorted(found)]
+
+
 def resolve(path: Path) -> Path:
     """A checkpoint file from what a user typed: the file itself, or a run folder, which means
     its last.

@@ -1,6 +1,6 @@
 """What a `Trainer` is made of, and what it writes."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ class Every:
     log: int
     evaluate: int
     save: int
+    keep: Collection[int] = ()  # not how often: when
 
 
 @dataclass(frozen=True, kw_only=True)

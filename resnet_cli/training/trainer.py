@@ -151,12 +151,14 @@ class Trainer:
         return iteration == self.schedule.iterations or iteration % every == 0
 
     def _due(self) -> set[str]:
-        """What is due between two steps: `warmup`, `log`, `evaluate`, `save`."""
+        """What is due between two steps: `warmup`, `log`, `evaluate`, `save`, `keep`."""
         now, every = self.progress, self.record.every
         cycles = {"log": every.log, "evaluate": every.evaluate, "save": every.save}
         due = {name for name, cycle in cycles.items() if self._is_due(cycle)}
         if now.in_warmup and now.iteration % WARMUP_WINDOW == 0:
             due.add("warmup")
+        if now.iteration in every.keep:
+            due.add("keep")
         return due
 
     def _until_the_device_is_done(self) -> Iterator[None]:
@@ -182,6 +184,9 @@ class Trainer:
         if "warmup" in due:
             self._update_lr_warmup(totals)
         self._evaluate_and_save(values, evaluate="evaluate" in due, save="save" in due)
+        if "keep" in due:
+            with self.clock.paused():
+                self._write(checkpoint.kept_name(self.progress.iteration))
 
     def _evaluate_and_save(self, values: dict[str, float], *, evaluate: bool, save: bool) -> None:
         """The second half of `after_step`: evaluates, logs `values` with the errors, saves.

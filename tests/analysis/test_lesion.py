@@ -9,10 +9,13 @@ import torch
 from scipy.stats import kendalltau
 from torch import nn
 
+from resnet_cli.analysis.chain import Chain, places, take_apart
 from resnet_cli.analysis.lesion import drawn, removable, run_from, single, wrong_images
-from resnet_cli.analysis.walk import places
 from resnet_cli.data.images import Normalizer, Split
-from resnet_cli.models.architecture import Shortcut, cifar
+from resnet_cli.models.architecture import Family, Shortcut, cifar
+from resnet_cli.models.comparison import make_comparison
+from resnet_cli.models.fold_bn import FoldedBN
+from resnet_cli.models.networks import build_network
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.paper.why.records import Change
 from resnet_cli.runtime.errors import UserError
@@ -57,8 +60,7 @@ def test_changed_networks_are_those_rebuilt_by_hand(shortcut: Shortcut) -> None:
     labels = logits[0].argmax(1)
     labels[-1] = (labels[-1] + 1) % 10
     intact, wrong = wrong_images(
-        network,
-        line,
+        Chain(network.stem, line, network.head),
         variants,
         split=Split(images, labels),
         normalizer=lambda part: normalizer(part).double(),
@@ -68,6 +70,41 @@ def test_changed_networks_are_those_rebuilt_by_hand(shortcut: Shortcut) -> None:
     assert intact == (network(pixels).argmax(1) != labels).sum()
     assert wrong == [(one.argmax(1) != labels).sum() for one in logits]
     assert wrong[0] == 1
+
+
+def rebuilt_vgg(network: nn.Module, order: tuple[int | None, ...]) -> nn.Module:
+    """torchvision's VGG with a layer's three modules taken out or moved; pooling stays."""
+    copied = copy.deepcopy(network)
+    theirs, ours = network.get_submodule("features"), copied.get_submodule("features")
+    first = [int(n) for n, module in theirs.named_children() if isinstance(module, nn.Conv2d)]
+    for place, layer in enumerate(order):
+        for i in range(3):
+            moved = nn.Identity() if layer is None else theirs.get_submodule(f"{first[layer] + i}")
+            ours.register_module(f"{first[place] + i}", moved)
+    return copied
+
+
+@pytest.mark.numerical
+@torch.no_grad()
+def test_layers_of_vgg_are_deleted_where_shapes_allow() -> None:
+    net = make_comparison(Family.vgg, 16, batch_norm=True, image_size=32)
+    network = stir(build_network(net)).double()
+    folded = FoldedBN(network).network
+    chain = take_apart(folded, image_size=32)
+    names = [one.name for one in chain.line]
+    left_out = [name for number, name in enumerate(names) if number not in removable(chain.line)]
+    assert left_out == ["conv1_1", "conv2_1", "conv3_1", "conv4_1"]  # where VGG grows wider
+    assert (len(names), names[-1], chain.line[-1].stage) == (13, "conv5_3", 5)
+    variants = single(chain.line) + drawn(chain.line, [2], draws=1, seed=0, network="it")
+    assert [one.change for one in variants[9:]] == [Change.random, Change.swap]
+    pixels = torch.randn(1, 3, 32, 32, dtype=torch.float64)
+    for one in variants[::2] + variants[-1:]:
+        expected = rebuilt_vgg(network, one.order)(pixels)
+        found = chain.head(run_from(chain.line, one.order, chain.stem(pixels), start=0))
+        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+    googlenet = build_network(make_comparison(Family.googlenet, 22))
+    with pytest.raises(UserError, match="not made of blocks"):
+        take_apart(googlenet, image_size=32)
 
 
 def test_what_is_drawn_can_be_drawn_and_is_drawn_again() -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, relu
 
+from resnet_cli.analysis.chain import Place, places
 from resnet_cli.analysis.gradients import additive, at_maps, forward, gradients, stretches
 from resnet_cli.analysis.paths import (
     along,
@@ -19,7 +20,6 @@ from resnet_cli.analysis.paths import (
     share_of_paths,
     summed_by_length,
 )
-from resnet_cli.analysis.walk import Place, places
 from resnet_cli.models.architecture import Shortcut, cifar
 from resnet_cli.models.blocks import BasicBlock
 from resnet_cli.models.resnet import ResNet
@@ -153,7 +153,16 @@ def _trained(command: Command, runs: Path, words: Sequence[str]) -> Path:
 def test_the_commands(command: Command, tmp_path: Path) -> None:
     out = tmp_path / "out"
     residual = _trained(command, tmp_path / "a", ["model.depth=14"])
-    plain = _trained(command, tmp_path / "b", ["model=plain20", "model.depth=14"])
+    plain = _trained(
+        command, tmp_path / "b", ["model=plain20", "model.depth=14", "keep_checkpoints=[3,16]"]
+    )
+    stayed = [one.name for one in (plain / "checkpoints").glob("iteration-*")]
+    assert sorted(stayed) == ["iteration-16.pt", "iteration-3.pt"]
+    previous, same = (
+        torch.load(plain / "checkpoints" / name)["network"]
+        for name in ("previous.pt", "iteration-16.pt")  # TINY saves every eight iterations
+    )
+    assert all(torch.equal(previous[name], value) for name, value in same.items())
     options = ["--images", 8, "--out", out, "device=cpu"]
     done = command("resnet-analyze", "paths", "--ckpt", residual, *options, "--paths", 2)
     assert done.code == 0 and "64 paths" in done.out, done
@@ -164,8 +173,10 @@ def test_the_commands(command: Command, tmp_path: Path) -> None:
     assert done.code == 0, done.err
     found = from_csv(Gradient, out / "gradients.csv")
     assert {(row.network, row.iteration) for row in found} == {
-        ("plain14", 0), ("plain14", 24), ("resnet14-A", 0), ("resnet14-A", 24)
+        ("plain14", 0), ("plain14", 3), ("plain14", 16), ("plain14", 24), ("resnet14-A", 0),
+        ("resnet14-A", 24),
     }  # fmt: skip
+    assert "After 3 iterations, in plain-14 the gradient at the stem" in done.out
     assert (out / "paths.png").is_file() and (out / "gradients.png").is_file()
     check_refused(
         command("resnet-analyze", "paths", "--ckpt", plain, *options), 2, "has no shortcuts"

@@ -36,12 +36,28 @@ def lesions() -> list[Lesion]:
     ):
         row: dict[str, Any] = {"k": 1, "draw": 0, "kendall_tau": 1.0, "network": name, **OF}
         found.append(
-            Lesion(change=Change.intact, blocks="", position=None, stage=None, error=intact, **row)
+            Lesion(
+                change=Change.intact,
+                blocks="",
+                position=None,
+                stage=None,
+                keeps_shape=True,
+                error=intact,
+                **row,
+            )
         )
         for at, (error, stage) in enumerate(zip(errors, (1, 1, 2, 2), strict=True), 1):
             change = Change.skipped if error is None else Change.delete
             found.append(
-                Lesion(change=change, blocks="b", position=at, stage=stage, error=error, **row)
+                Lesion(
+                    change=change,
+                    blocks=f"b{at}",
+                    position=at,
+                    stage=stage,
+                    error=error,
+                    keeps_shape=at != 3,
+                    **row,
+                )
             )
     return found
 
@@ -100,13 +116,14 @@ def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
 
 
 def test_the_sentences_say_what_the_rows_do() -> None:
-    one, many, exchanged = lesion.sentences(lesions())
+    one, many, exchanged, left_out = lesion.sentences(lesions())
     assert one == (
         "With one block deleted, of those that keep the map's dimensions, the error of plain-20 "
         "goes from 9.50 % to 80.00 % in the median and 90.00 % at worst; that of ResNet-20 goes "
         "from 8.50 % to 10.00 % in the median and 12.00 % at worst."
     )
     assert (many, exchanged) == ("", "")
+    assert left_out == "Not deleted, as the map's dimensions change there: b3 of plain-20."
     assert identity.sentences(identities())[1:] == [
         "So a plain-56 with a training error of 1.50 % exists.",
         "The one that training found has 7.50 %, 6.00 points more: the solver does not find what "

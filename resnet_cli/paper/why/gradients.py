@@ -22,6 +22,7 @@ from resnet_cli.paper.why.style import (
 
 NAME = "gradients"
 TITLE = "The gradient at every block"
+_ON_THE_WAY = 3  # moments drawn between the start and the end
 # column -> line, marker, what it is
 _FORMS: dict[str, tuple[Any, str, str]] = {
     "norm": ("-", "o", "right: dE/dx_l, the product form"),
@@ -30,54 +31,68 @@ _FORMS: dict[str, tuple[Any, str, str]] = {
 }
 
 
-def _after(rows: Sequence[Gradient], *, start: bool) -> list[Gradient]:
-    """Those of the initial weights, or of the last checkpoint of each seed."""
-    if start:
-        return [row for row in rows if row.iteration == 0]
-    last = {row.seed: row.iteration for row in sorted(rows, key=lambda row: row.iteration or 0)}
-    return [row for row in rows if row.iteration == last[row.seed] and row.iteration != 0]
+def _moments(rows: Sequence[Gradient]) -> list[tuple[str, list[Gradient]]]:
+    """Moments of training by name, and their rows: the start, at most three on the way, the end."""
+    last: dict[tuple[str, int | None], int] = {}
+    for row in rows:
+        key = row.network, row.seed
+        last[key] = max(last.get(key, 0), row.iteration or 0)
+    end = [
+        row
+        for row in rows
+        if row.iteration is None or 0 < row.iteration == last[row.network, row.seed]
+    ]
+    past = {row.iteration for row in end}
+    way = sorted({row.iteration for row in rows if row.iteration} - past)
+    if len(way) > _ON_THE_WAY:
+        way = [way[0], way[len(way) // 2], way[-1]]
+    named = {0: "with initial weights"} | {at: f"after {at:,} iterations" for at in way}
+    found = [(name, [row for row in rows if row.iteration == at]) for at, name in named.items()]
+    return [(name, its) for name, its in [*found, ("after training", end)] if its]
 
 
 def figure(rows: Sequence[Gradient]) -> Figure:
-    """Left: before and after training. Right: the identity's part, after training."""
-    of = by_network(rows)
+    """A panel for each moment of training, and last the identity's part after it."""
+    of, moments = by_network(rows), _moments(rows)
     shades = colours(of)
-    residual = {name: its for name, its in of.items() if any(row.additive for row in its)}
-    sheet = Figure(figsize=(12 if residual else 7, 4.4), layout="constrained")
-    grid = sheet.subplots(1, 1 + bool(residual), squeeze=False).flatten()
-    for name, its in of.items():
-        for start, line, marker in ((True, "--", "."), (False, "-", "o")):
-            points = _points(_after(its, start=start), "norm")
-            if points:
-                band(grid[0], points, colour=shades[name], line=line, marker=marker)
-    dress(grid[0], title="before and after training", x="after block (0: the stem)",
-          y="norm of dE/dx, log scale")  # fmt: skip
+    end = by_network(moments[-1][1])
+    residual = {name: its for name, its in end.items() if any(row.additive for row in its)}
+    count = len(moments)
+    sheet = Figure(
+        figsize=(max(7, 1 + 2.3 * count + 4 * bool(residual)), 4.4), layout="constrained"
+    )
+    grid = sheet.subplots(
+        1, count + bool(residual), squeeze=False, width_ratios=[3] * count + [5] * bool(residual)
+    ).flatten()
+    for number, (name, its) in enumerate(moments):
+        axes = grid[number]
+        if number:
+            axes.sharey(grid[0])
+        for network, ours in by_network(its).items():
+            if points := _points(ours, "norm"):
+                band(axes, points, colour=shades[network])
+        y = "" if number else "norm of dE/dx_l, log scale"
+        dress(axes, title=name, x="after block l (0: the stem)", y=y)
     for name, its in residual.items():
-        trained = _after(its, start=False)
         for column, (line, marker, _) in _FORMS.items():
-            for points in _stretches(trained, column):
-                band(grid[1], points, colour=shades[name], line=line, marker=marker, shaded=False)
-    if residual:
-        exact = all(row.exact for its in residual.values() for row in its if row.additive)
-        words = "exact: pre-activation" if exact else "approximate: a ReLU follows the addition"
-        dress(grid[1], title=f"1 + dF/dx within a stage, after training\n({words})",
-              x="after block (0: the stem)", y="norm, log scale")  # fmt: skip
-    for axes in grid:
-        log_y(axes)
+            for points in _stretches(its, column):
+                band(grid[-1], points, colour=shades[name], line=line, marker=marker, shaded=False)
     handles = [
         Line2D([], [], color=shades[name], label=name_of(its), linewidth=2)
         for name, its in of.items()
     ]
-    handles += [
-        Line2D([], [], color=GREY, linestyle="--", marker=".", label="left: initial weights"),
-        Line2D([], [], color=GREY, marker="o", markersize=4.5, label="left: trained"),
-    ]
     if residual:
+        exact = all(row.exact for its in residual.values() for row in its if row.additive)
+        words = "exact: pre-activation" if exact else "approximate: a ReLU follows the addition"
+        dress(grid[-1], title=f"1 + dF/dx within a stage, {moments[-1][0]}\n({words})",
+              x="after block l (0: the stem)", y="norm, log scale")  # fmt: skip
         handles += [
             Line2D([], [], color=GREY, linestyle=line, marker=marker, markersize=4.5, label=label)
             for line, marker, label in _FORMS.values()
         ]
-    sheet.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+    for axes in grid:
+        log_y(axes)
+    sheet.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False, fontsize=8)
     sheet.suptitle(f"{TITLE} ({extent(rows)})", fontsize=11)
     return sheet
 
@@ -101,23 +116,23 @@ def _stretches(rows: Sequence[Gradient], column: str) -> list[dict[float, list[f
 
 
 def sentences(rows: Sequence[Gradient]) -> list[str]:
-    """Three sentences, from the rows alone."""
-    of = by_network(rows)
+    """From the rows alone: one for each moment of training, and one on the sum form."""
     told = []
-    for start, when in ((True, "With initial weights"), (False, "After training")):
+    moments = _moments(rows)
+    for when, of_moment in moments:
         parts = []
-        for name, its in of.items():
-            norms = mean_by(_after(its, start=start), "block", "norm")
+        for name, its in by_network(of_moment).items():
+            norms = mean_by(its, "block", "norm")
             if len(norms) > 1:
                 ratio = norms[min(norms)] / norms[max(norms)]
                 parts.append(
                     f"in {spoken(name)} the gradient at the stem is {_times(ratio)} times that at "
                     "the last block"
                 )
-        told.append(f"{when}, {'; '.join(parts)}." if parts else "")
+        told.append(f"{when.capitalize()}, {'; '.join(parts)}." if parts else "")
     parts = []
-    for name, its in of.items():
-        off = [row.deviation for row in _after(its, start=False) if row.deviation is not None]
+    for name, its in by_network(moments[-1][1]).items():
+        off = [row.deviation for row in its if row.deviation is not None]
         if off:
             exact = all(row.exact for row in its if row.deviation is not None)
             kind = "exact, and differs" if exact else "an approximation, and differs"

@@ -65,14 +65,14 @@ def _draw_single(axes: Axes, of: dict[str, list[Lesion]], shades: dict[str, str]
     """The error after each block's deletion, where there is a block on each side of each other."""
     for name, rows in of.items():
         points: dict[float, list[float]] = {}
+        hollow: set[int] = set()
         for row in rows:
             if row.change is Change.delete and row.position and row.error is not None:
                 points.setdefault(row.position, []).append(row.error)
+                hollow |= set() if row.keeps_shape else {row.position}
         band(axes, points, colour=shades[name])
-        starts = _starts(rows)
-        hollow = [at for at in starts if at in points]
         axes.plot(
-            hollow,
+            list(hollow),
             [statistics.fmean(points[at]) for at in hollow],
             linestyle="",
             marker="o",
@@ -89,14 +89,18 @@ def _draw_single(axes: Axes, of: dict[str, list[Lesion]], shades: dict[str, str]
             skipped, [intact] * len(skipped), linestyle="", marker="x", color=shades[name],
             markersize=6, zorder=4,
         )  # fmt: skip
-    deepest = max(of.values(), key=lambda rows: max(row.position or 0 for row in rows))
-    starts = [1, *_starts(deepest)]
-    for number, at in enumerate(starts):
+    first, *others = (_starts(rows) for rows in of.values())
+    alike = all(starts == first for starts in others)
+    for number, at in enumerate([1, *first] if alike else []):
         if number:
             axes.axvline(at - 0.5, color=GREY, linewidth=0.6, alpha=0.6)
         note(axes, f"stage {number + 1}", (at - 0.4 if number else at - 0.3, 97), va="top")
+    block = "block (VGG: layer)" if any(name.startswith("vgg") for name in of) else "block"
     dress(
-        axes, title="one block deleted", x="block, from the input", y=f"{_split(deepest)} error (%)"
+        axes,
+        title="one block deleted",
+        x=f"{block}, from the input",
+        y=f"{_split(next(iter(of.values())))} error (%)",
     )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
@@ -107,7 +111,7 @@ def _split(rows: Sequence[Lesion]) -> str:
 
 
 def _starts(rows: Sequence[Lesion]) -> list[int]:
-    """Where a stage after the first begins: there the map's dimensions change."""
+    """Where a stage after the first begins."""
     stages: dict[int, int] = {}
     for row in rows:
         if row.stage and row.position:
@@ -131,7 +135,9 @@ def _legend(of: dict[str, list[Lesion]], shades: dict[str, str]) -> list[Line2D 
     ]
     handles.append(Line2D([], [], color=GREY, linestyle="--", linewidth=0.9, label="intact"))
     hollow = {"marker": "o", "markersize": 7.5, "markerfacecolor": "white", "linestyle": ""}
-    if any(not rows[0].is_plain for rows in of.values()):
+    if any(
+        row.change is Change.delete and not row.keeps_shape for rows in of.values() for row in rows
+    ):
         label = "changes dimensions, shortcut kept"
         handles.append(Line2D([], [], color=GREY, label=label, **hollow))  # type: ignore[arg-type]
     if any(row.change is Change.skipped for rows in of.values() for row in rows):
@@ -150,13 +156,25 @@ def _mean(rows: Sequence[Lesion], change: Change) -> float:
 
 
 def sentences(rows: Sequence[Lesion]) -> list[str]:
-    """Three sentences, from the rows alone: one deletion, many deletions, exchanges."""
+    """From the rows alone: one deletion, many deletions, exchanges, and what was left out."""
     of = by_network(rows)
     return [
         _told(of, _one_deleted, "With one block deleted, of those that keep the map's dimensions,"),
         _told(of, _many_deleted, "With several random blocks deleted,"),
         _told(of, _exchanged, "With pairs of blocks exchanged,"),
+        _left_out(of),
     ]
+
+
+def _left_out(of: dict[str, list[Lesion]]) -> str:
+    skipped = {
+        name: list(dict.fromkeys(row.blocks for row in rows if row.change is Change.skipped))
+        for name, rows in of.items()
+    }
+    parts = [f"{', '.join(blocks)} of {spoken(name)}" for name, blocks in skipped.items() if blocks]
+    return (
+        f"Not deleted, as the map's dimensions change there: {'; '.join(parts)}." if parts else ""
+    )
 
 
 def _told(
@@ -172,11 +190,10 @@ def _told(
 
 def _one_deleted(rows: Sequence[Lesion]) -> str:
     intact = _mean(rows, Change.intact)
-    changing = set(_starts(rows))
     single = [
         row.error
         for row in rows
-        if row.change is Change.delete and row.error is not None and row.position not in changing
+        if row.change is Change.delete and row.error is not None and row.keeps_shape
     ]
     if not single:
         return ""

@@ -33,7 +33,13 @@ class Measured:
 
     @property
     def is_plain(self) -> bool:
-        return self.network.startswith("plain")
+        """Whether it has no shortcuts."""
+        return is_plain(self.network)
+
+
+def is_plain(network: str) -> bool:
+    """Whether the network of this name has no shortcuts."""
+    return network.startswith(("plain", "vgg"))
 
 
 class Change(StrEnum):
@@ -56,6 +62,7 @@ class Lesion(Measured):
     blocks: str  # `layer1.0 layer2.3`
     position: int | None  # of the one block, from 1
     stage: int | None
+    keeps_shape: bool  # the map's dimensions: whether all of `blocks` do
     kendall_tau: float  # between the order of the blocks and the trained one
     error: float | None  # None where it was skipped
 

@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from resnet_cli.paper.draw import METADATA, readable
 from resnet_cli.paper.published import FULL_ITERATIONS
 from resnet_cli.paper.runs import spoken
-from resnet_cli.paper.why.records import Measured, Row
+from resnet_cli.paper.why.records import Measured, Row, is_plain
 
 # Okabe and Ito's colours: warm for plain networks, cool for residual ones.
 _PLAIN = ("#D55E00", "#E69F00", "#CC79A7")
@@ -26,7 +26,7 @@ def colours(networks: Iterable[str]) -> dict[str, str]:
     """A colour for each network."""
     found: dict[str, str] = {}
     for name in dict.fromkeys(networks):
-        family = _PLAIN if name.startswith("plain") else _RESIDUAL
+        family = _PLAIN if is_plain(name) else _RESIDUAL
         taken = sum(one in family for one in found.values())
         found[name] = family[taken % len(family)]
     return found
@@ -110,7 +110,11 @@ def name_of(rows: Sequence[Measured]) -> str:
 def extent(rows: Sequence[Measured]) -> str:
     """`400 of 64,000 iterations, 1,000 images`: how long the runs were, and what was measured."""
     full = FULL_ITERATIONS.get(rows[0].dataset)
-    lengths = sorted({row.iteration for row in rows if row.iteration})
+    last = {
+        (row.network, row.seed): row.iteration
+        for row in sorted(rows, key=lambda row: row.iteration or 0)
+    }
+    lengths = sorted({iteration for iteration in last.values() if iteration})
     told = " and ".join(f"{one:,}" for one in lengths[:3])
     if told and full and lengths != [full]:
         told += f" of {full:,}"

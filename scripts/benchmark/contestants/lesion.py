@@ -6,8 +6,8 @@ import copy
 import torch
 from torch import nn
 
+from resnet_cli.analysis.chain import take_apart
 from resnet_cli.analysis.lesion import single, wrong_images
-from resnet_cli.analysis.walk import places
 from resnet_cli.data.images import Normalizer, Split
 from resnet_cli.models.fold_bn import FoldedBN
 from resnet_cli.models.resnet import ResNet
@@ -16,7 +16,7 @@ from resnet_cli.runtime.choices import DeviceChoice, Precision
 from resnet_cli.runtime.device import autocast, choose_device, choose_dtype, keep_memory
 from scripts.benchmark.contestants.serve import serve
 
-IMAGES = 50
+IMAGES = 250  # a batch of resnet-analyze
 
 
 def rebuilt(network: ResNet) -> list[ResNet]:
@@ -45,12 +45,12 @@ def main() -> None:
     images = torch.randint(0, 256, (IMAGES, 3, 32, 32), dtype=torch.uint8, device=device)
     split = Split(images, torch.zeros(IMAGES, dtype=torch.int64, device=device))
     normalizer = Normalizer(*(one(3, 1, 1, device=device) for one in (torch.zeros, torch.ones)))
-    line = places(folded, image_size=32)
-    variants = single(line)
+    chain = take_apart(folded, image_size=32)
+    variants = single(chain.line)
     networks = rebuilt(folded) if how == "naive" else []
 
     def ours(_: int) -> None:
-        wrong_images(folded, line, variants, split=split, normalizer=normalizer, dtype=dtype)
+        wrong_images(chain, variants, split=split, normalizer=normalizer, dtype=dtype)
 
     @torch.inference_mode()
     def naive(_: int) -> None:
