@@ -169,4 +169,5 @@ def _record(run: Run, parts: Parts) -> Record:
             "classes": list(parts.dataset.classes),
         },
         hparams=trained(plain),
+        about=f"{run.command}\n\n{result.plan(config, parts, folder=run.folder)}",
     )

@@ -44,6 +44,7 @@ class Record:
     every: Every
     identity: dict[str, Any]  # what a checkpoint records about its run
     hparams: dict[str, Any]  # what TensorBoard lists of it
+    about: str  # its command and plan, for people
 
     @property
     def checkpoints(self) -> Path:

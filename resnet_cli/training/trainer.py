@@ -26,6 +26,8 @@ from resnet_cli.training.parts import Record, TrainingParts
 from resnet_cli.training.progress import Clock, Progress, Totals
 from resnet_cli.training.schedule import WARMUP_WINDOW, Plateau
 
+_SHOWN = 100  # images of the first batch that TensorBoard gets, at most
+
 
 class Trainer:
     """Trains one network to the end of its schedule."""
@@ -61,7 +63,10 @@ class Trainer:
             while now.iteration < last:
                 self._stop_if_requested()
                 self._seed_dropout()
-                self.step(*self._draw(), lr=self.lr_at(now.iteration))
+                drawn = self._draw()
+                if now.iteration == 0:
+                    self._show_images(drawn)
+                self.step(*drawn, lr=self.lr_at(now.iteration))
                 now.iteration += 1
                 self.console.advance(now.iteration)
                 if self._due():
@@ -102,7 +107,7 @@ class Trainer:
             iteration=self.progress.iteration,
             family="plain" if plain else "residual",
             hparams=self.record.hparams,
-            command=str(self.record.identity.get("command", "")),
+            about=self.record.about,
         )
 
     def _stop_if_requested(self) -> None:
@@ -134,6 +139,13 @@ class Trainer:
                 return self.loader.draw(self.progress.iteration)
         except Interrupted as interrupted:
             self._save_and_stop(interrupted.signum)
+
+    def _show_images(self, drawn: tuple[Tensor, ...]) -> None:
+        """Shows on TensorBoard what the first step trains on: this rank's part of the batch."""
+        if self.logbook:
+            with self.clock.paused():
+                images, _ = self.loader.prepare(*drawn)
+                self.logbook.show(self.parts.normalizer.undo(images[:_SHOWN]))
 
     def _is_due(self, every: int) -> bool:
         """Whether what happens every so many iterations is due, as all is at the end."""
