@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from resnet_cli.analysis.per_class import write_per_class
+from resnet_cli.evaluation.predictions import Predictions
 from resnet_cli.paper.blocks import Heading
 from resnet_cli.paper.page import to_html
 from tests.helpers.commands import Command
@@ -95,6 +98,25 @@ def test_a_report_is_read_by_people(drawn: tuple[Path, list[Figure]]) -> None:
     pictures = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', page)
     assert len(pictures) == len(set(pictures)) > 3
     assert all(base64.b64decode(picture).lstrip().startswith(b"<?xml") for picture in pictures)
+
+
+def test_counts_are_read_in_every_cell_of_a_confusion_matrix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eleven classes, of which a tenth more each is recognised: all shades of the scale."""
+    figures: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: figures.append(self))
+    labels = torch.arange(11).repeat_interleave(10)
+    answers = torch.tensor([n if m < n else (n + 1) % 11 for n in range(11) for m in range(10)])
+    kept = Predictions(torch.eye(11)[answers], labels, ())
+    write_per_class(kept, [f"class {n}" for n in range(11)], tmp_path / "errors")
+    (axes, _) = figures[0].axes
+    (cells,) = axes.images
+    assert len(axes.texts) == 121
+    for text in axes.texts:
+        column, row = text.get_position()
+        shade = cells.to_rgba(cells.get_array()[int(row), int(column)])  # type: ignore[index]
+        assert contrast(text.get_color(), shade[:3]) >= 4.5
 
 
 def test_the_page_is_read_by_day_and_by_night(tmp_path: Path) -> None:
