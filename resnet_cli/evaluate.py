@@ -129,7 +129,9 @@ def _keep(options: argparse.Namespace, kept: Predictions, names: Sequence[str]) 
     elif options.predictions:
         predictions.write(kept, options.predictions)
     if options.per_class:
-        per_class.write_per_class(kept, names, options.per_class)
+        files = per_class.write_per_class(kept, names, options.per_class)
+        told = ", ".join(file.name for file in files)
+        print(f"the errors of each class are in {options.per_class}: {told}", file=sys.stderr)
 
 
 def _average(options: argparse.Namespace) -> tuple[Errors, dict[str, Any]]:

@@ -140,13 +140,10 @@ def _plots(runs: Sequence[Run], seventh: Plot | None) -> list[Plot]:
     return plots
 
 
-def _on_board(
-    plots: Sequence[Plot], runs: Sequence[Run], out: Path
-) -> tuple[list[Path], list[Prose]]:
+def _on_board(plots: Sequence[Plot], runs: Sequence[Run]) -> tuple[list[Path], list[Prose]]:
     """The figures beside the runs' TensorBoard events; where, and what went wrong."""
     try:
-        pictures = {out / f"{plot.name}.png": plot.dataset for plot in plots}
-        return show_on_board(pictures, runs), []
+        return show_on_board(plots, runs), []
     except OSError as error:
         where = prose(" in ", Code(str(error.filename))) if error.filename else ()
         return [], [prose("No figures for TensorBoard", where, f": {why(error)}")]
@@ -167,7 +164,7 @@ def main_checked(arguments: list[str]) -> int:
     formats = list(dict.fromkeys(("png", "svg", *options.format)))
     for plot in plots:
         draw(plot, options.out, formats=formats)
-    boards, failed = _on_board(plots, runs, options.out)
+    boards, failed = _on_board(plots, runs)
     found, unread = findings(options.runs, options.out, formats=formats)
     notes += unmeasured + failed + unread
     before_after.draw(runs, options.out, formats=formats)

@@ -3,6 +3,7 @@
 import html
 import html.parser
 import http.server
+import io
 import json
 import re
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.tensorboard import SummaryWriter
 
@@ -174,7 +176,10 @@ def test_the_figures_stand_on_tensorboard_once(command: Command, tmp_path: Path)
     board.Reload()
     assert board.Tags()["images"] == ["figure1", "figure6"]
     (picture,) = board.Images("figure6")
-    assert picture.encoded_image_string == (tmp_path / "out/figure6.png").read_bytes()
+    # twice a card's 350 pixels, and as high as one panel needs
+    assert (picture.width, picture.height) == (700, 560)
+    with Image.open(io.BytesIO(picture.encoded_image_string)) as drawn:
+        assert drawn.size == (picture.width, picture.height)
 
 
 def test_running_broken_and_doubled_runs_are_told(command: Command, tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ def confusion(labels: NDArray[np.int64], answers: NDArray[np.int64], *, classes:
     return counts
 
 
-def write_per_class(kept: Predictions, names: Sequence[str], folder: Path) -> None:
-    """Writes the three files into `folder`, which is made where it is missing.
+def write_per_class(kept: Predictions, names: Sequence[str], folder: Path) -> list[Path]:
+    """Writes the three files into `folder`, which is made where it is missing; returns them.
 
     `names`: of the network's outputs. Only those that are the class of an image, or the answer to
     one, are listed.
@@ -47,6 +47,7 @@ def write_per_class(kept: Predictions, names: Sequence[str], folder: Path) -> No
         ([name, *row] for name, row in zip(names, counts.tolist(), strict=True)),
     )
     write_whole(folder / PICTURE, _picture(counts, names))
+    return [folder / name for name in (PICTURE, ERRORS, CONFUSION)]
 
 
 def _errors(counts: NDArray[np.int64], names: Sequence[str]) -> Iterable[list[object]]:
@@ -100,6 +101,8 @@ def _picture(counts: NDArray[np.int64], names: Sequence[str]) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    from resnet_cli.paper.draw import luminance
+
     side = min(12.0, 3.5 + 0.35 * len(names))
     figure = Figure(figsize=(side + 0.8, side), layout="constrained")
     axes = figure.add_subplot()
@@ -114,7 +117,10 @@ def _picture(counts: NDArray[np.int64], names: Sequence[str]) -> bytes:
         axes.set_yticks(range(len(names)), plain)
     if len(names) <= _COUNTED:
         for (row, column), count in np.ndenumerate(counts):
-            color = "white" if shares[row, column] > 0.5 else "black"
+            red, green, blue, _ = image.to_rgba(100 * shares[row, column])
+            ground = luminance((red, green, blue)) + 0.05
+            # whichever has the larger contrast, by WCAG at least 4.5
+            color = "white" if 1.05 / ground > ground / 0.05 else "black"
             axes.text(column, row, f"{count:,}", ha="center", va="center", color=color)
     content = io.BytesIO()
     FigureCanvasAgg(figure)

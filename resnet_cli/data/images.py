@@ -86,6 +86,15 @@ class Normalizer:
     def __call__(self, images: Tensor) -> Tensor:
         return (images / 255).sub_(self.mean).div_(self.std)
 
+    def undo(self, images: Tensor) -> Tensor:
+        """Pixels in 0..1 for people to look at, of images [N, 3, H, W] as the network sees them.
+
+        Each channel is scaled and shifted as a whole: where the mean is per pixel, its average is
+        added, as a crop has moved the pixels from where theirs was subtracted.
+        """
+        mean, std = (one.mean(dim=(1, 2), keepdim=True) for one in (self.mean, self.std))
+        return (images * std + mean).clamp(0, 1)
+
     def to(self, device: torch.device) -> "Normalizer":
         """A copy on `device`."""
         return Normalizer(self.mean.to(device), self.std.to(device))

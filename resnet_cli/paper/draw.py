@@ -3,8 +3,12 @@
 No window system, no global state, the same bytes for the same data.
 """
 
+import textwrap
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +38,7 @@ _COLOURS = {
 }
 _OTHERS = ("#56B4E9", "#999999", "#0072B2", "#009E73")
 _LONGEST = 120  # characters of a title
+CARD, _CARD_LINE = 700, 50  # pixels of a TensorBoard card, twice what it has; characters of a line
 _BAND_POINTS = 400
 _GAP = 1 / 22  # between two names, of the axes' height
 _CONTRAST = 4.5  # of text to the white behind it: WCAG 2.2, level AA
@@ -52,23 +57,39 @@ METADATA: dict[str, dict[str, Any]] = {
 def draw(plot: Plot, folder: Path, *, formats: Sequence[str] = ("png", "svg")) -> list[Path]:
     """Writes NAME.png, NAME.svg ... into `folder`; returns them."""
     paths = [folder / f"{plot.name}.{kind}" for kind in formats]
-    # a dollar in somebody's name begins no formula
-    with (
-        matplotlib.rc_context({"svg.hashsalt": plot.name, "text.parse_math": False}),
-        warnings.catch_warnings(),
-    ):
-        warnings.filterwarnings("ignore", "Glyph .* missing from")
+    with _settings(plot):
         figure = _figure(plot)
         for path, kind in zip(paths, formats, strict=True):
             figure.savefig(path, dpi=150, metadata=METADATA[kind])
     return paths
 
 
-def _figure(plot: Plot) -> Figure:
-    figure = Figure(
-        figsize=(9, 7.5) if plot.stacked else (max(7.5, 1 + 4.5 * len(plot.panels)), 4.4),
-        layout="constrained",
-    )
+def draw_card(plot: Plot) -> bytes:
+    """The figure as a PNG of `CARD` pixels' width, its panels one above the other."""
+    png = BytesIO()
+    with _settings(plot):
+        figure = _figure(replace(plot, stacked=True), card=True)
+        figure.savefig(png, format="png", dpi=CARD / figure.get_figwidth())
+    return png.getvalue()
+
+
+@contextmanager
+def _settings(plot: Plot) -> Iterator[None]:
+    """Matplotlib as all figures need it."""
+    # a dollar in somebody's name begins no formula
+    with (
+        matplotlib.rc_context({"svg.hashsalt": plot.name, "text.parse_math": False}),
+        warnings.catch_warnings(),
+    ):
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        yield
+
+
+def _figure(plot: Plot, *, card: bool = False) -> Figure:
+    size = (9.0, 7.5) if plot.stacked else (max(7.5, 1 + 4.5 * len(plot.panels)), 4.4)
+    if card:
+        size = (4.5, 1 + 2.6 * len(plot.panels))
+    figure = Figure(figsize=size, layout="constrained")
     shape = (len(plot.panels), 1) if plot.stacked else (1, len(plot.panels))
     grid = figure.subplots(*shape, sharex=True, sharey=True, squeeze=False).flatten()
     depths = sorted({curve.depth for panel in plot.panels for curve in panel.curves})
@@ -88,8 +109,13 @@ def _figure(plot: Plot) -> Figure:
         grid[0].set_xlim(0, plot.x_end / plot.unit)
     for axes, panel in zip(grid, plot.panels, strict=True):
         _name_ends(axes, panel, plot, shades)
-    figure.legend(handles=_legend(plot), loc="outside lower center", ncols=5, frameon=False)
-    figure.suptitle(_shown(plot.title), fontsize=11)
+    if card:
+        for axes in grid:
+            axes.label_outer()
+    columns = 2 if card else 5
+    figure.legend(handles=_legend(plot), loc="outside lower center", ncols=columns, frameon=False)
+    title = _shown(plot.title)
+    figure.suptitle(textwrap.fill(title, _CARD_LINE) if card else title, fontsize=11)
     return figure
 
 

@@ -23,6 +23,7 @@ img { display: block; max-width: 100%; height: auto; background: #fff; border-ra
 nav ul { columns: 18rem; padding-left: 1.2rem; }
 nav .level3 { margin-left: 1.2rem; }
 .wide { overflow-x: auto; }
+@media (max-width: 40rem) { .wide img { max-width: none; width: 40rem; } }
 table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
 th, td { border-bottom: 1px solid var(--line); padding: .3rem .7rem; text-align: left;
          vertical-align: top; overflow-wrap: normal; }
@@ -108,7 +109,8 @@ def _element(block: Block, folder: Path, anchors: dict[int, str]) -> str:
             return f"<p>{_words(words)}</p>"
         case Picture(name, alt):
             data = base64.b64encode((folder / f"{name}.svg").read_bytes()).decode()
-            return f'<p><img alt="{_escape(alt)}" src="data:image/svg+xml;base64,{data}"></p>'
+            source = f"data:image/svg+xml;base64,{data}"
+            return f'<p class="wide"><img alt="{_escape(alt)}" src="{source}"></p>'
         case Grid(header, rows):
             top = "".join(f"<th>{_words(cell)}</th>" for cell in header)
             lines = "\n".join(

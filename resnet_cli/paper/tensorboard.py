@@ -1,21 +1,24 @@
 """The report's figures for TensorBoard's Images tab."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import FileWriter
 
+from resnet_cli.paper.draw import draw_card
+from resnet_cli.paper.plot import Plot
 from resnet_cli.paper.runs import Run
 
 _FOLDER = "report"
 _EVENTS = "events.out.tfevents*"
 
 
-def show_on_board(pictures: Mapping[Path, str], runs: Sequence[Run]) -> list[Path]:
-    """Puts each PNG of `pictures` into the `report` folder of its data set,
-    `runs/<dataset>/report`, in place of what was there.
+def show_on_board(plots: Sequence[Plot], runs: Sequence[Run]) -> list[Path]:
+    """Puts each figure into the `report` folder of its data set, `runs/<dataset>/report`, in place
+    of what was there.
 
     Returns those folders. Runs without TensorBoard events, such as results kept in a repository,
     get none. Raises OSError where a folder takes no more.
@@ -34,17 +37,15 @@ def show_on_board(pictures: Mapping[Path, str], runs: Sequence[Run]) -> list[Pat
         for old in home.glob(_EVENTS):
             old.unlink()
         board = FileWriter(str(home))
-        for path in (path for path, of in pictures.items() if of.partition("-")[0] == dataset):
-            value = Summary.Value(tag=path.stem, image=_encoded(path))
+        for plot in (plot for plot in plots if plot.dataset.partition("-")[0] == dataset):
+            value = Summary.Value(tag=plot.name, image=_encoded(draw_card(plot)))
             board.add_summary(Summary(value=[value]), 0)
         board.close()
     return list(homes)
 
 
-def _encoded(path: Path) -> Summary.Image:
+def _encoded(png: bytes) -> Summary.Image:
     """A PNG file as TensorBoard keeps it."""
-    with Image.open(path) as picture:
+    with Image.open(BytesIO(png)) as picture:
         width, height = picture.size
-    return Summary.Image(
-        height=height, width=width, colorspace=4, encoded_image_string=path.read_bytes()
-    )
+    return Summary.Image(height=height, width=width, colorspace=4, encoded_image_string=png)

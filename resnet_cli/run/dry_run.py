@@ -49,7 +49,8 @@ def dry_run(config: RunConfig, folder: RunFolder, *, console: Console) -> None:
     }
     rate = f"{config.batch_size / step_seconds:,.0f} images/s over {_STEPS} steps"
     told = "; ".join([rate, *(note for note, holds in notes.items() if holds)])
-    console.say(rows([("expect", f"about {duration(seconds)} ({told})")]))
+    expected = ("expect", f"about {duration(seconds)} ({told})")
+    console.say(rows([expected], width=len("network")))  # below the plan
     console.say("dry run: nothing was written")
 
 

@@ -31,7 +31,7 @@ _ONE_LAYER = (
 _MANY_EPOCHS = 1000  # the paper's schedules have 164 (CIFAR-10) and 120 (ImageNet)
 
 
-def _plan(config: RunConfig, parts: Parts, *, folder: RunFolder) -> str:
+def plan(config: RunConfig, parts: Parts, *, folder: RunFolder) -> str:
     """What is about to happen, in two columns."""
     net, data, recipe, sgd = (
         parts.training.network.architecture,
@@ -87,7 +87,7 @@ def announce(config: RunConfig, parts: Parts, *, folder: RunFolder, note: str = 
     """The heading of a run, and its plan below."""
     name = parts.training.network.architecture.name
     heading = bold(f"{name} on {parts.dataset.name}, seed {config.seed}{note}")
-    return f"{heading}\n{_plan(config, parts, folder=folder)}"
+    return f"{heading}\n{plan(config, parts, folder=folder)}"
 
 
 def warn_of_many_epochs(config: RunConfig, parts: Parts, *, console: Console) -> None:

@@ -177,6 +177,7 @@ def _record(run: Run, parts: Parts) -> Record:
         hparams=trained(plain),
         name=_name(run),
         sinks={key: plain[key] for key in SINKS if plain[key]},
+        about=f"{run.command}\n\n{result.plan(config, parts, folder=run.folder)}",
     )
 
 

@@ -35,9 +35,9 @@ def bold(text: str) -> str:
     )
 
 
-def rows(pairs: Sequence[tuple[str, str]]) -> str:
-    """Formats names and values in two columns."""
-    width = max(len(name) for name, _ in pairs)
+def rows(pairs: Sequence[tuple[str, str]], *, width: int = 0) -> str:
+    """Formats names and values in two columns, the first of at least `width` characters."""
+    width = max(width, *(len(name) for name, _ in pairs))
     return "\n".join(f"  {name:<{width}}  {value}" for name, value in pairs)
 
 

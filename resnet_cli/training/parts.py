@@ -46,6 +46,7 @@ class Record:
     every: Every
     identity: dict[str, Any]  # what a checkpoint records about its run
     hparams: dict[str, Any]  # what TensorBoard lists of it
+    about: str  # its command and plan, for people
     name: str = ""  # cifar10/resnet56-A/seed0
     sinks: Mapping[str, str] = field(default_factory=dict)  # wandb -> the project
 

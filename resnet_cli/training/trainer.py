@@ -27,6 +27,8 @@ from resnet_cli.training.progress import Clock, Progress, Totals
 from resnet_cli.training.schedule import WARMUP_WINDOW, Plateau
 from resnet_cli.training.sinks import Described, Sinks
 
+_SHOWN = 100  # images of the first batch that TensorBoard gets, at most
+
 
 class Trainer:
     """Trains one network to the end of its schedule."""
@@ -62,9 +64,12 @@ class Trainer:
             while now.iteration < last:
                 self._stop_if_requested()
                 self._seed_dropout()
+                drawn = self._draw()
+                if now.iteration == 0:
+                    self._show_images(drawn)
                 if self.step.ema is not None:
                     self.step.ema.begin_step(now.iteration)
-                self.step(*self._draw(), lr=self.lr_at(now.iteration))
+                self.step(*drawn, lr=self.lr_at(now.iteration))
                 now.iteration += 1
                 self.console.advance(now.iteration)
                 self.request.reply = ""
@@ -111,7 +116,7 @@ class Trainer:
             iteration=self.progress.iteration,
             family="plain" if plain else "residual",
             hparams=record.hparams,
-            command=command,
+            about=record.about,
             sinks=Sinks(record.folder, record.sinks, about=about, warn=self.console.warn),
         )
 
@@ -144,6 +149,13 @@ class Trainer:
                 return self.loader.draw(self.progress.iteration)
         except Interrupted as interrupted:
             self._save_and_stop(interrupted.signum)
+
+    def _show_images(self, drawn: tuple[Tensor, ...]) -> None:
+        """Shows on TensorBoard what the first step trains on: this rank's part of the batch."""
+        if self.logbook:
+            with self.clock.paused():
+                images, _ = self.loader.prepare(*drawn)
+                self.logbook.show(self.parts.normalizer.undo(images[:_SHOWN]))
 
     def _is_due(self, every: int) -> bool:
         """Whether what happens every so many iterations is due, as all is at the end."""

@@ -5,11 +5,18 @@ residual told apart.
 from pathlib import Path
 
 import pytest
+import torch
+from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+from tensorboard.context import RequestContext
+from tensorboard.plugins.base_plugin import TBContext
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
+from tensorboard.plugins.hparams.backend_context import Context
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
+from resnet_cli.training.board import grid
 from resnet_cli.training.logbook import Logbook
 
 
@@ -19,8 +26,8 @@ def log(folder: Path, *, start: int, end: int, family: str = "plain") -> None:
         folder,
         iteration=start,
         family=family,
-        command="resnet-train model=plain20",
-        hparams={"dataset.train_images": None, "model.depth": 20, "shortcut": "A"},
+        about="resnet-train model=plain20\n\n  network  plain20: 20 layers",
+        hparams={"dataset.train_images": None, "model.depth": 20, "shortcut": "A", "batch_size": 8},
     )
     for iteration in range(start + 10, end + 1, 10):
         book.write(
@@ -69,10 +76,10 @@ def test_a_resumed_run_has_every_point_layout_and_setting_once(tmp_path: Path) -
         "A",
         "None",
     )
-    (experiment,) = summaries(tmp_path, "_hparams_/experiment")
-    columns = HParamsPluginData.FromString(experiment).experiment.hparam_infos
-    assert [column.name for column in columns][:2] == ["model.depth", "shortcut"]
-    assert summaries(tmp_path, "command/text_summary") == [b"`resnet-train model=plain20`"]
+    assert len(summaries(tmp_path, "_hparams_/experiment")) == 1
+    assert summaries(tmp_path, "run/text_summary") == [  # indented: Markdown shows it as it is
+        b"    resnet-train model=plain20\n\n      network  plain20: 20 layers"
+    ]
     (layout,) = summaries(tmp_path, "custom_scalars__config__")
     (category,) = Layout.FromString(layout).category
     assert category.title == "degradation"
@@ -82,6 +89,45 @@ def test_a_resumed_run_has_every_point_layout_and_setting_once(tmp_path: Path) -
         ("residual: training error", ["residual/training error"]),
         ("residual: test error", ["residual/(test|validation) error"]),
     ]
+
+
+def test_the_table_of_settings_begins_with_depth_and_shortcut_then_errors(tmp_path: Path) -> None:
+    """As TensorBoard's own code orders the columns of several runs."""
+    for depth in (20, 56):
+        folder = tmp_path / str(depth)
+        folder.mkdir()
+        log(folder, start=0, end=10)
+    board = EventMultiplexer().AddRunsFromDirectory(str(tmp_path))
+    board.Reload()
+    context = Context(TBContext(data_provider=MultiplexerDataProvider(board, str(tmp_path))))
+    experiment = context.experiment_from_metadata(
+        RequestContext(), "", True, context.hparams_metadata(RequestContext(), ""), None
+    )
+    columns = [column.name for column in experiment.hparam_infos]
+    assert columns == ["model.depth", "shortcut", "batch_size", "dataset.train_images"]
+    assert [(one.name.tag, one.display_name) for one in experiment.metric_infos] == [
+        ("train/error", "training error"),
+        ("test/error", "test error"),
+        ("val/error", "validation error"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "factor", "columns"), [(128, 32, 2, 10), (40, 64, 1, 10), (4, 224, 1, 3)]
+)
+def test_a_grid_shows_images_row_by_row(count: int, size: int, factor: int, columns: int) -> None:
+    """A pixel is a square of `factor`, four white pixels lie between two images."""
+    images = torch.rand(count, 3, size, size)
+    shown = grid(images)
+    assert shown.shape[2] == 700 and shown.dtype is torch.uint8
+    step = size * factor + 4
+    for number in range(min(count, columns * columns)):
+        top, left = 4 + number // columns * step, 4 + number % columns * step
+        tile = shown[:, top : top + step - 4, left : left + step - 4]
+        for row, column in ((0, 0), (factor - 1, 0), (0, factor - 1)):
+            seen = tile[:, row::factor, column::factor]
+            assert torch.equal(seen, (images[number] * 255).round().to(torch.uint8))
+        assert (shown[:, top - 4 : top, left:] == 255).all()
 
 
 @pytest.mark.parametrize("family", ["plain", "residual"])
