@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from resnet_cli.config.schema import from_plain
+from resnet_cli.config.plain import from_plain
 from resnet_cli.run.folder import RunFolder
 from resnet_cli.training.records import read_result
 from tests.helpers.commands import TINY, Command

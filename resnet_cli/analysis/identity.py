@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from resnet_cli.analysis.subject import Subject
-from resnet_cli.config.schema import to_plain, trained
+from resnet_cli.config.plain import to_plain, trained
 from resnet_cli.data.identity import fingerprint
 from resnet_cli.data.images import Dataset
 from resnet_cli.models.architecture import Architecture, Block

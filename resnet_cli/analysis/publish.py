@@ -6,7 +6,7 @@ from pathlib import Path
 
 from resnet_cli.analysis.subject import Subject
 from resnet_cli.analysis.trained import digest, published
-from resnet_cli.config.schema import to_plain
+from resnet_cli.config.plain import to_plain
 from resnet_cli.data.images import fit_normalizer
 from resnet_cli.data.samples import SamplesBuilder
 from resnet_cli.evaluation.card import PIXEL_MEAN, Card, Measured, card_header

@@ -17,7 +17,8 @@ from resnet_cli.analysis.trained import (
     parse_published,
     with_overrides,
 )
-from resnet_cli.config.schema import RunConfig, architecture, to_plain
+from resnet_cli.config.plain import to_plain
+from resnet_cli.config.schema import RunConfig, architecture
 from resnet_cli.data import cifar10
 from resnet_cli.data.choices import DatasetName, Normalization
 from resnet_cli.data.images import Dataset, Normalizer, fit_normalizer

@@ -8,13 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from resnet_cli.config import compose as compose_module
-from resnet_cli.config.schema import (
-    BOOKKEEPING,
-    RunConfig,
-    flatten,
-    from_plain,
-    to_plain,
-)
+from resnet_cli.config.plain import flatten, from_plain, to_plain
+from resnet_cli.config.schema import BOOKKEEPING, RunConfig
 from resnet_cli.config.validate import validate
 from resnet_cli.runtime.choices import Switch
 from resnet_cli.runtime.errors import UserError

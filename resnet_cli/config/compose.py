@@ -10,6 +10,7 @@ from hydra.errors import HydraException
 
 from resnet_cli.config.launcher import Launcher, is_launcher_key, read_launcher, validate_launcher
 from resnet_cli.config.naming import run_folder
+from resnet_cli.config.resolve import resolve
 from resnet_cli.config.schema import RunConfig
 from resnet_cli.config.tree import (
     compose_tree,
@@ -18,7 +19,7 @@ from resnet_cli.config.tree import (
     to_config,
     validate_words,
 )
-from resnet_cli.config.validate import resolve, validate_written
+from resnet_cli.config.validate import validate_written
 from resnet_cli.runtime.errors import UserError
 from resnet_cli.runtime.files import expand
 

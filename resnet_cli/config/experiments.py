@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from resnet_cli.config.schema import MISSING, Settings, flatten, to_plain
+from resnet_cli.config.plain import flatten, to_plain
+from resnet_cli.config.schema import MISSING, Settings
 from resnet_cli.models.architecture import Architecture, Shortcut
 from resnet_cli.models.zoo import NETWORKS
 from resnet_cli.runtime.conf import options, read

@@ -7,7 +7,8 @@ from enum import StrEnum
 from types import UnionType
 from typing import Any, get_args
 
-from resnet_cli.config.schema import RENAMED, Config, fields_of
+from resnet_cli.config.plain import RENAMED
+from resnet_cli.config.schema import Config, fields_of
 from resnet_cli.models.zoo import did_you_mean_network
 from resnet_cli.runtime.conf import options
 from resnet_cli.runtime.errors import UserError, did_you_mean

@@ -5,7 +5,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from resnet_cli.config.schema import Config, Settings, architecture, to_plain, trained
+from resnet_cli.config.plain import to_plain, trained
+from resnet_cli.config.schema import Config, Settings, architecture
 from resnet_cli.config.tree import compose_tree, to_config
 from resnet_cli.models.zoo import NETWORKS
 

@@ -9,7 +9,8 @@ from functools import cache
 from typing import Any
 
 from resnet_cli.config import compose
-from resnet_cli.config.schema import RunConfig, architecture, to_plain, trained
+from resnet_cli.config.plain import to_plain, trained
+from resnet_cli.config.schema import RunConfig, architecture
 from resnet_cli.data.choices import DatasetName
 from resnet_cli.models.architecture import Shortcut
 from resnet_cli.models.zoo import NETWORKS

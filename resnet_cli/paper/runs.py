@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resnet_cli.config.schema import architecture, from_plain, to_plain, trained
+from resnet_cli.config.plain import from_plain, to_plain, trained
+from resnet_cli.config.schema import architecture
 from resnet_cli.models.architecture import Shortcut
 from resnet_cli.paper import recipe
 from resnet_cli.paper.data import Data, read_data

@@ -14,7 +14,8 @@ from pathlib import Path
 import yaml
 from filelock import Timeout
 
-from resnet_cli.config.schema import RunConfig, differences, to_plain
+from resnet_cli.config.plain import differences, to_plain
+from resnet_cli.config.schema import RunConfig
 from resnet_cli.runtime.errors import UserError
 from resnet_cli.runtime.files import naming, write_whole
 from resnet_cli.runtime.locks import locked, stand_in

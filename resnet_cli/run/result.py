@@ -10,7 +10,8 @@ import torch
 import torchvision
 
 from resnet_cli import __version__
-from resnet_cli.config.schema import RunConfig, to_plain
+from resnet_cli.config.plain import to_plain
+from resnet_cli.config.schema import RunConfig
 from resnet_cli.data.choices import Augmentation
 from resnet_cli.data.crops import shorter_side_range
 from resnet_cli.data.images import Dataset

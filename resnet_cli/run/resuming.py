@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from resnet_cli.config.schema import RunConfig, differences, from_plain, to_plain
+from resnet_cli.config.plain import differences, from_plain, to_plain
+from resnet_cli.config.schema import RunConfig
 from resnet_cli.run.build import Parts
 from resnet_cli.run.folder import RunFolder
 from resnet_cli.runtime.errors import UserError

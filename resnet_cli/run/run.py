@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resnet_cli.config.schema import RunConfig, from_plain, to_plain, trained
+from resnet_cli.config.plain import from_plain, to_plain, trained
+from resnet_cli.config.schema import RunConfig
 from resnet_cli.data.choices import DatasetName
 from resnet_cli.run import result
 from resnet_cli.run.build import Parts, build, load_dataset

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from resnet_cli.config.schema import RunConfig, architecture, from_plain
+from resnet_cli.config.plain import from_plain
+from resnet_cli.config.schema import RunConfig, architecture
 from resnet_cli.evaluation.card import PIXEL_MEAN, read_card
 from resnet_cli.evaluation.weights import load_weights, read, state_dict_of
 from resnet_cli.models.architecture import Architecture, Block

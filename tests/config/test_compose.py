@@ -13,7 +13,8 @@ from hydra.utils import get_method
 
 from resnet_cli.config.compose import jobs
 from resnet_cli.config.experiments import experiments
-from resnet_cli.config.schema import RunConfig, architecture, differences, from_plain, to_plain
+from resnet_cli.config.plain import differences, from_plain, to_plain
+from resnet_cli.config.schema import RunConfig, architecture
 from resnet_cli.config.words import quote_paths
 from resnet_cli.launch import local
 from resnet_cli.models.architecture import Activation, Shortcut, Stem

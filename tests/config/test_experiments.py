@@ -4,7 +4,7 @@ import pytest
 
 from resnet_cli.config.compose import jobs
 from resnet_cli.config.experiments import experiments, recipe
-from resnet_cli.config.schema import flatten, to_plain
+from resnet_cli.config.plain import flatten, to_plain
 from resnet_cli.models.zoo import NETWORKS
 from resnet_cli.runtime.conf import options
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from resnet_cli.config.schema import from_plain, to_plain
+from resnet_cli.config.plain import from_plain, to_plain
 from tests.faults.kinds import stopped_run
 
 

@@ -19,7 +19,8 @@ from resnet_cli.analysis.publish import export_subject
 from resnet_cli.analysis.responses import Responses, of_run
 from resnet_cli.analysis.subject import build_network, open_subject
 from resnet_cli.analysis.trained import parse_config, parse_published
-from resnet_cli.config.schema import RunConfig, from_plain
+from resnet_cli.config.plain import from_plain
+from resnet_cli.config.schema import RunConfig
 from resnet_cli.data.imagenet import open_folders
 from resnet_cli.data.index import index_path
 from resnet_cli.evaluation import predictions

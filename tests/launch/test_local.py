@@ -14,7 +14,7 @@ import pytest
 import torch
 import yaml
 
-from resnet_cli.config.schema import to_plain
+from resnet_cli.config.plain import to_plain
 from resnet_cli.launch import local
 from resnet_cli.launch.display import LineDisplay
 from resnet_cli.launch.local import Sweep, make_slots

@@ -11,7 +11,7 @@ from typing import Any
 
 from resnet_cli.analysis.identity import NOT_TRAINED
 from resnet_cli.config import compose
-from resnet_cli.config.schema import from_plain, to_plain, trained
+from resnet_cli.config.plain import from_plain, to_plain, trained
 from resnet_cli.data.identity import fingerprint
 
 FULL = {"cifar10": 64_000, "imagenet": 600_000}

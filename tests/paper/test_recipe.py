@@ -6,7 +6,7 @@ import pytest
 
 from resnet_cli.config import compose
 from resnet_cli.config.experiments import networks
-from resnet_cli.config.schema import from_plain
+from resnet_cli.config.plain import from_plain
 from resnet_cli.data.choices import DatasetName
 from resnet_cli.models.architecture import Shortcut
 from resnet_cli.paper import recipe

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from resnet_cli.config.schema import from_plain
+from resnet_cli.config.plain import from_plain
 from resnet_cli.models.architecture import Shortcut, cifar
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.runtime.errors import Failed, UserError
