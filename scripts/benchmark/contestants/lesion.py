@@ -16,7 +16,7 @@ from resnet_cli.runtime.choices import DeviceChoice, Precision
 from resnet_cli.runtime.device import autocast, choose_device, choose_dtype, keep_memory
 from scripts.benchmark.contestants.serve import serve
 
-IMAGES = 250  # a batch of resnet-analyze
+IMAGES = 50  # a fifth of a batch of resnet-analyze, so that a turn is short
 
 
 def rebuilt(network: ResNet) -> list[ResNet]:
