@@ -47,12 +47,14 @@ def test_a_researcher_kills_a_sweep_and_reads_the_spread_of_its_seeds(
     words += ["-m", "model=plain20,resnet20", "seed=0,1", f"runs={tmp_path / 'runs'}"]
     words += ["hydra/launcher=local"]
     sweep = spawn(*words, start_new_session=True)
-    wait_for(lambda: list(tmp_path.rglob("last.pt")))
+    wait_for(lambda: list(tmp_path.rglob("result.json")))
     os.killpg(sweep.pid, signal.SIGKILL)
     finish(sweep)
-    assert len(list(tmp_path.rglob("result.json"))) < 4
-    code, _, err = finish(spawn(*words))
+    finished = len(list(tmp_path.rglob("result.json")))
+    assert finished < 4
+    code, out, err = finish(spawn(*words))
     assert (code, err) == (0, "")
+    assert out.count("was finished before: test error") == finished
     results = list((tmp_path / "runs").rglob("result.json"))
     assert len(results) == 4
     shown = command("resnet-report", tmp_path / "runs", "--out", tmp_path / "report")

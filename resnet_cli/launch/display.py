@@ -51,6 +51,7 @@ class _Row:
     values: dict[str, float] = field(default_factory=dict)  # the newest figure under each name
     measured: dict[str, int] = field(default_factory=dict)  # and the iteration it is from
     last_shown: float = 0.0  # when the last line about it was printed
+    finished_before: bool = False  # by an earlier sweep: it is only read again
 
     def update(self) -> None:
         """Reads the newest log points."""
@@ -142,7 +143,9 @@ class LineDisplay:
         """Run `number` starts."""
         row = self._rows[number]
         row.state, row.last_shown = State.running, self._clock()
-        self._say(f"{row.name} starts ({where})")
+        row.finished_before = row.run.folder.result_file.is_file()
+        if not row.finished_before:
+            self._say(f"{row.name} starts ({where})")
 
     def ended(self, number: int, outcome: Outcome) -> None:
         """Run `number` has ended; of a failed one the line goes to stderr."""
@@ -152,7 +155,8 @@ class LineDisplay:
         if outcome.code:
             self.warn(f"{row.name}: {outcome.line}")
         else:
-            self._say(f"{row.name} is done: {outcome.line}")
+            verb = "was finished before" if row.finished_before else "is done"
+            self._say(f"{row.name} {verb}: {outcome.line}")
 
     def refresh(self) -> None:
         """Prints a line for each run whose last one is long ago."""
