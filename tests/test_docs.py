@@ -72,7 +72,8 @@ def test_the_readme_is_short() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_lines_are_wrapped(page: Path) -> None:
-    lines = page.read_text().splitlines()
+    # but for what a terminal showed
+    lines = re.sub(r"```console.*?```", "", page.read_text(), flags=re.DOTALL).splitlines()
     assert [line for line in lines if len(line) > 120 and not line.startswith(("|", "    {"))] == []
 
 
