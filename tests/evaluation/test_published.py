@@ -127,7 +127,7 @@ def test_the_four_lines_of_the_model_card_load_them(
     assert len([line for line in code.splitlines() if line]) == 4
     images, labels = synthetic.draw(150, seed=1)
     names: dict[str, Any] = {"network": network, "images": images}
-    exec(code.replace("results/weights/resnet56.safetensors", str(path)), names)
+    exec(code.replace("results/weights/plain20.safetensors", str(path)), names)
     wrong = (names["logits"].argmax(dim=1) != labels).sum().item()
     assert 100 * wrong / 150 == pytest.approx(said["top1_error"])
 
