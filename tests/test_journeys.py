@@ -80,14 +80,14 @@ def test_an_engineer_fine_tunes_on_photographs_and_exports_the_network(
     words = ["model=resnet18", "dataset.root=known", "schedule.iterations=2", *small]
     assert command("resnet-train", *words).code == 0
     (known,) = Path("runs/known").rglob("seed0")
-    words = ["resnet-eval", "--ckpt", known, "dataset.root=known"]
+    words = ["resnet-eval", "--ckpt", str(known), "dataset.root=known"]
     assert command(*words, "--export", "known.safetensors").code == 0
 
     words = ["experiment=finetune", "model=resnet18", "weights=known.safetensors"]
     tuned = command("resnet-train", *words, "dataset.root=photos", "schedule.epochs=2", *small)
     assert tuned.code == 0 and "head" in tuned.out, tuned.err
     (run,) = Path("runs/photos").rglob("seed0")
-    words = ["resnet-eval", "--ckpt", run, "dataset.root=photos"]
+    words = ["resnet-eval", "--ckpt", str(run), "dataset.root=photos"]
     measured = command(*words, "--per-class", "errors")
     held_out = last_line(measured)["count"]
     with Path("errors/confusion.csv").open() as file:
