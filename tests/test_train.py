@@ -132,7 +132,7 @@ def test_a_loss_that_is_no_number_stops_before_the_weights(
     """
     calls = 0
 
-    def poisoned(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def poisoned(logits: torch.Tensor, labels: torch.Tensor, **_: float) -> torch.Tensor:
         nonlocal calls
         calls += 1
         loss = torch.nn.functional.cross_entropy(logits, labels)
