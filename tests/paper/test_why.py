@@ -1,5 +1,6 @@
 """What resnet-analyze leaves, read by resnet-report: sentences by hand, and files nobody wrote."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from resnet_cli.paper.why.records import (
     from_csv,
     to_csv,
 )
+from resnet_cli.paper.why.style import extent
 from tests.helpers.commands import Command
 from tests.paper.made_up import make_run
 
@@ -199,3 +201,12 @@ def test_before_and_after_has_every_entry() -> None:
     assert [len(grid.rows) for grid in later] == [len(table.lines) for table in LATER]
     assert all(row[-1] == "not run" for grid in later for row in grid.rows)
     assert [one.name for one in blocks if isinstance(one, Picture)] == ["depth"]
+
+
+def test_titles_tell_which_network_was_trained_for_how_long() -> None:
+    short, long = points()[0], replace(points()[0], network="plain20", iteration=64_000)
+    short = replace(short, network="resnet20-A", iteration=4000)
+    assert extent([long]).startswith("64,000 iterations")
+    assert extent([short]).startswith("4,000 of 64,000 iterations")
+    told = "ResNet-20 4,000, plain-20 64,000 of 64,000 iterations"
+    assert extent([long, short]).startswith(told)

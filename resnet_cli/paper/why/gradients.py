@@ -92,7 +92,7 @@ def figure(rows: Sequence[Gradient]) -> Figure:
         ]
     for axes in grid:
         log_y(axes)
-    sheet.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False, fontsize=8)
+    sheet.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     sheet.suptitle(f"{TITLE} ({extent(rows)})", fontsize=11)
     return sheet
 

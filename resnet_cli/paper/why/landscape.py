@@ -77,8 +77,7 @@ def figure(rows: Sequence[Point]) -> Figure:
     bar = sheet.colorbar(filled, ax=below, location="bottom", shrink=0.6, aspect=40, pad=0.03)
     bar.set_ticks(list(ticks), labels=list(ticks.values()))
     bar.set_label("loss (nats), log scale; directions in lengths of the filters", fontsize=9)
-    first = next(iter(runs.values()))
-    sheet.suptitle(f"{TITLE} ({extent(first)})", fontsize=11)
+    sheet.suptitle(f"{TITLE} ({extent(rows)})", fontsize=11)
     return sheet
 
 

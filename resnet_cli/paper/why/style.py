@@ -108,7 +108,10 @@ def name_of(rows: Sequence[Measured]) -> str:
 
 
 def extent(rows: Sequence[Measured]) -> str:
-    """`400 of 64,000 iterations, 1,000 images`: how long the runs were, and what was measured."""
+    """`400 of 64,000 iterations, 1,000 images`: how long the runs were, and what was measured.
+
+    Where networks were trained for different times, it tells which for how long.
+    """
     full = FULL_ITERATIONS.get(rows[0].dataset)
     last = {
         (row.network, row.seed): row.iteration
@@ -116,6 +119,9 @@ def extent(rows: Sequence[Measured]) -> str:
     }
     lengths = sorted({iteration for iteration in last.values() if iteration})
     told = " and ".join(f"{one:,}" for one in lengths[:3])
+    by_name = {spoken(network): iteration for (network, _), iteration in last.items() if iteration}
+    if len(lengths) > 1 and len(by_name) == len(last):
+        told = ", ".join(f"{name} {by_name[name]:,}" for name in by_name)
     if told and full and lengths != [full]:
         told += f" of {full:,}"
     images = f"{rows[0].images:,} images"
