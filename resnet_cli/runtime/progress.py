@@ -22,7 +22,7 @@ _COLUMNS: tuple[tuple[str, tuple[str, ...], int, str], ...] = (
     ("val %", ("val/error",), 8, ".2f"),
     ("test %", ("test/error",), 8, ".2f"),
     ("top-5 %", ("test/top5_error", "val/top5_error"), 9, ".2f"),
-    ("lr", ("lr",), 8, "g"),
+    ("lr", ("lr",), 9, ".3g"),
     ("images/s", ("images_per_second",), 10, ",.0f"),
 )
 _LEFT = 12  # columns of the time left
