@@ -62,7 +62,8 @@ of ours needs nothing else, like the run.
 A file of another project holds weights alone, so model=, how its pixels were normalised, and where
 its shortcuts' zeros are if not behind, must be said; it is measured in fp32 unless precision= says
 otherwise. Ours know all that, and are measured in the precision of their config.
-The last line is JSON: top1_error and top5_error in percent, and count.
+The last line is JSON: top1_error and top5_error (null for at most five classes) in percent, and
+count.
 """
 
 
@@ -304,6 +305,9 @@ def main_checked(arguments: list[str]) -> int:
             "device=cpu"
         ) from error
     figures = dataclasses.asdict(errors)
+    top5 = about.get("classes", 10) > 5
+    if not top5:
+        figures["top5_error"] = None  # no image can be one
     if options.json:
         options.json.write_text(json.dumps(figures | about, indent=2) + "\n", encoding="utf-8")
     told = [
@@ -314,7 +318,7 @@ def main_checked(arguments: list[str]) -> int:
     ]
     told += [
         ("top-1 error", f"{errors.top1_error:.2f} %"),
-        *([("top-5 error", f"{errors.top5_error:.2f} %")] if about.get("classes", 10) > 5 else []),
+        *([("top-5 error", f"{errors.top5_error:.2f} %")] if top5 else []),
         ("images", f"{errors.count:,}"),
     ]
     print(rows(told))

@@ -14,7 +14,7 @@ import torch
 from resnet_cli.models.architecture import Shortcut, cifar
 from resnet_cli.models.zoo import NETWORKS
 from resnet_cli.runtime.compile import missing_for_compiling
-from scripts.benchmark import kernels
+from scripts.benchmark import kernels, step_profile
 from scripts.benchmark.__main__ import main
 from scripts.benchmark.limits import operations, traffic
 from scripts.benchmark.plan import Deadline, NotMeasured, Settings
@@ -196,6 +196,20 @@ def test_operations_are_counted_without_views_and_allocations() -> None:
 def test_a_step_gives_the_device_few_operations(name: str, most: int) -> None:
     """Beside 309 and 1,209 where each weight is cast, each layer counts, each batch is drawn."""
     assert most * 0.9 < kernels.count(name)["step"] <= most
+
+
+def test_a_profile_names_the_kernels_that_take_longest() -> None:
+    """Of ResNet-20, 19 convolutions each way; beyond the few that are shown there are more."""
+    found = step_profile.profile_step("resnet20", compiled=False, batch=2, seconds=0.01)
+    assert 0 < found["host_us"] <= found["step_us"]
+    assert found["images_per_second"] == pytest.approx(2e6 / found["step_us"])
+    times = [row["us"] for row in found["longest"].values()]
+    assert times == sorted(times, reverse=True) and sum(times) < 3 * found["step_us"]
+    assert found["kernels"] > 2 * sum(row["calls"] for row in found["longest"].values()) / 3
+    if not torch.cuda.is_available():
+        assert found["longest"]["aten::convolution_backward"]["calls"] == 19
+    text = step_profile.markdown({"resnet20": found, "resnet110": {"not_measured": "late"}})
+    assert "| resnet110 | not measured: late |" in text and "resnet20, by time:" in text
 
 
 @pytest.mark.slow

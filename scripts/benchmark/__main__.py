@@ -5,6 +5,7 @@
     python -m scripts.benchmark imagenet index     photographs: loader, ten crops, dense test; index
     python -m scripts.benchmark scale              two ranks, a sweep's start, saving, packed runs
     python -m scripts.benchmark kernels            operations of an eager step, counted
+    python -m scripts.benchmark profile            where the time of a step goes, kernel by kernel
     python -m scripts.benchmark lesion             deleting each block of ResNet-110 in turn
     python -m scripts.benchmark training imagenet --minutes 30 --json FILE --markdown FILE
 
@@ -28,11 +29,11 @@ from resnet_cli.run.result import commit
 from resnet_cli.runtime.choices import DeviceChoice
 from resnet_cli.runtime.device import choose_device, cores, describe
 from resnet_cli.runtime.errors import FAILED, run_command
-from scripts.benchmark import imagenet, index, kernels, lesion, scale, training
+from scripts.benchmark import imagenet, index, kernels, lesion, scale, step_profile, training
 from scripts.benchmark.plan import Deadline, Part, Settings, run
 from scripts.benchmark.report import Report
 
-PLANS = ("training", "imagenet", "index", "scale", "kernels", "lesion")
+PLANS = ("training", "imagenet", "index", "scale", "kernels", "profile", "lesion")
 NETWORKS = tuple(training.BATCHES)
 
 
@@ -109,6 +110,8 @@ def choose_parts(options: argparse.Namespace, settings: Settings) -> list[Part]:
         found += scale.parts(settings)
     if "kernels" in plans:
         found += kernels.parts()
+    if "profile" in plans:
+        found += step_profile.parts(settings)
     if "lesion" in plans:
         found += lesion.parts(settings)
     return found

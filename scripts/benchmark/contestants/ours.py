@@ -1,6 +1,7 @@
 """Ours: what resnet-train and resnet-eval run between two log points."""
 
 import argparse
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -25,6 +26,42 @@ def refuse(message: str) -> None:
     raise SystemExit(message)
 
 
+def network_and_data(name: str, device: torch.device) -> tuple[ResNet, Split, Normalizer]:
+    """A network and random images on the device, as many as CIFAR-10 has (of 224 pixels 1,000)."""
+    network = ResNet(NETWORKS[name])
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    cifar = network.architecture.stem is Stem.cifar
+    side, count, classes = (32, 50_000, 10) if cifar else (224, 1000, 1000)
+    images = torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8)
+    split = Split(images, torch.randint(0, classes, (count,))).to(device)
+    mean, std = (
+        torch.tensor(values, device=device).view(3, 1, 1)
+        for values in CHANNELS[Normalization.imagenet]
+    )
+    # A mean a pixel on CIFAR-10, as the paper.
+    return network, split, Normalizer(mean.repeat(1, side, side) if cifar else mean, std)
+
+
+def training_step(
+    network: ResNet,
+    loader: ResidentLoader,
+    *,
+    dtype: torch.dtype,
+    compiled: bool,
+    capture: Callable[..., CapturedGraph] | None,
+) -> TrainStep:
+    """With the paper's optimizer."""
+    optimizer = make_optimizer(network, lr=0.1, momentum=0.9, weight_decay=1e-4, nesterov=False)
+    return TrainStep(
+        network,
+        optimizer,
+        dtype=dtype,
+        compiled=compiled,
+        prepare=loader.prepare,
+        capture=capture,
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("network")
@@ -38,19 +75,8 @@ def main() -> None:
     make_exact()
     keep_memory()
     device, dtype = choose_device(DeviceChoice.auto), DTYPES[options.precision]
-    network = ResNet(NETWORKS[options.network])
-    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network, split, normalizer = network_and_data(options.network, device)
     network.set_activation_checkpointing(options.checkpointing)
-    cifar = network.architecture.stem is Stem.cifar
-    side, count, classes = (32, 50_000, 10) if cifar else (224, 1000, 1000)
-    images = torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8)
-    split = Split(images, torch.randint(0, classes, (count,))).to(device)
-    mean, std = (
-        torch.tensor(values, device=device).view(3, 1, 1)
-        for values in CHANNELS[Normalization.imagenet]
-    )
-    # A mean a pixel on CIFAR-10, as the paper.
-    normalizer = Normalizer(mean.repeat(1, side, side) if cifar else mean, std)
     capture = None
     if options.graph:
         choose_capture(Switch.on, device, dtype=dtype, world=1)
@@ -68,15 +94,7 @@ def main() -> None:
         serve(test, images=size, untimed=1, settle=wait, facts=lambda: facts(lambda: test(0)))
         return
     loader = ResidentLoader(split=split, normalizer=normalizer, batch_size=size, seed=0)
-    optimizer = make_optimizer(network, lr=0.1, momentum=0.9, weight_decay=1e-4, nesterov=False)
-    step = TrainStep(
-        network,
-        optimizer,
-        dtype=dtype,
-        compiled=options.compile,
-        prepare=loader.prepare,
-        capture=capture,
-    )
+    step = training_step(network, loader, dtype=dtype, compiled=options.compile, capture=capture)
 
     def train(number: int) -> None:
         step(*loader.draw(number), lr=0.001)
