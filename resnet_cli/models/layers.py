@@ -52,14 +52,8 @@ class BatchNormFunction(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float
     ) -> tuple[Tensor, Tensor, Tensor]:
         """x [N, C, H, W] -> normalized x, and the batch's mean and biased variance, float32 [C]."""
-        values, count = x.float(), x.numel() // x.shape[1]
-        # Shifted by some value of the channel, what is summed is small: the variance loses no
-        # digits to cancellation.
-        shift = values[:1, :, :1, :1]
-        shifted = values - shift
-        mean = _sum_per_channel(shifted) * (1 / count)
-        variance = (_sum_per_channel(shifted * shifted) * (1 / count) - mean * mean).clamp_min(0)
-        mean = mean + shift
+        values = x.float()
+        mean, variance = _statistics(values)
         inverse = (variance + eps).rsqrt()
         scale = _per_channel(weight) * inverse
         ctx.save_for_backward(x, weight, mean, inverse)
@@ -85,6 +79,18 @@ class BatchNormFunction(torch.autograd.Function):
             grad_bias.flatten(),
             None,
         )
+
+
+def _statistics(values: Tensor) -> tuple[Tensor, Tensor]:
+    """[N, C, H, W] -> mean and biased variance, [1, C, 1, 1]."""
+    count = values.numel() // values.shape[1]
+    # Shifted by some value of the channel, what is summed is small: the variance loses no digits to
+    # cancellation.
+    shift = values[:1, :, :1, :1]
+    shifted = values - shift
+    mean = _sum_per_channel(shifted) * (1 / count)
+    variance = (_sum_per_channel(shifted * shifted) * (1 / count) - mean * mean).clamp_min(0)
+    return mean + shift, variance
 
 
 def _as(dtype: torch.dtype, values: Tensor) -> Tensor:

@@ -6,6 +6,7 @@
     python -m scripts.benchmark scale              two ranks, a sweep's start, saving, packed runs
     python -m scripts.benchmark kernels            operations of an eager step, counted
     python -m scripts.benchmark profile            where the time of a step goes, kernel by kernel
+    python -m scripts.benchmark ceilings           what could still be taken off ResNet-50's step
     python -m scripts.benchmark lesion             deleting each block of ResNet-110 in turn
     python -m scripts.benchmark training imagenet --minutes 30 --json FILE --markdown FILE
 
@@ -29,11 +30,20 @@ from resnet_cli.run.result import commit
 from resnet_cli.runtime.choices import DeviceChoice
 from resnet_cli.runtime.device import choose_device, cores, describe
 from resnet_cli.runtime.errors import FAILED, run_command
-from scripts.benchmark import imagenet, index, kernels, lesion, scale, step_profile, training
+from scripts.benchmark import (
+    ceilings,
+    imagenet,
+    index,
+    kernels,
+    lesion,
+    scale,
+    step_profile,
+    training,
+)
 from scripts.benchmark.plan import Deadline, Part, Settings, run
 from scripts.benchmark.report import Report
 
-PLANS = ("training", "imagenet", "index", "scale", "kernels", "profile", "lesion")
+PLANS = ("training", "imagenet", "index", "scale", "kernels", "profile", "ceilings", "lesion")
 NETWORKS = tuple(training.BATCHES)
 
 
@@ -112,6 +122,8 @@ def choose_parts(options: argparse.Namespace, settings: Settings) -> list[Part]:
         found += kernels.parts()
     if "profile" in plans:
         found += step_profile.parts(settings)
+    if "ceilings" in plans:
+        found += ceilings.parts(settings)
     if "lesion" in plans:
         found += lesion.parts(settings)
     return found
