@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from resnet_cli import __version__
+from scripts.oldest import oldest
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -34,13 +35,16 @@ def test_ci_has_every_python_that_is_promised() -> None:
     assert classified == promised == JOB["strategy"]["matrix"]["python"]
 
 
-def test_ci_has_the_oldest_torch_that_is_allowed() -> None:
-    allowed = dict(re.findall(r"^(torch\w*)>=([\d.]+)", "\n".join(PROJECT["dependencies"]), re.M))
-    text = "\n".join(step.get("run", "") for step in JOB["steps"])
-    tested = dict(re.findall(r"(torch\w*)==([\d.]+)", text))
-    assert {name: minor(version) for name, version in tested.items()} == {
-        name: minor(version) for name, version in allowed.items()
-    }
+def test_ci_tests_the_oldest_that_is_allowed() -> None:
+    """Of everything that a user installs, extras included."""
+    constraints = set(oldest(PROJECT))
+    asked = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["onnx"]]
+    for bound in asked:
+        name, version = bound.split(",")[0].split(">=")
+        assert f"{name}=={version}" in constraints
+    assert not any(one.startswith("pytest") for one in constraints)
+    (step,) = (one for one in JOB["steps"] if one.get("if") == "matrix.versions == 'oldest'")
+    assert "scripts/oldest.py" in step["run"] and "PIP_CONSTRAINT" in step["run"]
 
 
 def test_the_source_distribution_takes_from_the_root_alone(tmp_path: Path) -> None:
