@@ -9,7 +9,7 @@ from resnet_cli.data.choices import Normalization
 from resnet_cli.data.images import CHANNELS, Normalizer, Split
 from resnet_cli.data.resident import ResidentLoader
 from resnet_cli.evaluation.views import scores_of
-from resnet_cli.models.architecture import Stem
+from resnet_cli.models.architecture import Architecture, Stem
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.models.zoo import NETWORKS
 from resnet_cli.run.build import fold
@@ -23,6 +23,20 @@ from scripts.benchmark.contestants.serve import facts, serve
 def refuse(message: str) -> None:
     """Instead of going on without a graph: that would be another row of the table."""
     raise SystemExit(message)
+
+
+def made_up_images(net: Architecture, device: torch.device) -> tuple[Split, Normalizer]:
+    """As many images as CIFAR-10 has, or a thousand photographs, and what normalizes them."""
+    cifar = net.stem is Stem.cifar
+    side, count, classes = (32, 50_000, 10) if cifar else (224, 1000, 1000)
+    images = torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8)
+    split = Split(images, torch.randint(0, classes, (count,))).to(device)
+    mean, std = (
+        torch.tensor(values, device=device).view(3, 1, 1)
+        for values in CHANNELS[Normalization.imagenet]
+    )
+    # A mean a pixel on CIFAR-10, as the paper.
+    return split, Normalizer(mean.repeat(1, side, side) if cifar else mean, std)
 
 
 def main() -> None:
@@ -41,16 +55,7 @@ def main() -> None:
     network = ResNet(NETWORKS[options.network])
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.set_activation_checkpointing(options.checkpointing)
-    cifar = network.architecture.stem is Stem.cifar
-    side, count, classes = (32, 50_000, 10) if cifar else (224, 1000, 1000)
-    images = torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8)
-    split = Split(images, torch.randint(0, classes, (count,))).to(device)
-    mean, std = (
-        torch.tensor(values, device=device).view(3, 1, 1)
-        for values in CHANNELS[Normalization.imagenet]
-    )
-    # A mean a pixel on CIFAR-10, as the paper.
-    normalizer = Normalizer(mean.repeat(1, side, side) if cifar else mean, std)
+    split, normalizer = made_up_images(network.architecture, device)
     capture = None
     if options.graph:
         choose_capture(Switch.on, device, dtype=dtype, world=1)
