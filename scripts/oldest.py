@@ -1,6 +1,6 @@
 """Prints the oldest versions that pyproject.toml allows a user, as constraints for pip.
 
-    python scripts/oldest.py > oldest.txt; PIP_CONSTRAINT=oldest.txt make install; .venv/bin/pytest
+python scripts/oldest.py > oldest.txt; PIP_CONSTRAINT=oldest.txt make install; .venv/bin/pytest
 """
 
 import re

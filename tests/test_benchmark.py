@@ -7,15 +7,21 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
 
+from resnet_cli.data.images import Normalizer, Split
+from resnet_cli.data.resident import ResidentLoader
 from resnet_cli.models.architecture import Shortcut, cifar
+from resnet_cli.models.resnet import ResNet
+from resnet_cli.models.seeds import Seeds
 from resnet_cli.models.zoo import NETWORKS
 from resnet_cli.runtime.compile import missing_for_compiling
-from scripts.benchmark import kernels, step_profile
-from scripts.benchmark.__main__ import main
+from scripts.benchmark import kernels, step_profile, training
+from scripts.benchmark.__main__ import choose_parts, main, read_options
+from scripts.benchmark.contestants.seeds import SeedsLoader, SeedsStep, in_turn, one_step
 from scripts.benchmark.limits import operations, traffic
 from scripts.benchmark.plan import Deadline, NotMeasured, Settings
 from scripts.benchmark.process import ROOT, Contestant, last_error
@@ -184,6 +190,61 @@ def test_bad_usage_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
         assert line in capfd.readouterr().err.splitlines()[-1]
 
 
+def seeds_loaders(count: int) -> list[ResidentLoader]:
+    """Over the same images, which fill two epochs in three batches."""
+    torch.manual_seed(0)
+    images = torch.randint(0, 256, (6, 3, 32, 32), dtype=torch.uint8)
+    split = Split(images, torch.randint(0, 10, (6,)))
+    normalizer = Normalizer(torch.full((3, 32, 32), 120.0), torch.full((3, 1, 1), 60.0))
+    return [
+        ResidentLoader(split=split, normalizer=normalizer, batch_size=4, seed=seed)
+        for seed in range(count)
+    ]
+
+
+def test_each_seed_of_one_network_gets_its_own_batches() -> None:
+    together = SeedsLoader(seeds_loaders(3))
+    for number in range(4):
+        images, labels = together.prepare(*together.draw(number))
+        assert images.is_contiguous(memory_format=torch.channels_last)
+        for seed, loader in enumerate(seeds_loaders(3)):
+            own_images, own_labels = loader.batch(number)
+            assert torch.equal(images[:, 3 * seed : 3 * seed + 3], own_images)
+            assert torch.equal(labels[4 * seed : 4 * seed + 4], own_labels)
+
+
+@pytest.mark.numerical
+def test_seeds_as_one_network_are_trained_as_in_turn() -> None:
+    """The contestants do the same work: in float32, to a few hundred roundings."""
+    how = {"dtype": torch.float32, "compiled": False}
+    torch.manual_seed(1)
+    networks = [ResNet(cifar(8, shortcut=Shortcut.A)) for _ in range(2)]
+    wide = Seeds(networks)
+    together = one_step(wide, SeedsLoader(seeds_loaders(2)), SeedsStep, **how)
+    apart = in_turn(networks, seeds_loaders(2), packed=False, **how)
+    before = networks[0].conv1.weight.detach().clone()
+    for number in range(2):
+        together(number)
+        apart(number)
+    assert not torch.equal(networks[0].conv1.weight, before)
+    for network, state in zip(networks, wide.split(wide.state_dict()), strict=True):
+        torch.testing.assert_close(state, dict(network.state_dict()), rtol=1e-4, atol=1e-5)
+
+
+def test_networks_are_those_of_the_plan_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "Limits", Mock())  # tries out how fast the machine is
+
+    def titles(*words: str) -> list[str]:
+        return [part.title for part in choose_parts(read_options(list(words)), settings(NEVER))]
+
+    of_three = titles("seeds", "resnet56", "--seeds", "3")
+    assert of_three[0].startswith("3 seeds of resnet56, training, batch 128 each, ")
+    assert not any(title.startswith("resnet56") for title in of_three)
+    assert titles("seeds")[0].startswith("4 seeds of resnet20")
+    assert titles("resnet20") == titles("training", "resnet20")
+    assert titles("training", "seeds", "resnet20") == titles("resnet20") + titles("seeds")
+
+
 def test_operations_are_counted_without_views_and_allocations() -> None:
     x = torch.ones(2, 3)
     with kernels.OperationCounter() as counter:
@@ -222,6 +283,14 @@ def test_a_compiled_step_launches_few_kernels() -> None:
     done = run_module("scripts.benchmark.launches", "resnet20")
     found = json.loads(done.stdout)["resnet20"]
     assert found["forward"] + found["backward"] <= 170, done.stderr
+
+
+@pytest.mark.slow
+def test_seeds_as_one_network_launch_less_than_in_turn() -> None:
+    words = ["resnet20", "2", "4", "bf16"]
+    commands = {how: ["seeds", how, *words] for how in ("turns", "one")}
+    found = race_processes(commands, settings(NEVER))
+    assert found["one"]["launches"] < 0.6 * found["turns"]["launches"]
 
 
 @pytest.mark.slow

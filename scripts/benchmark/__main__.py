@@ -8,6 +8,7 @@
     python -m scripts.benchmark profile            where the time of a step goes, kernel by kernel
     python -m scripts.benchmark ceilings           what could still be taken off ResNet-50's step
     python -m scripts.benchmark lesion             deleting each block of ResNet-110 in turn
+    python -m scripts.benchmark seeds resnet20     four seeds as one network, beside each in turn
     python -m scripts.benchmark training imagenet --minutes 30 --json FILE --markdown FILE
 
 Contestants are processes of their own (scripts/benchmark/contestants). Each round gives all of them
@@ -37,13 +38,24 @@ from scripts.benchmark import (
     kernels,
     lesion,
     scale,
+    seeds,
     step_profile,
     training,
 )
 from scripts.benchmark.plan import Deadline, Part, Settings, run
 from scripts.benchmark.report import Report
 
-PLANS = ("training", "imagenet", "index", "scale", "kernels", "profile", "ceilings", "lesion")
+PLANS = (
+    "training",
+    "imagenet",
+    "index",
+    "scale",
+    "kernels",
+    "profile",
+    "ceilings",
+    "lesion",
+    "seeds",
+)
 NETWORKS = tuple(training.BATCHES)
 
 
@@ -93,6 +105,8 @@ def read_options(words: list[str] | None) -> argparse.Namespace:
     )
     tree.add_argument("--classes", type=count, default=1000)
     tree.add_argument("--per-class", type=count, default=1281, help="training files of each class")
+    many = parser.add_argument_group("seeds")
+    many.add_argument("--seeds", type=count, default=4, help="in one network (default 4)")
     options = parser.parse_args(words)
     for word in options.what:
         if word not in PLANS + NETWORKS:
@@ -101,14 +115,17 @@ def read_options(words: list[str] | None) -> argparse.Namespace:
 
 
 def choose_parts(options: argparse.Namespace, settings: Settings) -> list[Part]:
-    """In the order of PLANS, whatever the order of the words."""
-    networks = [word for word in options.what if word in NETWORKS]
+    """In the order of PLANS, whatever the order of the words.
+
+    Networks are those of `training` and of `seeds`; without either they ask for training.
+    """
+    networks = list(dict.fromkeys(word for word in options.what if word in NETWORKS))
     plans = {word for word in options.what if word in PLANS}
-    if networks or not plans:
+    if not plans or (networks and "seeds" not in plans):
         plans.add("training")
     found: list[Part] = []
     if "training" in plans:
-        found += training.parts(settings, list(dict.fromkeys(networks)) or list(NETWORKS))
+        found += training.parts(settings, networks or list(NETWORKS))
     if "imagenet" in plans:
         found += imagenet.parts(settings)
     if "index" in plans:
@@ -126,6 +143,8 @@ def choose_parts(options: argparse.Namespace, settings: Settings) -> list[Part]:
         found += ceilings.parts(settings)
     if "lesion" in plans:
         found += lesion.parts(settings)
+    if "seeds" in plans:
+        found += seeds.parts(settings, networks or ["resnet20"], count=options.seeds)
     return found
 
 

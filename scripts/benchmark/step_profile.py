@@ -20,11 +20,12 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from resnet_cli.data.resident import ResidentLoader
+from resnet_cli.models.resnet import ResNet
 from resnet_cli.models.zoo import NETWORKS
 from resnet_cli.runtime.choices import DeviceChoice, Precision, Switch
 from resnet_cli.runtime.cuda_graph import CapturedGraph, choose_capture
 from resnet_cli.runtime.device import choose_device, choose_dtype, keep_memory, make_exact
-from scripts.benchmark.contestants.ours import network_and_data, refuse, training_step
+from scripts.benchmark.contestants.ours import made_up_images, refuse, training_step
 from scripts.benchmark.plan import NotMeasured, Part, Settings, TimeUp
 from scripts.benchmark.process import ROOT, last_error
 from scripts.benchmark.report import Column, Figures, table
@@ -49,7 +50,9 @@ def profile_step(name: str, *, compiled: bool, batch: int, seconds: float) -> Fi
     """Times steps for about `seconds`, then profiles three: figures are of one step."""
     device = choose_device(DeviceChoice.auto)
     dtype = choose_dtype(Precision.auto, device)
-    network, split, normalizer = network_and_data(name, device)
+    network = ResNet(NETWORKS[name])
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    split, normalizer = made_up_images(network.architecture, device)
     loader = ResidentLoader(split=split, normalizer=normalizer, batch_size=batch, seed=0)
     captured = choose_capture(Switch.auto, device, dtype=dtype, world=1)
     capture = partial(CapturedGraph, warn=refuse) if captured else None

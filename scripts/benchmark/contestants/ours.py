@@ -10,7 +10,7 @@ from resnet_cli.data.choices import Normalization
 from resnet_cli.data.images import CHANNELS, Normalizer, Split
 from resnet_cli.data.resident import ResidentLoader
 from resnet_cli.evaluation.views import scores_of
-from resnet_cli.models.architecture import Stem
+from resnet_cli.models.architecture import Architecture, Stem
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.models.zoo import NETWORKS
 from resnet_cli.run.build import fold
@@ -26,11 +26,9 @@ def refuse(message: str) -> None:
     raise SystemExit(message)
 
 
-def network_and_data(name: str, device: torch.device) -> tuple[ResNet, Split, Normalizer]:
-    """A network and random images on the device, as many as CIFAR-10 has (of 224 pixels 1,000)."""
-    network = ResNet(NETWORKS[name])
-    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    cifar = network.architecture.stem is Stem.cifar
+def made_up_images(net: Architecture, device: torch.device) -> tuple[Split, Normalizer]:
+    """As many images as CIFAR-10 has, or a thousand photographs, and what normalizes them."""
+    cifar = net.stem is Stem.cifar
     side, count, classes = (32, 50_000, 10) if cifar else (224, 1000, 1000)
     images = torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8)
     split = Split(images, torch.randint(0, classes, (count,))).to(device)
@@ -39,7 +37,7 @@ def network_and_data(name: str, device: torch.device) -> tuple[ResNet, Split, No
         for values in CHANNELS[Normalization.imagenet]
     )
     # A mean a pixel on CIFAR-10, as the paper.
-    return network, split, Normalizer(mean.repeat(1, side, side) if cifar else mean, std)
+    return split, Normalizer(mean.repeat(1, side, side) if cifar else mean, std)
 
 
 def training_step(
@@ -75,8 +73,10 @@ def main() -> None:
     make_exact()
     keep_memory()
     device, dtype = choose_device(DeviceChoice.auto), DTYPES[options.precision]
-    network, split, normalizer = network_and_data(options.network, device)
+    network = ResNet(NETWORKS[options.network])
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.set_activation_checkpointing(options.checkpointing)
+    split, normalizer = made_up_images(network.architecture, device)
     capture = None
     if options.graph:
         choose_capture(Switch.on, device, dtype=dtype, world=1)
