@@ -1,4 +1,4 @@
-"""A network's convolutions in the order in which images pass them, and where shortcuts join them."""
+"""A network's convolutions in the order in which images pass them, and its shortcuts."""
 
 from dataclasses import dataclass
 

@@ -15,17 +15,14 @@ Capitals are known when a kernel is compiled. Where a map is not needed, its poi
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
-
 import triton  # type: ignore[import-untyped]
 import triton.language as tl  # type: ignore[import-untyped]
 
-Pointer: TypeAlias = Any
-Tile: TypeAlias = Any  # values that a program holds
-
 
 @triton.jit
-def _bn(z: Tile, table: Pointer, channel: Tile, here: Tile, C: tl.constexpr) -> Tile:
+def _bn(
+    z: tl.tensor, table: tl.tensor, channel: tl.tensor, here: tl.tensor, C: tl.constexpr
+) -> tl.tensor:
     """BN of z [pixels, C] (Ioffe and Szegedy 2015, Alg. 1)."""
     mean = tl.load(table + channel, mask=here, other=0.0)[None, :]
     scale = tl.load(table + 2 * C + channel, mask=here, other=0.0)[None, :]
@@ -34,25 +31,25 @@ def _bn(z: Tile, table: Pointer, channel: Tile, here: Tile, C: tl.constexpr) -> 
 
 
 @triton.jit
-def _relu(y: Tile) -> Tile:
+def _relu(y: tl.tensor) -> tl.tensor:
     """NaN stays NaN, so that a run that has diverged notices it."""
     return tl.where(y <= 0, 0.0, y)
 
 
 @triton.jit
 def _carried(
-    shortcut: Pointer,
-    n: Tile,
-    h: Tile,
-    w: Tile,
-    inside: Tile,
-    channel: Tile,
+    shortcut: tl.tensor,
+    n: tl.tensor,
+    h: tl.tensor,
+    w: tl.tensor,
+    inside: tl.tensor,
+    channel: tl.tensor,
     S_H: tl.constexpr,
     S_W: tl.constexpr,
     S_C: tl.constexpr,
     S_STRIDE: tl.constexpr,
     S_BEFORE: tl.constexpr,
-) -> Tile:
+) -> tl.tensor:
     """Shortcut A at pixels (h, w) of the block's output: every `S_STRIDE`-th pixel of its input
     [N, S_H, S_W, S_C], zeros as the new channels, `S_BEFORE` of them before the old.
     """
@@ -66,13 +63,13 @@ def _carried(
 
 @triton.jit
 def convolve(
-    x: Pointer,
-    table: Pointer,
-    shortcut: Pointer,
-    kept: Pointer,
-    weight: Pointer,
-    z: Pointer,
-    parts: Pointer,
+    x: tl.tensor,
+    table: tl.tensor,
+    shortcut: tl.tensor,
+    kept: tl.tensor,
+    weight: tl.tensor,
+    z: tl.tensor,
+    parts: tl.tensor,
     pixels: int,
     H: tl.constexpr,
     W: tl.constexpr,
@@ -134,12 +131,12 @@ def convolve(
 
 @triton.jit
 def batch_statistics(
-    parts: Pointer,
-    weight: Pointer,
-    bias: Pointer,
-    running_mean: Pointer,
-    running_var: Pointer,
-    table: Pointer,
+    parts: tl.tensor,
+    weight: tl.tensor,
+    bias: tl.tensor,
+    running_mean: tl.tensor,
+    running_var: tl.tensor,
+    table: tl.tensor,
     pixels: int,
     programs: int,
     momentum: float,
@@ -182,10 +179,10 @@ def batch_statistics(
 
 @triton.jit
 def pool(
-    z: Pointer,
-    table: Pointer,
-    shortcut: Pointer,
-    pooled: Pointer,
+    z: tl.tensor,
+    table: tl.tensor,
+    shortcut: tl.tensor,
+    pooled: tl.tensor,
     H: tl.constexpr,
     W: tl.constexpr,
     C: tl.constexpr,
@@ -214,15 +211,15 @@ def pool(
 
 @triton.jit
 def _store_before_relu(
-    grad: Tile,
-    positive: Tile,
-    values: Tile,
-    table: Pointer,
-    out: Pointer,
-    at: Tile,
-    valid: Tile,
-    channel: Tile,
-    parts: Pointer,
+    grad: tl.tensor,
+    positive: tl.tensor,
+    values: tl.tensor,
+    table: tl.tensor,
+    out: tl.tensor,
+    at: tl.tensor,
+    valid: tl.tensor,
+    channel: tl.tensor,
+    parts: tl.tensor,
     C: tl.constexpr,
 ) -> None:
     """Stores the gradient of what a ReLU got, and sums of it and of it times the normalized map:
@@ -242,12 +239,12 @@ def _store_before_relu(
 
 @triton.jit
 def unpool(
-    grad_pooled: Pointer,
-    z: Pointer,
-    table: Pointer,
-    shortcut: Pointer,
-    out: Pointer,
-    parts: Pointer,
+    grad_pooled: tl.tensor,
+    z: tl.tensor,
+    table: tl.tensor,
+    shortcut: tl.tensor,
+    out: tl.tensor,
+    parts: tl.tensor,
     pixels: int,
     H: tl.constexpr,
     W: tl.constexpr,
@@ -276,15 +273,15 @@ def unpool(
 
 @triton.jit
 def _before_bn(
-    grad: Pointer,
-    z: Pointer,
-    table: Pointer,
-    means: Pointer,
-    at: Tile,
-    valid: Tile,
-    channel: Tile,
+    grad: tl.tensor,
+    z: tl.tensor,
+    table: tl.tensor,
+    means: tl.tensor,
+    at: tl.tensor,
+    valid: tl.tensor,
+    channel: tl.tensor,
     C: tl.constexpr,
-) -> Tile:
+) -> tl.tensor:
     """The gradient of z from that of BN's output (Ioffe and Szegedy 2015, section 3):
 
     scale (grad - mean of grad - normalized z * mean of (grad * normalized z))
@@ -299,17 +296,17 @@ def _before_bn(
 
 @triton.jit
 def input_gradient(
-    grad: Pointer,
-    z: Pointer,
-    table: Pointer,
-    means: Pointer,
-    weight: Pointer,
-    carried: Pointer,
-    x: Pointer,
-    x_table: Pointer,
-    kept: Pointer,
-    out: Pointer,
-    parts: Pointer,
+    grad: tl.tensor,
+    z: tl.tensor,
+    table: tl.tensor,
+    means: tl.tensor,
+    weight: tl.tensor,
+    carried: tl.tensor,
+    x: tl.tensor,
+    x_table: tl.tensor,
+    kept: tl.tensor,
+    out: tl.tensor,
+    parts: tl.tensor,
     pixels: int,
     H: tl.constexpr,
     W: tl.constexpr,
@@ -364,13 +361,13 @@ def input_gradient(
 
 @triton.jit
 def weight_gradient(
-    grad: Pointer,
-    z: Pointer,
-    table: Pointer,
-    means: Pointer,
-    x: Pointer,
-    x_table: Pointer,
-    parts: Pointer,
+    grad: tl.tensor,
+    z: tl.tensor,
+    table: tl.tensor,
+    means: tl.tensor,
+    x: tl.tensor,
+    x_table: tl.tensor,
+    parts: tl.tensor,
     pixels: int,
     H: tl.constexpr,
     W: tl.constexpr,
@@ -380,7 +377,7 @@ def weight_gradient(
     K: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
-    """The gradient of a convolution's weights, `parts` float32 [programs, OUTPUTS, 9, INPUTS] of it.
+    """The gradient of a convolution's weights, in `parts` float32 [programs, OUTPUTS, 9, INPUTS].
 
     Program (i, tap) sums every so many-th block of output pixels. The input is x itself without
     `x_table`, else relu(BN(x)).
@@ -412,15 +409,15 @@ def weight_gradient(
 
 @triton.jit
 def reduce(
-    weight_parts: Pointer,
-    grad_weight: Pointer,
+    weight_parts: tl.tensor,
+    grad_weight: tl.tensor,
     weights: int,
     weight_programs: int,
-    bn_parts: Pointer,
-    table: Pointer,
-    grad_scale: Pointer,
-    grad_shift: Pointer,
-    means: Pointer,
+    bn_parts: tl.tensor,
+    table: tl.tensor,
+    grad_scale: tl.tensor,
+    grad_shift: tl.tensor,
+    means: tl.tensor,
     pixels: int,
     bn_programs: int,
     C: tl.constexpr,

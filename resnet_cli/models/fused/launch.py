@@ -1,4 +1,4 @@
-"""The kernels on whole maps: what they write is made here, and their grids follow from shapes alone.
+"""The kernels on whole maps: what they write is made here, and grids follow from shapes alone.
 
 Nothing waits for the device, so that a step can be captured. Maps [N, C, H, W] are channels-last.
 """
