@@ -84,11 +84,12 @@ def convolve(
     K: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
-    """z = conv(a), 3x3, and of each program's z the mean and the sum of squares around it.
+    """z = conv(a), 3x3, and of each program's z: the first pixel, by how much the mean is more, and
+    the sum of squares around the mean.
 
     a is the map x itself without `table`, else BN, addition and ReLU of x [N, H, W, INPUTS]; `kept`
     gets it where a shortcut needs it. Zeros are padded around a, not around x. `parts`, float32
-    [2, OUTPUTS, programs], are combined by `batch_statistics`. `K` is INPUTS, but at least 16.
+    [3, OUTPUTS, programs], are combined by `batch_statistics`. `K` is INPUTS, but at least 16.
     """
     out_h: tl.constexpr = (H + STRIDE - 1) // STRIDE
     out_w: tl.constexpr = (W + STRIDE - 1) // STRIDE
@@ -122,11 +123,29 @@ def convolve(
     valid = (pixel < pixels)[:, None]
     tl.store(z + pixel[:, None] * OUTPUTS + output[None, :], rounded, mask=valid)
     values = rounded.to(tl.float32)
-    mean = tl.sum(values, axis=0) / tl.minimum(BLOCK, pixels - program * BLOCK)
-    centred = tl.where(valid, values - mean[None, :], 0.0)
+    is_first = (tl.arange(0, BLOCK) == 0)[:, None]
+    first = tl.sum(tl.where(is_first, values, 0.0), axis=0)
+    shifted = tl.where(valid, values - first[None, :], 0.0)
+    mean = tl.sum(shifted, axis=0) / tl.minimum(BLOCK, pixels - program * BLOCK)
+    centred = tl.where(valid, shifted - mean[None, :], 0.0)
     part = parts + output * programs + program
-    tl.store(part, mean)
-    tl.store(part + OUTPUTS * programs, tl.sum(centred * centred, axis=0))
+    tl.store(part, first)
+    tl.store(part + OUTPUTS * programs, mean)
+    tl.store(part + 2 * OUTPUTS * programs, tl.sum(centred * centred, axis=0))
+
+
+@triton.jit
+def _mean_of_part(
+    parts: tl.tensor,
+    shift: tl.tensor,
+    at: tl.tensor,
+    there: tl.tensor,
+    programs: int,
+    C: tl.constexpr,
+) -> tl.tensor:
+    """By how much the means of programs are more than `shift`."""
+    first = tl.load(parts + at, mask=there, other=0.0) - shift
+    return first + tl.load(parts + C * programs + at, mask=there, other=0.0)
 
 
 @triton.jit
@@ -143,30 +162,33 @@ def batch_statistics(
     eps: float,
     C: tl.constexpr,
     BLOCK: tl.constexpr,
+    CHANNELS: tl.constexpr,
     CHUNK: tl.constexpr,
 ) -> None:
-    """A channel's mean and variance from those of `programs` blocks, the table of its BN, and its
-    running averages.
+    """The table of a BN, and its running averages, from the parts of `programs` blocks of pixels.
 
-    Blocks are combined as Chan, Golub and LeVeque (1983) do: squares around each block's own mean,
-    and those of the means around the mean, so that nothing cancels.
+    They are combined as Chan, Golub and LeVeque (1983) do: squares around each block's own mean,
+    and those of the means around the mean, all shifted by the first pixel, so that nothing cancels.
     """
-    channel = tl.program_id(0)
-    means, squares = parts + channel * programs, parts + (C + channel) * programs
-    summed = tl.zeros([CHUNK], tl.float32)
+    channel = tl.program_id(0) * CHANNELS + tl.arange(0, CHANNELS)
+    shift = tl.load(parts + channel * programs)
+    summed = tl.zeros([CHANNELS, CHUNK], tl.float32)
     for start in range(0, programs, CHUNK):
-        part = start + tl.arange(0, CHUNK)
-        count = tl.minimum(BLOCK, pixels - part * BLOCK)
-        summed += tl.load(means + part, mask=part < programs, other=0.0) * count
-    mean = tl.sum(summed, axis=0) / pixels
-    summed = tl.zeros([CHUNK], tl.float32)
+        part = start + tl.arange(0, CHUNK)[None, :]
+        at, count = channel[:, None] * programs + part, tl.minimum(BLOCK, pixels - part * BLOCK)
+        mean = _mean_of_part(parts, shift[:, None], at, part < programs, programs, C)
+        summed += tl.where(part < programs, mean * count, 0.0)
+    shifted = tl.sum(summed, axis=1) / pixels
+    summed = tl.zeros([CHANNELS, CHUNK], tl.float32)
     for start in range(0, programs, CHUNK):
-        part = start + tl.arange(0, CHUNK)
-        count = tl.minimum(BLOCK, pixels - part * BLOCK)
-        off = tl.load(means + part, mask=part < programs, other=mean) - mean
-        summed += tl.load(squares + part, mask=part < programs, other=0.0) + off * off * count
-    squared = tl.sum(summed, axis=0)
-    inverse = 1 / tl.sqrt_rn(squared / pixels + eps)
+        part = start + tl.arange(0, CHUNK)[None, :]
+        at, count = channel[:, None] * programs + part, tl.minimum(BLOCK, pixels - part * BLOCK)
+        mean = _mean_of_part(parts, shift[:, None], at, part < programs, programs, C)
+        squares = tl.load(parts + 2 * C * programs + at, mask=part < programs, other=0.0)
+        off = mean - shifted[:, None]
+        summed += tl.where(part < programs, squares + off * off * count, 0.0)
+    squared = tl.sum(summed, axis=1)
+    mean, inverse = shift + shifted, 1 / tl.sqrt_rn(squared / pixels + eps)
     tl.store(table + channel, mean)
     tl.store(table + C + channel, inverse)
     tl.store(table + 2 * C + channel, tl.load(weight + channel) * inverse)
@@ -421,30 +443,34 @@ def reduce(
     pixels: int,
     bn_programs: int,
     C: tl.constexpr,
+    CHANNELS: tl.constexpr,
     CHUNK: tl.constexpr,
 ) -> None:
-    """Adds up what the programs of a backward pass have summed; there are C of these.
+    """Adds up what the programs of a backward pass have summed.
 
-    Of a convolution's weights each takes its share; of the BN before it each takes a channel, whose
-    `means` [2, C] are those that `_before_bn` subtracts.
+    The first programs take `CHANNELS` each of the BN before a convolution, whose `means` [2, C] are
+    those that `_before_bn` subtracts; the others take `CHUNK` each of the convolution's weights.
     """
-    channel = tl.program_id(0)
-    if weight_parts is not None:
-        for start in range(channel * CHUNK, weights, tl.num_programs(0) * CHUNK):
-            at = start + tl.arange(0, CHUNK)
+    program = tl.program_id(0)
+    if program * CHANNELS < C:
+        if bn_parts is not None:
+            channel = program * CHANNELS + tl.arange(0, CHANNELS)
+            shift = tl.zeros([CHANNELS, CHUNK], tl.float32)
+            scale = tl.zeros([CHANNELS, CHUNK], tl.float32)
+            for start in range(0, bn_programs, CHUNK):
+                part = start + tl.arange(0, CHUNK)[None, :]
+                at, there = channel[:, None] * bn_programs + part, part < bn_programs
+                shift += tl.load(bn_parts + at, mask=there, other=0.0)
+                scale += tl.load(bn_parts + C * bn_programs + at, mask=there, other=0.0)
+            shifts, scales = tl.sum(shift, axis=1), tl.sum(scale, axis=1)
+            tl.store(grad_shift + channel, shifts)
+            tl.store(grad_scale + channel, scales)
+            tl.store(means + channel, shifts / pixels)
+            tl.store(means + C + channel, scales / pixels * tl.load(table + C + channel))
+    else:
+        if weight_parts is not None:
+            at = (program - C // CHANNELS) * CHUNK + tl.arange(0, CHUNK)
             summed = tl.zeros([CHUNK], tl.float32)
             for part in range(weight_programs):
                 summed += tl.load(weight_parts + part * weights + at, mask=at < weights, other=0.0)
             tl.store(grad_weight + at, summed.to(grad_weight.dtype.element_ty), mask=at < weights)
-    if bn_parts is not None:
-        shift, scale = tl.zeros([CHUNK], tl.float32), tl.zeros([CHUNK], tl.float32)
-        for start in range(0, bn_programs, CHUNK):
-            at = channel * bn_programs + start + tl.arange(0, CHUNK)
-            mask = start + tl.arange(0, CHUNK) < bn_programs
-            shift += tl.load(bn_parts + at, mask=mask, other=0.0)
-            scale += tl.load(bn_parts + C * bn_programs + at, mask=mask, other=0.0)
-        shift_, scale_ = tl.sum(shift, axis=0), tl.sum(scale, axis=0)
-        tl.store(grad_shift + channel, shift_)
-        tl.store(grad_scale + channel, scale_)
-        tl.store(means + channel, shift_ / pixels)
-        tl.store(means + C + channel, scale_ / pixels * tl.load(table + C + channel))

@@ -12,7 +12,7 @@ from resnet_cli.models.fused import kernels
 from resnet_cli.models.layers import BatchNorm
 
 _SPLITS = 32  # programs that share the pixels of a weight gradient, for each of nine taps
-_CHUNK = 256  # values that a program of a reduction takes at once
+_CHANNELS, _CHUNK = 8, 256  # that a program of a reduction takes at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,15 +74,16 @@ def convolve(read: Read, weight: Tensor, *, stride: int, bn: BatchNorm) -> Convo
         memory_format=torch.channels_last,
     )
     block = _block(inputs, outputs)
-    parts, table = _parts(z, block), _floats(z, 4, outputs)
+    parts, table = _parts(z, block, sums=3), _floats(z, 4, outputs)
     kernels.convolve[(parts.shape[-1],)](
         read.x, read.table, read.shortcut and read.shortcut.map, read.kept, _filters(weight), z,
         parts, _pixels(z), H=height, W=width, INPUTS=inputs, OUTPUTS=outputs, STRIDE=stride,
         **_way("S", read.shortcut), K=max(16, inputs), BLOCK=block,
     )  # fmt: skip
-    kernels.batch_statistics[(outputs,)](
+    kernels.batch_statistics[(outputs // _CHANNELS,)](
         parts, bn.weight, bn.bias, bn.running_mean, bn.running_var, table, _pixels(z),
-        parts.shape[-1], bn.momentum, bn.eps, C=outputs, BLOCK=block, CHUNK=_CHUNK,
+        parts.shape[-1], bn.momentum, bn.eps, C=outputs, BLOCK=block, CHANNELS=_CHANNELS,
+        CHUNK=_CHUNK,
     )  # fmt: skip
     return Convolved(z=z, table=table)
 
@@ -166,7 +167,7 @@ def reduce(
     """Adds up `parts` of a convolution's weight gradient into `grad_weight`, and what the gradient
     `behind` a BN leaves to sum, of which the BN has this `table`. Either may be absent.
     """
-    sums = None
+    sums, channels, weights = None, 0, 0
     if behind is not None:
         channels = behind.grad.shape[1]
         sums = Sums(
@@ -174,22 +175,14 @@ def reduce(
             shift=_floats(behind.grad, channels),
             means=_floats(behind.grad, 2, channels),
         )
-    channels = behind.grad.shape[1] if behind else 16
-    kernels.reduce[(channels,)](
-        parts,
-        grad_weight,
-        grad_weight.numel() if grad_weight is not None else 0,
-        len(parts) if parts is not None else 0,
-        behind and behind.parts,
-        table,
-        sums and sums.scale,
-        sums and sums.shift,
-        sums and sums.means,
-        _pixels(behind.grad) if behind else 0,
-        behind.parts.shape[-1] if behind else 0,
-        C=channels,
-        CHUNK=_CHUNK,
-    )
+    if grad_weight is not None:
+        weights = grad_weight.numel()
+    kernels.reduce[(channels // _CHANNELS + -(-weights // _CHUNK),)](
+        parts, grad_weight, weights, len(parts) if parts is not None else 0,
+        behind and behind.parts, table, sums and sums.scale, sums and sums.shift,
+        sums and sums.means, _pixels(behind.grad) if behind else 0,
+        behind.parts.shape[-1] if behind else 0, C=channels, CHANNELS=_CHANNELS, CHUNK=_CHUNK,
+    )  # fmt: skip
     return sums
 
 
@@ -202,9 +195,9 @@ def _pixels(x: Tensor) -> int:
     return x.numel() // x.shape[1]
 
 
-def _parts(x: Tensor, block: int) -> Tensor:
-    """Two sums for each channel of a map, by the programs that share its pixels."""
-    return _floats(x, 2, x.shape[1], -(-_pixels(x) // block))
+def _parts(x: Tensor, block: int, *, sums: int = 2) -> Tensor:
+    """So many sums for each channel of a map, by the programs that share its pixels."""
+    return _floats(x, sums, x.shape[1], -(-_pixels(x) // block))
 
 
 def _floats(like: Tensor, *shape: int) -> Tensor:

@@ -61,7 +61,8 @@ class _Trunk(torch.autograd.Function):
                 maps.append(convolve(reads[-1], weight, stride=layer.stride, bn=layer.bn))
                 z, table = maps[-1].z, maps[-1].table
                 kept = torch.empty_like(z) if len(reads) in starts else None
-                into = layer.shortcut and _carry(reads[layer.shortcut.start].kept, layer.shortcut)
+                way = layer.shortcut
+                into = _carry(reads[way.start].kept, way) if way else None
                 reads.append(Read(x=z, table=table, shortcut=into, kept=kept))
             pooled = pool(reads[-1])
         ctx.save_for_backward(*parameters[::3])
@@ -98,5 +99,6 @@ class _Trunk(torch.autograd.Function):
         return None, None, *reversed(gradients)
 
 
-def _carry(map: Tensor, shortcut: Shortcut) -> Carried:
+def _carry(map: Tensor | None, shortcut: Shortcut) -> Carried:
+    assert map is not None, "a map is kept where a shortcut begins"
     return Carried(map=map, stride=shortcut.stride, before=shortcut.before)
