@@ -31,6 +31,7 @@ from resnet_cli.models.layers import BatchNorm
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.training.casting import CastOnce
 
+Found = dict[str, Tensor | None]
 Way = tuple[Tensor, int, int]  # a shortcut's map, its stride, its zeros in front
 
 
@@ -46,7 +47,7 @@ def layer(
     grad: Tensor,
     means: Tensor,
     carried: Way | None,
-) -> dict[str, Tensor | None]:
+) -> Found:
     """A convolution with its BN, forward, and back from the gradient `grad` behind the BN."""
     norm = BatchNorm(len(weight))
     norm.load_state_dict(bn)
@@ -70,9 +71,7 @@ def layer(
     return found
 
 
-def head(
-    *, x: Tensor, table: Tensor, shortcut: Way | None, grad: Tensor
-) -> dict[str, Tensor | None]:
+def head(*, x: Tensor, table: Tensor, shortcut: Way | None, grad: Tensor) -> Found:
     """The global average pool, and back."""
     read = Read(x=x, table=table, shortcut=_carried(shortcut))
     behind = unpool(grad, read)
@@ -86,7 +85,7 @@ def head(
     }
 
 
-def statistics(*, x: Tensor, weight: Tensor) -> dict[str, Tensor | None]:
+def statistics(*, x: Tensor, weight: Tensor) -> Found:
     """Mean and 1 / deviation of a convolution's output."""
     convolved = convolve(Read(x=x), weight, stride=1, bn=BatchNorm(len(weight)))
     return {"mean": convolved.table[0], "inverse": convolved.table[1]}
@@ -94,7 +93,7 @@ def statistics(*, x: Tensor, weight: Tensor) -> dict[str, Tensor | None]:
 
 def network(
     *, net: Architecture, state: dict[str, Tensor], images: Tensor, labels: Tensor, fp16: bool
-) -> dict[str, Tensor | None]:
+) -> Found:
     """A step's logits, gradients and running averages."""
     resnet = ResNet(net).to(memory_format=torch.channels_last)
     resnet.load_state_dict(state)
@@ -117,7 +116,7 @@ def _carried(way: Way | None) -> Carried | None:
     return Carried(map=way[0], stride=way[1], before=way[2]) if way else None
 
 
-_KINDS: dict[str, Callable[..., dict[str, Tensor | None]]] = {
+_KINDS: dict[str, Callable[..., Found]] = {
     "layer": layer,
     "head": head,
     "statistics": statistics,

@@ -1,8 +1,8 @@
 """The fused kernels against PyTorch's own layers in float64, in Triton's interpreter on a CPU.
 
-In float32 a sum of up to 576 products, and of the pixels, is wrong by some 1e-7 of the largest value
-in each of a handful of layers. 1e-5 leaves room for that, and none for a wrong pixel, channel or
-factor.
+In float32 a sum of up to 576 products, and of the pixels, is wrong by some 1e-7 of the largest
+value in each of a handful of layers. 1e-5 leaves room for that, and none for a wrong pixel, channel
+or factor.
 """
 
 import os
@@ -62,9 +62,9 @@ def before_relu(x: Tensor, table: Tensor, shortcut: Any) -> Tensor:
     return y
 
 
-# sizes: inputs, outputs, stride. map: [N, H, W] of what is read. ends, begins: the shortcuts that do
-# so there, as channels, stride, zeros in front, and of the one that ends the sides of its map. None
-# of the maps is a multiple of the 128 or 64 pixels that a program takes.
+# sizes: inputs, outputs, stride. map: [N, H, W] of what is read. ends, begins: the shortcuts that
+# do so there, as channels, stride, zeros in front, and of the one that ends the sides of its map.
+# None of the maps is a multiple of the 128 or 64 pixels that a program takes.
 LAYERS: dict[str, dict[str, Any]] = {
     "the stem": {"sizes": (3, 16, 1), "map": (3, 7, 7), "stem": True},
     "within a block": {"sizes": (16, 16, 1), "map": (2, 9, 8)},
@@ -77,7 +77,6 @@ LAYERS: dict[str, dict[str, Any]] = {
     "behind a wider block": {
         "sizes": (64, 64, 1), "map": (3, 5, 5), "ends": (32, 2, 16, 10, 9), "begins": (64, 1, 0),
     },
-    "into a stage of a plain network": {"sizes": (32, 64, 2), "map": (3, 6, 6)},
 }  # fmt: skip
 
 
@@ -93,11 +92,8 @@ def make_layer(
     shape = (n, outputs, -(-h // stride), -(-w // stride))
     bn = {"weight": torch.rand(outputs) + 0.5, "bias": torch.randn(outputs)}
     bn |= {"running_mean": torch.randn(outputs), "running_var": torch.rand(outputs)}
-    case: dict[str, Any] = {
-        "x": x,
-        "table": None if stem else make_table(x),
-        "keep": begins is not None,
-    }
+    case: dict[str, Any] = {"x": x, "keep": begins is not None}
+    case |= {"table": None if stem else make_table(x)}
     case |= {"shortcut": None, "carried": None, "weight": weight, "stride": stride}
     case |= {"bn": bn | {"num_batches_tracked": torch.tensor(0)}, "grad": make_map(*shape)}
     if ends:
