@@ -30,6 +30,7 @@ from resnet_cli.models.fused.trunk import FusedResNet
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.models.zoo import NETWORKS
 from resnet_cli.training.casting import CastOnce
+from scripts.benchmark.kernels import OperationCounter, make_step
 
 BATCH = 128
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
@@ -146,9 +147,16 @@ def compile_for_h100(variant: Variant) -> dict[str, Any]:
 
 
 def count(name: str) -> dict[str, int]:
-    """Fused launches of a network's forward and backward pass."""
+    """Fused launches of the forward and the backward pass of a step in bf16, and how many other
+    operations it has, those for the batch and for the update included.
+    """
     forward, backward = record(name, torch.bfloat16)
-    return {"forward": len(forward), "backward": len(backward)}
+    step, loader = make_step(name, FusedResNet)
+    drawn = loader.draw(0)
+    with recording() as launches, OperationCounter() as others:
+        step._train_on(*drawn)
+    assert len(launches) == len(forward) + len(backward)
+    return {"forward": len(forward), "backward": len(backward), "others": others.counts.total()}
 
 
 def measure(name: str, dtype: torch.dtype) -> dict[str, dict[str, Any]]:

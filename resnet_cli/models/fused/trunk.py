@@ -85,7 +85,7 @@ class _Trunk(torch.autograd.Function):
                 read, convolved, grad = ctx.reads.pop(), ctx.maps.pop(), behind.grad
                 if layer.shortcut:
                     returning[layer.shortcut.start] = _carry(grad, layer.shortcut)
-                grad_weight = torch.empty_like(weight)
+                grad_weight = torch.empty_like(weight, memory_format=torch.channels_last)
                 gradients += [sums.shift, sums.scale, grad_weight]
                 same = {"read": read, "stride": layer.stride}
                 parts = weight_gradient(grad, convolved, sums.means, **same)
