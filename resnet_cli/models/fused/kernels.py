@@ -255,7 +255,7 @@ def _store_before_relu(
     inverse = tl.load(table + C + channel)[None, :]
     part = parts + channel * programs + program
     tl.store(part, tl.sum(grad, axis=0))
-    normalized = tl.where(valid, (values.to(tl.float32) - mean) * inverse, 0.0)
+    normalized = (values.to(tl.float32) - mean) * inverse  # whatever it is where grad is 0
     tl.store(part + C * programs, tl.sum(grad * normalized, axis=0))
 
 
