@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -271,6 +272,32 @@ def test_a_profile_names_the_kernels_that_take_longest() -> None:
         assert found["longest"]["aten::convolution_backward"]["calls"] == 19
     text = step_profile.markdown({"resnet20": found, "resnet110": {"not_measured": "late"}})
     assert "| resnet110 | not measured: late |" in text and "resnet20, by time:" in text
+
+
+@pytest.mark.skipif(find_spec("triton") is None, reason="needs Triton")
+def test_a_fused_layer_is_two_launches_forward_and_three_back() -> None:
+    """Of ResNet-20's 19, the stem has one fewer back; pooling is one forward and two back."""
+    from scripts.benchmark import fused
+
+    found = fused.count("resnet20")
+    assert (found["forward"], found["backward"]) == (19 * 2 + 1, 19 * 3 - 1 + 2)
+    assert found["others"] < 60
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("triton") is None, reason="needs Triton")
+@pytest.mark.parametrize("name", ["bf16", "fp16", "fp32"])
+def test_fused_kernels_compile_for_an_h100_and_fit_it(name: str) -> None:
+    """Half precision multiplies on tensor cores and fp32 does not, which would round to TF32."""
+    from scripts.benchmark import fused
+
+    found = fused.measure("resnet20", fused.DTYPES[name])
+    assert all(0 < one["shared"] <= fused.SHARED for one in found.values())
+    assert all(one["spilled"] <= 64 for one in found.values())
+    multiplied = {one for kernel in found.values() for one in kernel["products"]}
+    assert multiplied & {"wgmma", "mma.sync"} == (
+        set() if name == "fp32" else {"wgmma", "mma.sync"}
+    )
 
 
 @pytest.mark.slow

@@ -76,6 +76,20 @@ def test_modules_of_a_package_import_in_no_circle() -> None:
             del left[name]
 
 
+def test_triton_is_imported_only_for_fused_blocks() -> None:
+    """At the head of a file, that is: a function may ask for them once they are wanted."""
+    for path in files():
+        if path.parent.name != "fused":
+            heads = [one for one in ast.parse(path.read_text()).body if not isinstance(one, ast.If)]
+            names = {
+                name.name if isinstance(one, ast.Import) else f"{one.module}.{name.name}"
+                for one in heads
+                if isinstance(one, ast.Import | ast.ImportFrom)
+                for name in one.names
+            }
+            assert not {name for name in names if "triton" in name or "models.fused" in name}, path
+
+
 def test_hydra_stays_with_composing() -> None:
     knowing = {
         str(path.relative_to(PACKAGE))

@@ -19,6 +19,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from resnet_cli import __version__
 from resnet_cli.config.schema import Config, fields_of
+from resnet_cli.runtime.compile import validate_fused_blocks
+from resnet_cli.runtime.errors import UserError
 from resnet_cli.training import step as step_module
 from resnet_cli.training.checkpoint import load
 from tests.helpers.commands import TINY, Command, check_refused
@@ -231,6 +233,32 @@ def test_flags_that_are_none_say_how_settings_are_written(
     check_refused(
         command("resnet-train", *words), 2, f"unknown flag '{words[0].split('=')[0]}'", told
     )
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("device=cpu", "only on CUDA, not on cpu"),
+        ("devices=2", "only on one device so far, not devices=2"),
+        ("compile=on", "compile=on fuses blocks in its own way"),
+        ("activation_checkpointing=true", "would compute blocks again"),
+        ("sync_bn=true", "sync_bn=true exchanges statistics within them"),
+        ("bn_batch=16", "bn_batch=16 normalizes parts of a batch"),
+        ("shortcut=B", "shortcut=B projects"),
+        ("model.activation=pre", "preact8-A is none of section 4.2's"),
+        ("batch_size=131072", "batch_size=131072 is beyond their 32-bit counting"),
+    ],
+)
+def test_fused_blocks_are_refused_in_one_line(command: Command, word: str, told: str) -> None:
+    words = [one for one in TINY if one.split("=")[0] != word.split("=")[0]]
+    refused = command("resnet-train", *words, "fused_blocks=true", word, "dry_run=true")
+    check_refused(refused, 2, "fused_blocks=true: ", told, "leave")
+
+
+def test_fused_blocks_without_triton_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match="fused_blocks=true: Triton is missing"):
+        validate_fused_blocks(torch.device("cuda"))
 
 
 def test_help_has_examples_first_and_lists_the_choices(command: Command) -> None:

@@ -10,7 +10,7 @@ from resnet_cli.data.images import Dataset
 from resnet_cli.models.architecture import Architecture, Block
 
 # Of a checkpoint's config, what an evaluation may set anew, and what only says how it computes.
-NOT_TRAINED = {"seed", "precision", "compile", "dataset.test_images"}
+NOT_TRAINED = {"seed", "precision", "compile", "fused_blocks", "dataset.test_images"}
 
 
 def training_of(subject: Subject) -> dict[str, Any]:

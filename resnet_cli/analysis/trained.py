@@ -52,8 +52,8 @@ def with_overrides(trained: RunConfig, overrides: list[str]) -> RunConfig:
     Raises UserError for what they may not change.
     """
     asked = flatten(to_plain(compose([f"dataset={trained.dataset.name}", *overrides])))
-    # that the compiler was worth it for training says nothing of a test
-    tree = to_plain(trained) | {"compile": str(Switch.auto)}
+    # what was worth it for training says nothing of a test
+    tree = to_plain(trained) | {"compile": str(Switch.auto), "fused_blocks": False}
     places = [f"dataset.{name}" for name in _PLACE]
     given = [override.split("=")[0].lstrip("+") for override in overrides]
     for key in given:

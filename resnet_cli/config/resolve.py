@@ -31,6 +31,11 @@ def resolve(config: Config) -> RunConfig:
     # patience counts evaluations
     factor = config.scale if schedule.rule is Rule.plateau else 1
     devices = _count_ranks(config)
+    if config.fused_blocks and devices > 1:
+        raise UserError(
+            f"fused_blocks=true: only on one device so far, not devices={devices}; leave one of "
+            "them out"
+        )
     resolved = {
         "dataset": dataclasses.replace(config.dataset, label=_label(config.dataset)),
         "schedule": schedule,

@@ -213,6 +213,11 @@ class Settings:
         "a whole step as one launch: auto (where possible), on or off",
         bookkeeping=True,
     )
+    fused_blocks: bool = key(
+        False,
+        "on CUDA, section 4.2's basic blocks as fused Triton kernels: fewer launches, sums in"
+        " another order",
+    )
     activation_checkpointing: bool = key(
         False,
         "keep only the maps between blocks and compute the rest again: a fraction of the memory for"

@@ -6,7 +6,9 @@ import reprlib
 from resnet_cli.config.plain import flatten, to_plain
 from resnet_cli.config.schema import Config, DatasetConfig, ScheduleConfig, Settings, architecture
 from resnet_cli.data.choices import Augmentation, DatasetName
-from resnet_cli.models.comparison import Comparison
+from resnet_cli.models.architecture import Activation, Architecture, Block, Shortcut, Stem
+from resnet_cli.models.comparison import AnyNetwork, Comparison
+from resnet_cli.runtime.choices import Switch
 from resnet_cli.runtime.errors import UserError
 from resnet_cli.training.schedule import Rule
 from resnet_cli.training.sinks import SINKS, validate_installed
@@ -106,6 +108,8 @@ def validate(config: Settings) -> None:
             "activation_checkpointing=true would count sync_bn's statistics twice: leave one of "
             "them out, or say bn_batch"
         )
+    if config.fused_blocks:
+        _validate_fused_blocks(config, net)
     if config.optimizer.nesterov and not config.optimizer.momentum:
         raise UserError("optimizer.nesterov=true needs optimizer.momentum above 0")
     for key in ("label_smoothing", "ema", "schedule.linear_warmup"):
@@ -113,6 +117,41 @@ def validate(config: Settings) -> None:
             raise UserError(f"{key}={flat[key]:g}: must be at least 0 and below 1")
     _validate_schedule(config.schedule)
     _validate_dataset(config.dataset)
+
+
+def _validate_fused_blocks(config: Settings, net: AnyNetwork) -> None:
+    """The fused kernels compute section 4.2's networks, and a whole batch at once.
+
+    Raises UserError with the first reason against them.
+    """
+    stages = "section 4.2's, of basic blocks of 16, 32 and 64 filters"
+    covered = (
+        isinstance(net, Architecture)
+        and net.stem is Stem.cifar
+        and net.block is Block.basic
+        and net.activation is Activation.post
+        and (net.stem_channels, *net.widths) == (16, 16, 32, 64)
+    )
+    against = {
+        f"{net.name} is none of {stages}": not covered,
+        f"shortcut={config.shortcut} projects, and only A and none are written": (
+            config.shortcut not in (Shortcut.none, Shortcut.A)
+        ),
+        "compile=on fuses blocks in its own way": config.compile is Switch.on,
+        "activation_checkpointing=true would compute blocks again": (
+            config.activation_checkpointing
+        ),
+        "sync_bn=true exchanges statistics within them": config.sync_bn,
+        f"bn_batch={config.bn_batch} normalizes parts of a batch": (
+            config.bn_batch not in (None, config.batch_size)
+        ),
+        f"batch_size={config.batch_size} is beyond their 32-bit counting": (
+            config.batch_size * (config.dataset.image_size or 32) ** 2 * 16 >= 2**31
+        ),
+    }
+    for reason, holds in against.items():
+        if holds:
+            raise UserError(f"fused_blocks=true: {reason}; leave one of them out")
 
 
 def _validate_schedule(schedule: ScheduleConfig) -> None:

@@ -17,8 +17,8 @@ from resnet_cli.models.zoo import NETWORKS
 from resnet_cli.runtime.conf import options
 
 # Told elsewhere: the length beside the paper's, the seed as a seed, the number format as the one
-# that was computed with. The compiler changes no more than a last bit.
-_ELSEWHERE = {"seed", "schedule.iterations", "precision", "compile"}
+# that was computed with. The compiler and fused blocks change no more than a last bit.
+_ELSEWHERE = {"seed", "schedule.iterations", "precision", "compile", "fused_blocks"}
 # Number formats that only round differently. fp16 skips the steps whose gradients overflow.
 SOUND_PRECISIONS = {"fp32", "bf16"}
 # Images that BN may normalize together. CIFAR-10: "a mini-batch size of 128 on two GPUs". ImageNet:

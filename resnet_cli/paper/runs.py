@@ -42,7 +42,7 @@ _SPOKEN = {
     "preact": ("pre-activation ResNet", "A"),
     "wrn": ("WRN", "B"),
 }
-_NO_RECIPE = ("seed", "precision", "compile")
+_NO_RECIPE = ("seed", "precision", "compile", "fused_blocks")
 
 
 @dataclass(frozen=True, kw_only=True)

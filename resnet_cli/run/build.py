@@ -31,7 +31,7 @@ from resnet_cli.models.fold_bn import FoldedBN
 from resnet_cli.models.layers import set_bn_groups
 from resnet_cli.models.networks import build_network
 from resnet_cli.models.resnet import Network, ResNet
-from resnet_cli.runtime.compile import choose_compile, compile_for_testing
+from resnet_cli.runtime.compile import choose_compile, compile_for_testing, validate_fused_blocks
 from resnet_cli.runtime.console import Console
 from resnet_cli.runtime.cuda_graph import CapturedGraph, choose_capture
 from resnet_cli.runtime.device import choose_dtype, cores, keep_memory, make_exact
@@ -131,6 +131,7 @@ def build(config: RunConfig, *, console: Console, context: Context, device: torc
         context=context,
         label_smoothing=config.label_smoothing,
         ema=ema,
+        through=_fuse(network, device) if config.fused_blocks else None,
     )
     evaluations = config.schedule.iterations // config.eval_every + 1
     images = evaluations * sum(map(len, dataset.held_out.values()))
@@ -183,6 +184,15 @@ def _make_network(
     if isinstance(network, ResNet):
         network.set_activation_checkpointing(config.activation_checkpointing)
     return network
+
+
+def _fuse(network: Network, device: torch.device) -> nn.Module:
+    """The network through fused kernels. Raises UserError where they cannot run."""
+    validate_fused_blocks(device)
+    from resnet_cli.models.fused.trunk import FusedResNet  # imports Triton
+
+    assert isinstance(network, ResNet), "config.validate lets no other network through"
+    return FusedResNet(network)
 
 
 def fold(

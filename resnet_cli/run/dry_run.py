@@ -65,6 +65,7 @@ def _time_steps(parts: Parts) -> float:
         prepare=training.loader.prepare,
         label_smoothing=training.step.label_smoothing,
         ema=training.step.ema,
+        through=training.step.through,
     )
     first_timed = max(1, _STEPS // 4)
     for iteration in range(_STEPS + first_timed):

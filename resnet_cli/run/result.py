@@ -69,7 +69,7 @@ def plan(config: RunConfig, parts: Parts, *, folder: RunFolder) -> str:
             (
                 "device",
                 f"{times}{describe(parts.device)}; {precision_name(parts.training.step.dtype)}; "
-                f"compiled: {parts.compiling}",
+                f"compiled: {parts.compiling}{'; fused blocks' * config.fused_blocks}",
             ),
             ("folder", str(folder)),
         ]

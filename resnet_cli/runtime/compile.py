@@ -1,5 +1,6 @@
 """PyTorch's compiler: whether it pays for a run, and whether it is available."""
 
+import importlib.util
 import logging
 import os
 import shutil
@@ -76,6 +77,17 @@ def compile_for_testing(choice: Switch, device: torch.device, *, multiply_adds: 
     return possible and (
         choice is Switch.on or (choice is Switch.auto and multiply_adds >= _TESTING_PAYS_AFTER)
     )
+
+
+def validate_fused_blocks(device: torch.device) -> None:
+    """Raises UserError where Triton's kernels cannot run."""
+    if device.type != "cuda":
+        raise UserError(f"fused_blocks=true: only on CUDA, not on {device.type}; leave it out")
+    if importlib.util.find_spec("triton") is None:
+        raise UserError(
+            "fused_blocks=true: Triton is missing, which PyTorch for CUDA brings on Linux; leave "
+            "it out"
+        )
 
 
 def missing_for_compiling() -> str | None:

@@ -79,14 +79,18 @@ class TrainStep:
         context: Context | None = None,
         label_smoothing: float = 0.0,
         ema: Ema | None = None,
+        through: nn.Module | None = None,
     ) -> None:
         """`capture`: turns a step into a CUDA graph, on a device that has them. `ema`: the average
-        that a step updates at its end; whoever calls the step tells it the iteration.
+        that a step updates at its end; whoever calls the step tells it the iteration. `through`:
+        another way to compute the network, of the same parameters.
         """
         self.network, self.optimizer, self.dtype = network, optimizer, dtype
         self.label_smoothing, self.ema = label_smoothing, ema
-        self.context = context or Context()
-        computed = network if dtype is torch.float32 else CastOnce(network, dtype)
+        self.context, self.through = context or Context(), through
+        computed = through or network
+        if dtype is not torch.float32:
+            computed = CastOnce(computed, dtype)
         self.forward: Callable[[Tensor], Tensor] = self.context.replicate(computed)
         self.prepare = prepare
         self.device = next(network.parameters()).device

@@ -9,9 +9,11 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from resnet_cli.data.images import Normalizer, Split
@@ -49,8 +51,10 @@ class OperationCounter(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def count(name: str) -> Figures:
-    """Operations of a step of `resnet-train model=NAME compile=off` in bf16, and of its batch."""
+def make_step(
+    name: str, through: Callable[[ResNet], nn.Module] | None = None
+) -> tuple[TrainStep, ResidentLoader]:
+    """A step of `resnet-train model=NAME compile=off` in bf16, and what loads its batch."""
     network = ResNet(NETWORKS[name]).to(memory_format=torch.channels_last)
     images = torch.zeros(16, 3, 32, 32, dtype=torch.uint8)
     loader = ResidentLoader(
@@ -65,7 +69,14 @@ def count(name: str) -> Figures:
         dtype=torch.bfloat16,
         compiled=False,
         prepare=loader.prepare,
+        through=through(network) if through else None,
     )
+    return step, loader
+
+
+def count(name: str) -> Figures:
+    """Operations of such a step, and of its batch."""
+    step, loader = make_step(name)
     drawn = loader.draw(0)
     with OperationCounter() as whole:
         step._train_on(*drawn)
