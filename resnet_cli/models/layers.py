@@ -150,7 +150,8 @@ class BatchNorm(nn.BatchNorm2d):
         """Normalizes by the statistics of `x` and updates the running averages with them."""
         assert self.running_mean is not None and self.running_var is not None
         assert self.momentum is not None
-        if _is_recomputing.get() or not torch.compiler.is_compiling():
+        # what is compiled is never recomputed by us; and torch 2.11 cannot trace a ContextVar
+        if not torch.compiler.is_compiling():
             if not self.track_running_stats:
                 return self.normalize_untracked(x)
             averages = self.running_mean, self.running_var

@@ -17,6 +17,8 @@ from resnet_cli.data import cifar10
 from resnet_cli.runtime.errors import DataError, explain
 from tests.helpers.commands import Command
 
+LEFT = {".a.tar.gz.lock"}  # by a download that fails; older versions of filelock remove it
+
 
 def test_the_images_are_torchvisions(cifar10_root: Path) -> None:
     train, test = cifar10.load(cifar10_root, download=False, mirror="")
@@ -152,7 +154,7 @@ def test_an_archive_that_never_ends_is_cut_off(
     mirror.archive = archive + bytes(10**6)
     with pytest.raises(DataError, match=rf"more than the archive's {len(archive):,} bytes"):
         fetch(mirror, archive, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [".a.tar.gz.lock"]
+    assert {path.name for path in tmp_path.iterdir()} <= LEFT
 
 
 @pytest.mark.parametrize("mirror", [0], indirect=True)
@@ -167,4 +169,4 @@ def test_a_disk_that_fills_is_told_at_once(mirror: Mirror, tmp_path: Path) -> No
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     line, code = explain(refused.value)
     assert (code, str(tmp_path / "a.tar.gz") in line, mirror.asked) == (1, True, 1)
-    assert [path.name for path in tmp_path.iterdir()] == [".a.tar.gz.lock"]
+    assert {path.name for path in tmp_path.iterdir()} <= LEFT

@@ -102,7 +102,7 @@ def check_told(outcome: Outcome, fault: Fault, *, runs: Path) -> None:
 
 def _names(runs: Path) -> Iterator[str]:
     """The files of the one run there. TensorBoard's have the time and the process in their names,
-    and a start that continues adds one.
+    and a start that continues adds one. Whether an empty .lock stays is filelock's affair.
     """
-    found = (str(path.relative_to(folder_of(runs))) for path in folder_of(runs).rglob("*"))
-    return iter({re.sub(r"tfevents\..*", "tfevents", name) for name in found})
+    found = {str(path.relative_to(folder_of(runs))) for path in folder_of(runs).rglob("*")}
+    return iter({re.sub(r"tfevents\..*", "tfevents", name) for name in found - {".lock"}})
