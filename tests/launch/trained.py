@@ -54,8 +54,15 @@ def train(context: Context, *, bn_batch: int | None = None) -> dict[str, Any]:
     return {"network": network.state_dict(), "loss": loss, "wrong": wrong}
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Not at the top of the module: a group that Python only frees when it ends takes threads with
+    it that may still want Python, and the process aborts.
+    """
     with process_group(torch.device("cpu"), timeout=PATIENCE) as everyone:
         left = train(everyone)
         if everyone.is_main:
             torch.save(left, sys.argv[1])
+
+
+if __name__ == "__main__":
+    main()
