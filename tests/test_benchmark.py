@@ -155,6 +155,7 @@ def test_one_that_is_killed_says_so() -> None:
             one.ask()
 
 
+@pytest.mark.slow
 def test_the_index_where_there_is_no_git(tmp_path: Path) -> None:
     files = ["--json", tmp_path / "index.json", "--markdown", tmp_path / "index.md"]
     done = run("index", "--classes", 3, "--per-class", 7, *files, PATH=str(tmp_path))

@@ -11,6 +11,7 @@ import traceback
 import warnings
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any
 
 import torch
@@ -48,7 +49,7 @@ def prefetch(
         timeout=_SILENT_FOR if workers else 0,
         collate_fn=_identity,
         pin_memory=device.type == "cuda",
-        worker_init_fn=_ignore_signals,
+        worker_init_fn=_prepare_worker,
     )
     # The iterator has no name: the frame of an error that is kept would keep it and its workers.
     try:
@@ -138,10 +139,21 @@ def _identity(value: Any) -> Any:
     return value
 
 
-def _ignore_signals(_: int) -> None:
+def _prepare_worker(_: int) -> None:
     """Leaves signals, which may reach the whole process group, to the parent process."""
     for signum in STOPPING:
         signal.signal(signum, signal.SIG_IGN)
+    sys.excepthook = tell_unless_parent_left
+
+
+def tell_unless_parent_left(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """A worker's `sys.excepthook`: a parent that ends while it takes over an item's memory leaves
+    multiprocessing's thread with half a handshake, of which it would print a traceback.
+    """
+    if not isinstance(error, ConnectionError | EOFError):
+        sys.__excepthook__(kind, error, trace)
 
 
 @atexit.register

@@ -19,7 +19,7 @@ from resnet_cli.data.crops import crop_and_resize, crop_box, draw_bits
 from resnet_cli.data.decode import decode
 from resnet_cli.data.imagenet import open_folders
 from resnet_cli.data.photographs import BadImages
-from resnet_cli.data.prefetch import prefetch
+from resnet_cli.data.prefetch import prefetch, tell_unless_parent_left
 from resnet_cli.data.samples import Samples
 from resnet_cli.data.sampling import batch_indices, mix, sample_hashes
 from resnet_cli.data.streaming import StreamingLoader
@@ -228,3 +228,32 @@ def test_a_process_ends_though_its_workers_ignore_sigterm(tmp_path: Path, progra
         [sys.executable, "-c", program, str(root)], timeout=PATIENCE, capture_output=True, text=True
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_parent_that_leaves_in_a_handshake_is_not_a_traceback(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """multiprocessing serves memory from a thread, which tells what goes wrong by excepthook."""
+    program = """
+import socket, sys, time
+from multiprocessing import resource_sharer
+if {hooked}:
+    from resnet_cli.data.prefetch import tell_unless_parent_left
+    sys.excepthook = tell_unless_parent_left
+resource_sharer.DupFd(1)
+with socket.socket(socket.AF_UNIX) as parent:
+    parent.connect(resource_sharer._resource_sharer._address)
+time.sleep(0.5)
+"""
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", program.format(hooked=hooked)],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stderr
+        for hooked in (False, True)
+    ]
+    assert "in accept" in told[0] and told[1] == ""
+    tell_unless_parent_left(ValueError, ValueError("of ours"), None)
+    assert "ValueError: of ours" in capfd.readouterr().err

@@ -125,6 +125,7 @@ FEW = [*TINY[2:], "batch_size=8", "dataset.test_images=20", "schedule.iterations
 FEW += ["eval_every=4", "checkpoint_every=2", "dataset.train_images=40"]
 
 
+@pytest.mark.slow
 def test_vgg_trains_on_small_images_and_is_measured(command: Command, tmp_path: Path) -> None:
     words = ["model=vgg16_bn", *FEW, "schedule.iterations=2", f"runs={tmp_path}"]
     made = command("resnet-train", *words)
@@ -141,6 +142,7 @@ def test_vgg_trains_on_small_images_and_is_measured(command: Command, tmp_path: 
     assert last_line(again)["count"] == 20
 
 
+@pytest.mark.slow
 def test_what_is_dropped_does_not_depend_on_where_a_run_stopped(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

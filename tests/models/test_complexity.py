@@ -26,6 +26,8 @@ VARIANTS |= {
 }
 VARIANTS |= {"resnet50-3x3": dataclasses.replace(NETWORKS["resnet50"], stride_in=StrideIn.middle)}
 
+DEEPEST = {"resnet1202", "resnet1001", "preact1001"}  # seconds to build
+
 
 def built(net: Architecture, *, image_size: int) -> tuple[int, int]:
     """Parameters and multiply-adds of the modules; the counter says 2 for a multiply and its
@@ -40,7 +42,7 @@ def built(net: Architecture, *, image_size: int) -> tuple[int, int]:
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.slow if name == "resnet1202" else [])
+        pytest.param(name, marks=pytest.mark.slow if name in DEEPEST else [])
         for name in [*NETWORKS, *VARIANTS]
     ],
 )
