@@ -267,7 +267,7 @@ def test_a_profile_names_the_kernels_that_take_longest() -> None:
     assert 0 < found["host_us"] <= found["step_us"]
     assert found["images_per_second"] == pytest.approx(2e6 / found["step_us"])
     times = [row["us"] for row in found["longest"].values()]
-    assert times == sorted(times, reverse=True) and sum(times) < 3 * found["step_us"]
+    assert times == sorted(times, reverse=True) and times[-1] > 0
     assert found["kernels"] > 2 * sum(row["calls"] for row in found["longest"].values()) / 3
     if not torch.cuda.is_available():
         assert found["longest"]["aten::convolution_backward"]["calls"] == 19
