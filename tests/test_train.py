@@ -126,6 +126,38 @@ def test_a_dry_run_tells_the_plan_and_writes_nothing(command: Command, runs: Pat
     assert not runs.exists()
 
 
+def test_a_dry_run_counts_only_what_is_left(command: Command, runs: Path, tmp_path: Path) -> None:
+    words = [*TINY, "keep_checkpoints=[8,16]"]
+    assert command("resnet-train", *words, f"runs={runs}").code == 0
+    (folder,) = (path.parent for path in runs.rglob("config.yaml"))
+    plan = command("resnet-train", "-m", *words, f"runs={runs}", "seed=0,1", "dry_run=true")
+    assert plan.code == 0, plan.err
+    assert f"{folder} is finished: " in plan.out
+    assert len(re.findall("about .* images/s", plan.out)) == 1  # seed 1, which is all of the sum
+    (alone,) = re.findall(r"seed1 +about (.*)", plan.out)
+    assert f"2 runs: about {alone}, one after another" in plan.out
+
+    # as a run leaves it that was stopped, once with a checkpoint that a full disk cut short
+    (folder / "result.json").unlink()
+    kept = folder / "checkpoints"
+    (kept / "iteration-16.pt").rename(kept / "last.pt")
+    for left, newest in (8, None), (16, b"PK"):
+        if newest:
+            (kept / "iteration-8.pt").rename(kept / "previous.pt")
+            (kept / "last.pt").write_bytes(newest)
+        before = sorted(path.name for path in folder.rglob("*"))
+        plan = command("resnet-train", *words, f"runs={runs}", "dry_run=true")
+        assert f"for the {left} iterations left (" in plan.out
+        assert sorted(path.name for path in folder.rglob("*")) == before
+
+    from_there = [*words, f"runs={tmp_path / 'new'}", f"resume={kept / 'previous.pt'}"]
+    plan = command("resnet-train", *from_there, "dry_run=true")
+    assert "for the 16 iterations left (" in plan.out
+    refused = command("resnet-train", *from_there, "model.depth=14", "dry_run=true")
+    check_refused(refused, 2, "checkpoint", "previous.pt")
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_loss_that_is_no_number_stops_before_the_weights(
     command: Command, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ class Outcome:
 
     line: str
     code: int = 0
+    planned: float | None = None  # seconds that a dry run expects
 
 
 def outcome_of(error: Exception) -> Outcome:
@@ -38,7 +39,13 @@ def print_outcomes(runs: Sequence[Run], outcomes: Sequence[Outcome], *, seconds:
 
     Returns the first failure's exit code, 0 where all is well.
     """
-    print(bold(f"{len(runs)} run{'s' * (len(runs) > 1)} in {duration(seconds)}"))
+    planned = [outcome.planned for outcome in outcomes if outcome.planned is not None]
+    took = (
+        f": about {duration(sum(planned))}, one after another"
+        if planned
+        else f" in {duration(seconds)}"
+    )
+    print(bold(f"{len(runs)} run{'s' * (len(runs) > 1)}{took}"))
     for run, outcome in zip(runs, outcomes, strict=True):
         print(f"  {run.folder!s:<50} {outcome.line}")
     return next((outcome.code for outcome in outcomes if outcome.code), 0)

@@ -11,7 +11,7 @@ from resnet_cli.run import run as run_module
 from resnet_cli.run.dry_run import dry_run
 from resnet_cli.run.result import headline
 from resnet_cli.run.run import Run
-from resnet_cli.runtime.console import Console, bold
+from resnet_cli.runtime.console import Console, bold, duration
 from resnet_cli.runtime.device import choose_device, count_devices
 from resnet_cli.runtime.errors import Failed, Lost, Stopped, UserError, explain
 from resnet_cli.runtime.ranks import rank_from_env
@@ -28,8 +28,8 @@ def train(run: Run, *, patient: bool = False) -> Outcome:
     if config.devices == 1 or not finished:
         _validate_machine(config, dry_run=run.dry_run)
     if run.dry_run:
-        dry_run(config, folder, console=Console())
-        return Outcome("planned")
+        seconds = dry_run(config, folder, console=Console())
+        return Outcome(f"about {duration(seconds)}" if seconds else "finished", planned=seconds)
     if rank_from_env() is not None:  # torchrun or srun has started this process as one of several
         try:
             rank.train(run)

@@ -10,6 +10,7 @@ from resnet_cli.models.fold_bn import FoldedBN
 from resnet_cli.run import result
 from resnet_cli.run.build import Parts, build
 from resnet_cli.run.folder import RunFolder
+from resnet_cli.run.resuming import iterations_done, resume_file
 from resnet_cli.run.starting import start_from
 from resnet_cli.runtime.console import Console, duration, rows
 from resnet_cli.runtime.device import autocast, choose_device, cores
@@ -20,12 +21,16 @@ from resnet_cli.training.step import TrainStep
 _STEPS = 12  # that are timed
 
 
-def dry_run(config: RunConfig, folder: RunFolder, *, console: Console) -> None:
+def dry_run(config: RunConfig, folder: RunFolder, *, console: Console) -> float:
     """Prints what `config` would do in `folder`; writes nothing.
 
-    Raises UserError and DataError as the run itself would.
+    Returns the seconds that it would still take, estimated. Raises UserError and DataError as the
+    run itself would.
     """
     folder.validate_same_config(config)
+    if (finished := folder.read_result()) is not None:
+        console.say(f"{folder} is finished: {result.headline(finished)}")
+        return 0.0
     share = config.batch_size // config.devices
     # what each of several does
     bn_batch = min(share, config.bn_batch or share)
@@ -34,14 +39,16 @@ def dry_run(config: RunConfig, folder: RunFolder, *, console: Console) -> None:
     if device.type == "cpu" and config.devices > 1:
         torch.set_num_threads(max(1, cores() // config.devices))  # as each of several has
     parts = build(one, console=console, context=Context(), device=device)
+    given = resume_file(config, parts)
+    done = iterations_done(config, folder=folder, given=given)
+    left = config.schedule.iterations - done
     console.say(result.announce(config, parts, folder=folder, note=" (dry run)"))
     if config.weights:
         network = parts.training.network
         console.say(start_from(network, expand(config.weights), classes=parts.dataset.classes))
     result.warn_of_many_epochs(config, parts, console=console)
     step_seconds = _time_steps(parts)
-    evaluations = config.schedule.iterations / config.eval_every
-    seconds = config.schedule.iterations * step_seconds + evaluations * _time_evaluation(parts)
+    seconds = left * (step_seconds + _time_evaluation(parts) / config.eval_every)
     notes = {
         "compiling will shorten it": parts.compiling.startswith("yes"),
         "one CUDA graph a step will shorten it": parts.training.step.captured,
@@ -49,9 +56,11 @@ def dry_run(config: RunConfig, folder: RunFolder, *, console: Console) -> None:
     }
     rate = f"{config.batch_size / step_seconds:,.0f} images/s over {_STEPS} steps"
     told = "; ".join([rate, *(note for note, holds in notes.items() if holds)])
-    expected = ("expect", f"about {duration(seconds)} ({told})")
+    for_what = f" for the {left:,} iterations left" if done else ""
+    expected = ("expect", f"about {duration(seconds)}{for_what} ({told})")
     console.say(rows([expected], width=len("network")))  # below the plan
     console.say("dry run: nothing was written")
+    return seconds
 
 
 def _time_steps(parts: Parts) -> float:

@@ -1,5 +1,6 @@
 """Where a run continues from: its own last checkpoint, or the one that `resume=` names."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from resnet_cli.config.plain import differences, from_plain, to_plain
@@ -32,6 +33,15 @@ def resume_file(config: RunConfig, parts: Parts) -> Saved | None:
             "left to train"
         )
     return saved, path
+
+
+def iterations_done(config: RunConfig, *, folder: RunFolder, given: Saved | None) -> int:
+    """How far the run has come that `resume` would continue, of which nothing is touched."""
+    own = (checkpoint.LAST, checkpoint.PREVIOUS) if config.resume != "never" else ()
+    for name in own:
+        with suppress(UserError):  # a broken one is set aside by the run itself
+            return checkpoint.load(folder.checkpoints / name).progress.iteration
+    return given[0].progress.iteration if given else 0
 
 
 def resume(trainer: Trainer, config: RunConfig, *, folder: RunFolder, given: Saved | None) -> None:
