@@ -3,6 +3,7 @@
 torchrun, `resnet-train devices=N` and srun set the environment.
 """
 
+import gc
 import os
 import platform
 import socket
@@ -152,9 +153,23 @@ def process_group(device: torch.device, *, timeout: float) -> Iterator[Context]:
     except Stopped as error:
         stopped = error
     # Not after another error: the other ranks may not get here, and the process ends anyway.
-    distributed.destroy_process_group()
+    _leave()
     if stopped:
         raise stopped
+
+
+def _leave() -> None:
+    """Ends what all ranks exchange over, and its threads.
+
+    destroy_process_group alone lets the replicated network, which lies in a reference cycle, keep
+    the groups until Python ends. A thread of gloo that then still lets go of a tensor wants the
+    interpreter, and the process aborts.
+    """
+    # the last to let go, as deleting it waits for the threads without keeping the interpreter
+    world = distributed.group.WORLD
+    distributed.destroy_process_group()
+    gc.collect()
+    del world
 
 
 def _own_cores() -> tuple[str, list[int]]:
