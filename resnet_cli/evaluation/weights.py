@@ -5,6 +5,7 @@ name, shape by shape, value by value, and written.
 import io
 import pickle
 import re
+import tarfile
 import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -44,6 +45,8 @@ def read(path: Path) -> Any:
             is_zip = file.read(2) == b"PK"
         if is_zip:
             _validate_archive(path)
+        elif tarfile.is_tarfile(path):  # whatever it is called: many checkpoints end in .pth.tar
+            raise UserError(f"checkpoint {path} is an archive: unpack it, and name what is in it")
         with warnings.catch_warnings(action="ignore"):  # about old pickles; what matters is raised
             return torch.load(path, map_location="cpu", weights_only=True)
     except zipfile.BadZipFile as error:

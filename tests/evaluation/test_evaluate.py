@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pickle
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -252,6 +253,15 @@ def test_what_is_no_checkpoint_is_one_line(command: Command, tmp_path: Path, kin
     if content is not None:
         path.write_bytes(content)
     check_refused(command("resnet-eval", "--ckpt", path, *FOREIGN), 2, str(path))
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+def test_an_archive_is_to_be_unpacked(command: Command, tmp_path: Path, mode: str) -> None:
+    torch.save({"conv1.weight": torch.zeros(1)}, tmp_path / "last.pt")
+    path = tmp_path / "run.pth.tar"
+    with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
+        archive.add(tmp_path / "last.pt", "run/last.pt")
+    check_refused(command("resnet-eval", "--ckpt", path, *FOREIGN), 2, str(path), "unpack it")
 
 
 def test_a_file_of_no_weights(command: Command, tmp_path: Path) -> None:
