@@ -5,7 +5,7 @@ program.
 from pathlib import Path
 
 from resnet_cli.analysis.subject import Subject
-from resnet_cli.analysis.trained import digest, published
+from resnet_cli.analysis.trained import digest, published, published_command
 from resnet_cli.config.plain import to_plain
 from resnet_cli.data.images import fit_normalizer
 from resnet_cli.data.samples import SamplesBuilder
@@ -32,7 +32,7 @@ def export_subject(subject: Subject, path: Path, *, measured: Measured) -> None:
         config_sha256=digest(config),
         seed=subject.origin.config.seed,
         iteration=subject.origin.iteration,
-        command=subject.origin.command,
+        command=published_command(subject.origin.command),
         commit=subject.origin.commit,
         classes=None if subject.classes is None else list(subject.classes),
         measured=measured,

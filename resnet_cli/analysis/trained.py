@@ -4,6 +4,7 @@ disk never does.
 
 import hashlib
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,12 @@ def published(config: RunConfig) -> dict[str, Any]:
         }
 
     return kept(to_plain(config), "")
+
+
+def published_command(command: str) -> str:
+    """The command line without the words that say where and how a run happened."""
+    words = shlex.split(command)
+    return shlex.join(word for word in words if word.partition("=")[0] not in BOOKKEEPING)
 
 
 def parse_published(tree: dict[str, Any], *, path: Path) -> RunConfig:

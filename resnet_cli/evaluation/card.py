@@ -45,7 +45,7 @@ class Card:
     config_sha256: str  # of what decides what was trained
     seed: int
     iteration: int
-    command: str
+    command: str  # without them, too
     commit: str | None
     classes: list[str] | None
     measured: Measured

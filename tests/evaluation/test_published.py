@@ -24,6 +24,7 @@ from scripts import weights_table
 from tests.faults.kinds import stopped_run
 from tests.helpers.commands import Command, check_refused
 from tests.helpers.numbers import assert_same
+from tests.helpers.runs import saved_values
 
 WEIGHTS = Path(__file__).parent.parent.parent / "results" / "weights"
 
@@ -76,6 +77,8 @@ def test_the_header_says_whose_weights_they_are(published: tuple[Path, dict[str,
     # where and how the run happened is nobody's business
     assert not {"root", "mirror", "workers"} & card["config"]["dataset"].keys()
     assert not {"runs", "resume", "device"} & card["config"].keys()
+    assert "runs=" in saved_values(stopped_run() / "checkpoints/last.pt")["command"]
+    assert "model.depth=8" in card["command"] and "/" not in card["command"]
     mean = np.zeros((3, 32, 32))
     for image in images.numpy():
         mean += image / 255 / len(images)

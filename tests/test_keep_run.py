@@ -1,0 +1,91 @@
+"""`python -m scripts.keep_run`: a run that others read, or go on with, on their own machines."""
+
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from scripts import keep_run
+from tests.helpers.commands import TINY, Command, last_line
+from tests.helpers.numbers import assert_same
+from tests.helpers.runs import ended, folder_of, kill_at
+
+
+def kept_bytes(folder: Path) -> bytes:
+    """All that lies below a folder, one file after another."""
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_stopped_run_goes_on_elsewhere_as_if_it_had_not_stopped(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there, whole = tmp_path / "here/runs", tmp_path / "there/runs", tmp_path / "whole"
+    words = [*TINY, f"dataset.root={tmp_path / 'of_this_machine'}"]
+    with monkeypatch.context() as patched:
+        kill_at(patched, 13)
+        assert command("resnet-train", *words, f"runs={here}").code == 130
+    run = folder_of(here)
+    assert keep_run.main([str(run), "--results", str(tmp_path / "results")]) == 0
+    (archive,) = (tmp_path / "results/unfinished").iterdir()
+    folder = there / run.relative_to(here).parent
+    folder.mkdir(parents=True)
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder, filter="data")
+    assert os.fsencode(tmp_path) not in kept_bytes(there)
+    done = command("resnet-train", *TINY, f"runs={there}")
+    assert done.code == 0 and "resuming at iteration 13" in done.out, done
+    assert command("resnet-train", *TINY, f"runs={whole}").code == 0
+    assert_same(ended(there), ended(whole))
+
+
+def test_a_finished_run_is_reported_and_measured_without_its_folder(
+    command: Command, tmp_path: Path
+) -> None:
+    runs, results = tmp_path / "runs", tmp_path / "results"
+    words = [*TINY, f"dataset.root={tmp_path}/data", "seed=3", f"runs={runs}"]
+    assert command("resnet-train", *words).code == 0
+    run = folder_of(runs)
+    before = command("resnet-report", runs, "--out", tmp_path / "before")
+    said = last_line(command("resnet-eval", "--ckpt", run))
+    assert keep_run.main([str(run), "--weights", "--results", str(results)]) == 0
+    names = {"config.yaml", "metrics.jsonl", "result.json"}
+    kept = folder_of(results)
+    assert kept.relative_to(results) == run.relative_to(runs)
+    assert {path.name for path in kept.iterdir()} == names
+    assert os.fsencode(tmp_path) not in kept_bytes(results)
+    run.rename(tmp_path / "gone")
+    again = command("resnet-report", results, "--out", tmp_path / "after")
+    assert (before.code, again.code) == (0, 0)
+    report = (tmp_path / "before/report.md").read_text()
+    told = report.replace(f"{tmp_path}/data", "data").replace(str(runs), "runs")
+    assert (tmp_path / "after/report.md").read_text() == told
+    weights = results / "weights/resnet8-seed3.safetensors"
+    assert last_line(command("resnet-eval", "--ckpt", weights)) == said
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["nowhere"], "nowhere is no run folder"),
+        (["elsewhere/seed0"], "is not below runs/"),
+        (["runs/seed0", "--weights"], "is not finished"),
+    ],
+)
+def test_what_cannot_be_kept_is_refused_and_nothing_is_written(
+    words: list[str],
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for top in ("runs", "elsewhere"):
+        (tmp_path / top / "seed0/checkpoints").mkdir(parents=True)
+        (tmp_path / top / "seed0/checkpoints/last.pt").touch()
+        (tmp_path / top / "seed0/config.yaml").write_text("dataset: {root: data}\nruns: runs\n")
+    with pytest.raises(SystemExit) as stop:
+        keep_run.main([*words, "--results", "results"])
+    assert stop.value.code == 2
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "results").exists()
