@@ -1,5 +1,5 @@
-"""Keeps a run under results/: of a finished one what the report reads, of a stopped one everything,
-in an archive that any machine can go on with.
+"""Keeps a run under results/: what the report reads and, of one that was stopped, an archive that
+any machine can go on with.
 
 python -m scripts.keep_run runs/cifar10/plain20/seed0 --weights
 
@@ -63,23 +63,22 @@ def without_places(path: Path, places: Places) -> bytes:
     return places.hide(content.decode()).encode()
 
 
-def keep_finished(run: Path, results: Path, *, place: Path, places: Places) -> list[Path]:
-    """Copies what the report reads to `place` below `results`. Returns what was written."""
-    result = json.loads((run / "result.json").read_text())
-    if result["dataset"].startswith("cifar"):  # Figure 7 is of its networks
+def measure_responses(run: Path, result: dict[str, Any], *, places: Places) -> None:
+    """For Figure 7, which is of CIFAR-10's networks; the report measures no others."""
+    if result["dataset"].startswith("cifar"):
         responses.of_run(run, network=result["network"], root=places.data)
-    written = []
+
+
+def copy_curves(run: Path, folder: Path, *, places: Places) -> None:
+    """What the report reads of a run, finished or not."""
+    folder.mkdir(parents=True, exist_ok=True)
     for name in READ:
         if (run / name).is_file():
-            written.append(results / place / name)
-            written[-1].parent.mkdir(parents=True, exist_ok=True)
-            written[-1].write_bytes(without_places(run / name, places))
-    return written
+            (folder / name).write_bytes(without_places(run / name, places))
 
 
-def keep_weights(run: Path, results: Path) -> Path:
+def keep_weights(run: Path, result: dict[str, Any], results: Path) -> Path:
     """Measures a finished run and writes its weights. Raises SystemExit where that fails."""
-    result = json.loads((run / "result.json").read_text())
     seed = f"-seed{result['seed']}" if result["seed"] else ""
     network = result["network"].removesuffix("-A")  # the only shortcut of the paper's CIFAR-10
     path = results / "weights" / f"{network}{seed}.safetensors"
@@ -90,9 +89,8 @@ def keep_weights(run: Path, results: Path) -> Path:
     return path
 
 
-def keep_stopped(run: Path, results: Path, *, place: Path, places: Places) -> list[Path]:
-    """Packs the run folder into `results/unfinished`. Returns the archive in a list."""
-    archive = results / "unfinished" / f"{'-'.join(place.parts[1:])}.tar"
+def pack(run: Path, archive: Path, *, places: Places) -> None:
+    """All that it takes to go on with a stopped run."""
     archive.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(archive, "w") as tar:
         for name in WHOLE:
@@ -101,7 +99,6 @@ def keep_stopped(run: Path, results: Path, *, place: Path, places: Places) -> li
             member.size = len(content)
             member.mtime = int((run / name).stat().st_mtime)
             tar.addfile(member, io.BytesIO(content))
-    return [archive]
 
 
 def main(words: list[str] | None = None) -> int:
@@ -111,7 +108,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--weights", action="store_true", help="those of a finished run, too")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="(results)")
     options = parser.parse_args(words)
-    run: Path = options.run
+    run, results = options.run, options.results
     if not (run / "config.yaml").is_file() or not (run / "checkpoints/last.pt").is_file():
         parser.error(f"{run} is no run folder with a checkpoint")
     config = yaml.safe_load((run / "config.yaml").read_text())
@@ -120,15 +117,22 @@ def main(words: list[str] | None = None) -> int:
     if root not in parts:
         parser.error(f"{run} is not below {root}/, where it was trained")
     place = Path(*parts[len(parts) - parts[::-1].index(root) :])
-    finished = (run / "result.json").is_file()
-    if options.weights and not finished:
+    record = run / "result.json"
+    result = json.loads(record.read_text()) if record.is_file() else None
+    if options.weights and result is None:
         parser.error(f"{run} is not finished; leave --weights out to keep it as it is")
-    keep = keep_finished if finished else keep_stopped
-    for path in keep(run, options.results, place=place, places=places):
-        print(path)
-    if options.weights:
-        print(keep_weights(run, options.results))
-        if options.results == RESULTS:
+    archive = results / "unfinished" / f"{'-'.join(place.parts[1:])}.tar"
+    if result is None:
+        pack(run, archive, places=places)
+        print(archive)
+    else:
+        measure_responses(run, result, places=places)
+        archive.unlink(missing_ok=True)
+    copy_curves(run, results / place, places=places)
+    print(results / place)
+    if result is not None and options.weights:
+        print(keep_weights(run, result, results))
+        if results == RESULTS:
             weights_table.main()
     return 0
 

@@ -9,7 +9,7 @@ import pytest
 from scripts import keep_run
 from tests.helpers.commands import TINY, Command, last_line
 from tests.helpers.numbers import assert_same
-from tests.helpers.runs import ended, folder_of, kill_at
+from tests.helpers.runs import ended, folder_of, kill_at, logged
 
 
 def kept_bytes(folder: Path) -> bytes:
@@ -28,6 +28,9 @@ def test_a_stopped_run_goes_on_elsewhere_as_if_it_had_not_stopped(
     run = folder_of(here)
     assert keep_run.main([str(run), "--results", str(tmp_path / "results")]) == 0
     (archive,) = (tmp_path / "results/unfinished").iterdir()
+    assert logged(tmp_path / "results") == logged(here)
+    drawn = command("resnet-report", tmp_path / "results", "--out", tmp_path / "report")
+    assert drawn.code == 0 and "12 of 24, stopped" in drawn.out, drawn  # the last logged
     folder = there / run.relative_to(here).parent
     folder.mkdir(parents=True)
     with tarfile.open(archive) as tar:
@@ -37,6 +40,9 @@ def test_a_stopped_run_goes_on_elsewhere_as_if_it_had_not_stopped(
     assert done.code == 0 and "resuming at iteration 13" in done.out, done
     assert command("resnet-train", *TINY, f"runs={whole}").code == 0
     assert_same(ended(there), ended(whole))
+    assert keep_run.main([str(folder_of(there)), "--results", str(tmp_path / "results")]) == 0
+    assert not archive.exists()
+    assert logged(tmp_path / "results") == logged(whole)
 
 
 def test_a_finished_run_is_reported_and_measured_without_its_folder(
