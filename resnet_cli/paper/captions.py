@@ -8,6 +8,9 @@ from resnet_cli.paper.prose import Code, Prose, listed, prose
 from resnet_cli.paper.published import FULL_ITERATIONS
 from resnet_cli.paper.runs import Run, fraction, spoken
 
+# What a title adds beside the same figure of shortened runs.
+FULL = ", the full schedule as far as it was run"
+
 
 def extent(run: Run) -> str:
     """`4,000 iterations, 1/16 of the paper's 64,000`."""

@@ -106,8 +106,7 @@ def _fill(frame: Frame, drawn: Sequence[Run], *, name: str) -> Plot:
     return Plot(
         name=name,
         dataset=frame.dataset,
-        title=frame.title
-        + (", what was run in full" if name != frame.name else captions.shortened(first)),
+        title=frame.title + (captions.shortened(first) if name == frame.name else captions.FULL),
         caption=sentences(*caption),
         panels=tuple(panels),
         runs=tuple(drawn),
