@@ -23,6 +23,7 @@ import yaml
 from resnet_cli import evaluate
 from resnet_cli.analysis import responses
 from resnet_cli.runtime.errors import run_command
+from resnet_cli.runtime.files import write_whole
 from scripts import weights_table
 
 RESULTS = weights_table.WEIGHTS.parent
@@ -74,14 +75,18 @@ def copy_curves(run: Path, folder: Path, *, places: Places) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in READ:
         if (run / name).is_file():
-            (folder / name).write_bytes(without_places(run / name, places))
+            write_whole(folder / name, without_places(run / name, places))
 
 
-def keep_weights(run: Path, result: dict[str, Any], results: Path) -> Path:
+def file_name(place: Path) -> str:
+    """`plain20-seed0` of CIFAR-10; another data set, and what a run was told, are named, too."""
+    return "-".join(place.parts[place.parts[0] == "cifar10" :])
+
+
+def keep_weights(run: Path, results: Path, *, place: Path) -> Path:
     """Measures a finished run and writes its weights. Raises SystemExit where that fails."""
-    seed = f"-seed{result['seed']}" if result["seed"] else ""
-    network = result["network"].removesuffix("-A")  # the only shortcut of the paper's CIFAR-10
-    path = results / "weights" / f"{network}{seed}.safetensors"
+    name = file_name(place).replace("-A-", "-").removesuffix("-seed0")  # resnet56
+    path = results / "weights" / f"{name}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
     words = ["--ckpt", str(run), "--export", str(path)]
     if code := run_command("resnet-eval", lambda: evaluate.main_checked(words)):
@@ -92,13 +97,14 @@ def keep_weights(run: Path, result: dict[str, Any], results: Path) -> Path:
 def pack(run: Path, archive: Path, *, places: Places) -> None:
     """All that it takes to go on with a stopped run."""
     archive.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(archive, "w") as tar:
+    with tarfile.open(fileobj=(made := io.BytesIO()), mode="w") as tar:
         for name in WHOLE:
             content = without_places(run / name, places)
             member = tarfile.TarInfo(f"{run.name}/{name}")
             member.size = len(content)
             member.mtime = int((run / name).stat().st_mtime)
             tar.addfile(member, io.BytesIO(content))
+    write_whole(archive, made.getvalue())
 
 
 def main(words: list[str] | None = None) -> int:
@@ -121,21 +127,22 @@ def main(words: list[str] | None = None) -> int:
     result = json.loads(record.read_text()) if record.is_file() else None
     if options.weights and result is None:
         parser.error(f"{run} is not finished; leave --weights out to keep it as it is")
-    archive = results / "unfinished" / f"{'-'.join(place.parts[1:])}.tar"
+    archive = results / "unfinished" / f"{file_name(place)}.tar"
     if result is None:
         pack(run, archive, places=places)
         print(archive)
     else:
         measure_responses(run, result, places=places)
-        archive.unlink(missing_ok=True)
     copy_curves(run, results / place, places=places)
     print(results / place)
-    if result is not None and options.weights:
-        print(keep_weights(run, result, results))
+    if options.weights:
+        print(keep_weights(run, results, place=place))
         if results == RESULTS:
             weights_table.main()
+    if result is not None:
+        archive.unlink(missing_ok=True)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("keep_run", main))

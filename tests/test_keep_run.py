@@ -66,8 +66,19 @@ def test_a_finished_run_is_reported_and_measured_without_its_folder(
     report = (tmp_path / "before/report.md").read_text()
     told = report.replace(f"{tmp_path}/data", "data").replace(str(runs), "runs")
     assert (tmp_path / "after/report.md").read_text() == told
-    weights = results / "weights/resnet8-seed3.safetensors"
+    (weights,) = (results / "weights").iterdir()
+    assert weights.name.startswith("synthetic-resnet8-") and "-seed3." in weights.name
     assert last_line(command("resnet-eval", "--ckpt", weights)) == said
+
+
+def test_files_are_named_apart() -> None:
+    """A shortened run, or another data set's, takes no file from the full one."""
+    names = {
+        "cifar10/plain56/seed0": "plain56-seed0",
+        "cifar10/plain56/schedule.iterations=4000/seed0": "plain56-schedule.iterations=4000-seed0",
+        "synthetic/plain56/seed0": "synthetic-plain56-seed0",
+    }
+    assert {place: keep_run.file_name(Path(place)) for place in names} == names
 
 
 @pytest.mark.parametrize(

@@ -83,9 +83,15 @@ def published(config: RunConfig) -> dict[str, Any]:
 
 
 def published_command(command: str) -> str:
-    """The command line without the words that say where and how a run happened."""
-    words = shlex.split(command)
-    return shlex.join(word for word in words if word.partition("=")[0] not in BOOKKEEPING)
+    """The command line without the words that say where and how a run happened; empty where it is
+    none, as a file from elsewhere may have it.
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError:  # an open quote
+        return ""
+    kept = (word for word in words if word.partition("=")[0].lstrip("+") not in BOOKKEEPING)
+    return shlex.join(kept)
 
 
 def parse_published(tree: dict[str, Any], *, path: Path) -> RunConfig:

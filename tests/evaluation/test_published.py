@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import pad, relu
 
+from resnet_cli.analysis.trained import published_command
 from resnet_cli.data import synthetic
 from resnet_cli.evaluation.card import read_card
 from resnet_cli.evaluation.predictions import read
@@ -83,6 +84,18 @@ def test_the_header_says_whose_weights_they_are(published: tuple[Path, dict[str,
     for image in images.numpy():
         mean += image / 255 / len(images)
     np.testing.assert_allclose(load_file(path)["pixel_mean"].numpy(), mean, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("command_line", "told"),
+    [
+        ("resnet-train ++runs=/a/b seed=1", "resnet-train seed=1"),
+        ("resnet-train 'runs=/My Drive' model=plain20", "resnet-train model=plain20"),
+        ("resnet-train runs='/a", ""),  # no command line: nothing is told
+    ],
+)
+def test_the_command_of_a_card_names_no_folder(command_line: str, told: str) -> None:
+    assert published_command(command_line) == told
 
 
 class PlainBlock(nn.Module):
