@@ -22,6 +22,7 @@ import yaml
 
 from resnet_cli import evaluate
 from resnet_cli.analysis import responses
+from resnet_cli.run.folder import RunFolder
 from resnet_cli.runtime.errors import run_command
 from resnet_cli.runtime.files import write_whole
 from scripts import weights_table
@@ -128,13 +129,14 @@ def main(words: list[str] | None = None) -> int:
     if options.weights and result is None:
         parser.error(f"{run} is not finished; leave --weights out to keep it as it is")
     archive = results / "unfinished" / f"{file_name(place)}.tar"
-    if result is None:
-        pack(run, archive, places=places)
-        print(archive)
-    else:
-        measure_responses(run, result, places=places)
-    copy_curves(run, results / place, places=places)
-    print(results / place)
+    with RunFolder(run).locked():  # or curves and checkpoint would be of two moments
+        if result is None:
+            pack(run, archive, places=places)
+            print(archive)
+        else:
+            measure_responses(run, result, places=places)
+        copy_curves(run, results / place, places=places)
+        print(results / place)
     if options.weights:
         print(keep_weights(run, results, place=place))
         if results == RESULTS:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from resnet_cli.run.folder import RunFolder
+from resnet_cli.runtime.errors import UserError
 from scripts import keep_run
 from tests.helpers.commands import TINY, Command, last_line
 from tests.helpers.numbers import assert_same
@@ -69,6 +71,16 @@ def test_a_finished_run_is_reported_and_measured_without_its_folder(
     (weights,) = (results / "weights").iterdir()
     assert weights.name.startswith("synthetic-resnet8-") and "-seed3." in weights.name
     assert last_line(command("resnet-eval", "--ckpt", weights)) == said
+
+
+def test_a_run_that_is_being_trained_is_refused(tmp_path: Path) -> None:
+    run = tmp_path / "runs/synthetic/plain20/seed0"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "checkpoints/last.pt").touch()
+    (run / "config.yaml").write_text("dataset: {root: data}\nruns: runs\n")
+    with RunFolder(run).locked(), pytest.raises(UserError, match=str(os.getpid())):
+        keep_run.main([str(run), "--results", str(tmp_path / "results")])
+    assert not (tmp_path / "results").exists()
 
 
 def test_files_are_named_apart() -> None:
