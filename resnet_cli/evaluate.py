@@ -4,31 +4,21 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from resnet_cli import __version__
 from resnet_cli.analysis import per_class
-from resnet_cli.analysis.classes import hint_near_chance, output_names
-from resnet_cli.analysis.identity import identity
-from resnet_cli.analysis.measure import choose_protocol, evaluate, open_all, set_up
-from resnet_cli.analysis.publish import export_program, export_subject
+from resnet_cli.analysis.errors import average_errors, measure_errors
+from resnet_cli.analysis.publish import export_program
 from resnet_cli.analysis.recognise import recognise
 from resnet_cli.analysis.subject import open_subject
 from resnet_cli.config.words import paths_and_overrides, quote_paths
-from resnet_cli.evaluation import predictions
-from resnet_cli.evaluation.card import Measured
-from resnet_cli.evaluation.metrics import Errors
-from resnet_cli.evaluation.predictions import Predictions
 from resnet_cli.evaluation.programs import SUFFIXES
-from resnet_cli.evaluation.protocol import default_scales
 from resnet_cli.evaluation.views import Views
 from resnet_cli.evaluation.weights import validate_export_path
 from resnet_cli.runtime.console import Console, rows
-from resnet_cli.runtime.device import describe, precision_name
 from resnet_cli.runtime.errors import Failed, UserError, run_command
 
 _EXAMPLES = """examples:
@@ -73,80 +63,8 @@ _MEASURING = ("split", "views", "scales", "bn", "bn_images", "per_class", "expor
 _NOT_EXPORTING = (*_MEASURING[:-1], "predictions", "images", "json")
 
 
-def _measure(
-    options: argparse.Namespace, *, paths: list[Path], overrides: list[str]
-) -> tuple[Errors, dict[str, Any]]:
-    """What --ckpt asks for: errors, and what they were measured with."""
-    subjects = open_all(paths, overrides)  # before the data: a foreign network is told at once
-    protocol = choose_protocol(options.views, options.scales, subjects[0])
-    population = options.bn == "population"
-    bench = set_up(subjects)
-    split = options.split or ("test" if bench.dataset.test is not None else "val")
-    test = bench.test(split, protocol)
-    about: dict[str, Any] = {"network": " + ".join(one.name for one in subjects)}
-    about |= {
-        "checkpoints": [str(one.path) for one in subjects],
-        "dataset": str(bench.dataset.name),
-    }
-    if averaged := [f"decay {one.config.ema:g}" for one in subjects if one.config.ema]:
-        about["weights"] = f"averaged over the steps, {', '.join(averaged)}"
-    about |= {"classes": len(bench.dataset.classes), "split": split}
-    if bench.outputs:
-        knows = subjects[0].network.architecture.num_classes
-        about["matched"] = f"by their names, among the network's {knows:,} classes"
-    about["views"] = str(protocol.views) if protocol else str(Views.single)
-    if protocol and protocol.views is Views.dense:
-        about["scales"] = list(protocol.scales or default_scales(protocol.image_size))
-    about["bn"] = (
-        f"over {bench.measure_statistics(options.bn_images):,} training images"
-        if population
-        else "running averages"
-    )
-    wants_scores = options.predictions is not None or options.per_class is not None
-    errors, kept = evaluate(bench, test, keep=wants_scores)
-    if bench.bad.found:
-        about["skipped"] = bench.bad.found
-    about |= {"precision": precision_name(bench.dtype), "device": describe(bench.device)}
-    about |= identity(subjects, bench.dataset)
-    if options.export:
-        told = {
-            one.name: about[one.name] for one in dataclasses.fields(Measured) if one.name in about
-        }
-        measured = Measured(**dataclasses.asdict(errors), **told)
-        export_subject(subjects[0], options.export, measured=measured)
-        print(f"exported to {options.export}", file=sys.stderr)
-    if kept is not None:
-        names = output_names(subjects[0], bench.dataset, bench.outputs)
-        _keep(options, dataclasses.replace(kept, about=dict(about)), names)
-    if hint := hint_near_chance(subjects, top1_error=errors.top1_error):
-        about["hint"] = hint
-    return errors, about
-
-
-def _keep(options: argparse.Namespace, kept: Predictions, names: Sequence[str]) -> None:
-    """What --predictions and --per-class ask for; `names` are those of the network's outputs."""
-    if options.predictions and options.predictions.suffix == ".csv":
-        per_class.write_predictions(kept, names, options.predictions)
-    elif options.predictions:
-        predictions.write(kept, options.predictions)
-    if options.per_class:
-        files = per_class.write_per_class(kept, names, options.per_class)
-        told = ", ".join(file.name for file in files)
-        print(f"the errors of each class are in {options.per_class}: {told}", file=sys.stderr)
-
-
-def _average(options: argparse.Namespace) -> tuple[Errors, dict[str, Any]]:
-    """What --average asks for: the ensemble of kept scores."""
-    kept = predictions.average(options.average)
-    if options.predictions:
-        predictions.write(kept, options.predictions)
-    return predictions.errors(kept), kept.about | {
-        "predictions": [str(path) for path in options.average]
-    }
-
-
 def _parse(arguments: list[str]) -> tuple[argparse.Namespace, list[Path], list[str]]:
-    """Options, checkpoints and overrides. Raises UserError for what does not go together."""
+    """Options, checkpoints and overrides. Raises UserError."""
     parser = argparse.ArgumentParser(
         "resnet-eval",
         description=f"{__doc__}\n\n{_EXAMPLES}",
@@ -227,6 +145,12 @@ def _parse(arguments: list[str]) -> tuple[argparse.Namespace, list[Path], list[s
     if options.scales:  # it, too, swallows the overrides behind it
         overrides += quote_paths([word for word in options.scales if "=" in word])
         options.scales = [_read_side(word) for word in options.scales if "=" not in word]
+    _validate(options, paths, overrides)
+    return options, paths, overrides
+
+
+def _validate(options: argparse.Namespace, paths: list[Path], overrides: list[str]) -> None:
+    """Raises UserError for what does not go together, before hours of measuring."""
     if options.ckpt and not paths:
         raise UserError("--ckpt: name a run folder or a checkpoint file")
     for instead, refused in (
@@ -247,7 +171,7 @@ def _parse(arguments: list[str]) -> tuple[argparse.Namespace, list[Path], list[s
         raise UserError(f"--per-class {folder}: name a folder, in a folder that exists")
     if options.average and overrides:
         raise UserError(f"{overrides[0]} does not go with --average: the scores are what they are")
-    for name in ("json", "predictions", "export"):  # told before hours of measuring
+    for name in ("json", "predictions", "export"):
         path = getattr(options, name)
         if path and (path.is_dir() or not path.absolute().parent.is_dir()):
             raise UserError(f"--{name} {path}: name a file in a folder that exists")
@@ -259,7 +183,6 @@ def _parse(arguments: list[str]) -> tuple[argparse.Namespace, list[Path], list[s
         validate_export_path(options.export, others=SUFFIXES)
         if len(paths) > 1:
             raise UserError(f"--export: one network goes into one file, here are {len(paths)}")
-    return options, paths, overrides
 
 
 def _is_program(path: Path | None) -> bool:
@@ -295,9 +218,9 @@ def main_checked(arguments: list[str]) -> int:
         return 0
     try:
         errors, about = (
-            _average(options)
+            average_errors(options)
             if options.average
-            else _measure(options, paths=paths, overrides=overrides)
+            else measure_errors(options, paths=paths, overrides=overrides)
         )
     except torch.OutOfMemoryError as error:
         raise Failed(
