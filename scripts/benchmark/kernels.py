@@ -6,8 +6,6 @@ What is compiled launches fewer (`launches`).
 """
 
 import json
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -21,8 +19,8 @@ from resnet_cli.data.resident import ResidentLoader
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.models.zoo import NETWORKS
 from resnet_cli.training.step import TrainStep, make_optimizer
-from scripts.benchmark.plan import NotMeasured, Part
-from scripts.benchmark.process import ROOT, last_error
+from scripts.benchmark.plan import Part
+from scripts.benchmark.process import output_of
 from scripts.benchmark.report import Column, Figures, table
 
 COUNTED = ("resnet20", "resnet56", "resnet110")
@@ -92,11 +90,7 @@ def measure() -> tuple[str, Any]:
 
 def measure_launches() -> tuple[str, Any]:
     """Raises NotMeasured where PyTorch's compiler for GPUs is missing, or another than it was."""
-    command = [sys.executable, "-m", "scripts.benchmark.launches", *COMPILED]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
-    if done.returncode:
-        raise NotMeasured(last_error(done.stderr))
-    found = json.loads(done.stdout)
+    found = json.loads(output_of("scripts.benchmark.launches", COMPILED))
     return table(found, _LAUNCHES), found
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -95,6 +96,34 @@ class Contestant:
             hint = ", as Linux does when memory runs out" if code == -signal.SIGKILL else ""
             return f"killed by {signal.Signals(-code).name}{hint}"
         return f"exit code {code}: {last_error(told)}"
+
+
+def output_of(
+    module: str,
+    words: Sequence[str],
+    *,
+    deadline: Deadline | None = None,
+    environment: dict[str, str] | None = None,
+) -> str:
+    """What a module that runs to its end writes to stdout.
+
+    Raises NotMeasured where it fails, TimeUp if it does not end before the deadline.
+    """
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", module, *words],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=deadline.timeout() if deadline else None,
+        )
+    except subprocess.TimeoutExpired:
+        raise TimeUp from None
+    if done.returncode:
+        raise NotMeasured(f"exit code {done.returncode}: {last_error(done.stderr)}")
+    return done.stdout
 
 
 def last_error(text: str) -> str:

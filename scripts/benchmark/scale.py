@@ -7,8 +7,6 @@ its own figures read from the run folder.
 import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from functools import partial
@@ -20,8 +18,8 @@ import torch
 from resnet_cli.models.architecture import Shortcut, cifar
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.training import checkpoint
-from scripts.benchmark.plan import Deadline, NotMeasured, Part, Settings, TimeUp, measure_each
-from scripts.benchmark.process import ROOT, last_error
+from scripts.benchmark.plan import Deadline, Part, Settings, measure_each
+from scripts.benchmark.process import output_of
 from scripts.benchmark.report import listing, race_table
 from scripts.benchmark.turns import Turns, race
 
@@ -47,21 +45,9 @@ def train(*words: str, deadline: Deadline, threads: int | None = None) -> tuple[
     """
     environment = os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
     with tempfile.TemporaryDirectory() as runs:
-        command = [sys.executable, "-m", "resnet_cli.train", *RUN, *words, f"runs={runs}"]
         began = time.perf_counter()
-        try:
-            done = subprocess.run(
-                command,
-                cwd=ROOT,
-                env=environment,
-                capture_output=True,
-                text=True,
-                timeout=deadline.timeout(),
-            )
-        except subprocess.TimeoutExpired:
-            raise TimeUp from None
-        if done.returncode:
-            raise NotMeasured(f"exit code {done.returncode}: {last_error(done.stderr)}")
+        words = (*RUN, *words, f"runs={runs}")
+        output_of("resnet_cli.train", words, deadline=deadline, environment=environment)
         return time.perf_counter() - began, [speed(file) for file in Path(runs).rglob("*.jsonl")]
 
 

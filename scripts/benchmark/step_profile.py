@@ -8,8 +8,6 @@ kernels are PyTorch's operators, and the host is the device.
 
 import argparse
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -26,8 +24,8 @@ from resnet_cli.runtime.choices import DeviceChoice, Precision, Switch
 from resnet_cli.runtime.cuda_graph import CapturedGraph, choose_capture
 from resnet_cli.runtime.device import choose_device, choose_dtype, keep_memory, make_exact
 from scripts.benchmark.contestants.ours import made_up_images, refuse, training_step
-from scripts.benchmark.plan import NotMeasured, Part, Settings, TimeUp
-from scripts.benchmark.process import ROOT, last_error
+from scripts.benchmark.plan import Part, Settings, measure_each
+from scripts.benchmark.process import output_of
 from scripts.benchmark.report import Column, Figures, table
 
 PROFILED = ("resnet20", "resnet110")
@@ -109,29 +107,20 @@ def _kernels(train: Callable[[], None], device: torch.device) -> Figures:
 
 def measure(settings: Settings) -> tuple[str, Any]:
     """Each network in a process of its own, eager and compiled."""
-    found: dict[str, Any] = {}
-    for name in PROFILED:
-        for words in ([], ["--compile"]):
-            found[" ".join([name, *words])] = _measured(name, words, settings)
+    rows = [(name, words) for name in PROFILED for words in ([], ["--compile"])]
+    found = measure_each(
+        {
+            " ".join([name, *words]): partial(_measured, name, words, settings)
+            for name, words in rows
+        }
+    )
     return markdown(found), found
 
 
 def _measured(name: str, words: list[str], settings: Settings) -> Figures:
-    command = [sys.executable, "-m", "scripts.benchmark.step_profile", name, *words, "--json"]
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            cwd=ROOT,
-            check=False,
-            timeout=settings.deadline.timeout(),
-        )
-    except subprocess.TimeoutExpired:
-        return {"not_measured": str(TimeUp())}
-    if done.returncode:
-        return {"not_measured": str(NotMeasured(last_error(done.stderr)))}
-    figures: Figures = json.loads(done.stdout.splitlines()[-1])[name]
+    words = [name, *words, "--json"]
+    told = output_of("scripts.benchmark.step_profile", words, deadline=settings.deadline)
+    figures: Figures = json.loads(told.splitlines()[-1])[name]
     return figures
 
 
