@@ -143,6 +143,27 @@ def test_the_sentences_say_what_the_rows_do() -> None:
     ]
 
 
+@pytest.mark.parametrize("ks", [(), (Change.random,), (Change.random, Change.swap)])
+def test_titles_and_legend_fit_the_sheet_of_lesions(ks: tuple[Change, ...]) -> None:
+    """`--k` alone leaves one panel, beside which the words are wide."""
+    made = lesions()
+    several = [
+        replace(row, change=change, k=k, error=50.0)
+        for row in made
+        if row.change is Change.intact
+        for change in ks
+        for k in (1, 2)
+    ]
+    sheet = lesion.figure(made + several)
+    sheet.canvas.draw()
+    (legend,) = sheet.legends
+    title = sheet.get_suptitle()
+    (words,) = [text for text in sheet.texts if text.get_text() == title]
+    for one in (legend, words):
+        box = one.get_window_extent()
+        assert box.x0 >= 0 and box.x1 <= sheet.bbox.x1, one
+
+
 def test_the_report_shows_what_is_there(command: Command, tmp_path: Path) -> None:
     runs, out = tmp_path / "runs", tmp_path / "out"
     make_run(runs, "resnet20-A", errors=[8.4], every=64_000)

@@ -32,7 +32,8 @@ def figure(rows: Sequence[Lesion]) -> Figure:
     of = by_network(rows)
     shades = colours(of)
     drawn = [one for one in (Change.random, Change.swap) if any(row.change is one for row in rows)]
-    sheet = Figure(figsize=(6.2 + 3.1 * len(drawn), 4.2), layout="constrained")
+    wide = len(drawn) > 1
+    sheet = Figure(figsize=(12.4 if wide else 9.3, 4.2), layout="constrained")
     grid = sheet.subplots(
         1, 1 + len(drawn), sharey=True, squeeze=False, width_ratios=[2] + [1] * len(drawn)
     ).flatten()
@@ -55,7 +56,11 @@ def figure(rows: Sequence[Lesion]) -> Figure:
         note(grid[-1], "chance", (1, chance), xycoords=("axes fraction", "data"), xytext=(0, 3),
              textcoords="offset points", ha="right")  # fmt: skip
     sheet.legend(
-        handles=_legend(of, shades), loc="outside lower center", ncols=4, frameon=False, fontsize=8
+        handles=_legend(of, shades),
+        loc="outside lower center",
+        ncols=4 if wide else 3,
+        frameon=False,
+        fontsize=8,
     )
     sheet.suptitle(f"{TITLE} ({extent(rows)})", fontsize=11)
     return sheet
