@@ -157,6 +157,14 @@ def test_a_dry_run_counts_only_what_is_left(command: Command, runs: Path, tmp_pa
     check_refused(refused, 2, "checkpoint", "previous.pt")
     assert not (tmp_path / "new").exists()
 
+    # where no checkpoint can be read it says what the run itself would, and moves nothing either
+    (kept / "previous.pt").write_bytes(b"PK")
+    before = sorted(path.name for path in folder.rglob("*"))
+    for more in (["dry_run=true"], []):
+        refused = command("resnet-train", *words, f"runs={runs}", *more)
+        check_refused(refused, 2, "last.pt is truncated", "move the folder away to start anew")
+        assert sorted(path.name for path in folder.rglob("*")) == before
+
 
 def test_a_loss_that_is_no_number_stops_before_the_weights(
     command: Command, runs: Path, monkeypatch: pytest.MonkeyPatch

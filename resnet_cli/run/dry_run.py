@@ -10,7 +10,7 @@ from resnet_cli.models.fold_bn import FoldedBN
 from resnet_cli.run import result
 from resnet_cli.run.build import Parts, build
 from resnet_cli.run.folder import RunFolder
-from resnet_cli.run.resuming import iterations_done, resume_file
+from resnet_cli.run.resuming import own_checkpoint, resume_file
 from resnet_cli.run.starting import start_from
 from resnet_cli.runtime.console import Console, duration, rows
 from resnet_cli.runtime.device import autocast, choose_device, cores
@@ -40,7 +40,9 @@ def dry_run(config: RunConfig, folder: RunFolder, *, console: Console) -> float:
         torch.set_num_threads(max(1, cores() // config.devices))  # as each of several has
     parts = build(one, console=console, context=Context(), device=device)
     given = resume_file(config, parts)
-    done = iterations_done(config, folder=folder, given=given)
+    own = own_checkpoint(config, parts.training, folder=folder, warn=console.warn, set_aside=False)
+    found = own or given
+    done = found[0].progress.iteration if found else 0
     left = config.schedule.iterations - done
     console.say(result.announce(config, parts, folder=folder, note=" (dry run)"))
     if config.weights:

@@ -1,6 +1,6 @@
 """Where a run continues from: its own last checkpoint, or the one that `resume=` names."""
 
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 
 from resnet_cli.config.plain import differences, from_plain, to_plain
@@ -35,13 +35,26 @@ def resume_file(config: RunConfig, parts: Parts) -> Saved | None:
     return saved, path
 
 
-def iterations_done(config: RunConfig, *, folder: RunFolder, given: Saved | None) -> int:
-    """How far the run has come that `resume` would continue, of which nothing is touched."""
-    own = (checkpoint.LAST, checkpoint.PREVIOUS) if config.resume != "never" else ()
-    for name in own:
-        with suppress(UserError):  # a broken one is set aside by the run itself
-            return checkpoint.load(folder.checkpoints / name).progress.iteration
-    return given[0].progress.iteration if given else 0
+def own_checkpoint(
+    config: RunConfig,
+    parts: TrainingParts,
+    *,
+    folder: RunFolder,
+    warn: Callable[[str], None],
+    set_aside: bool,
+) -> Saved | None:
+    """What the run in `folder` left to continue from; a broken file is moved with `set_aside`.
+
+    Raises UserError where there is something and none of it can be read.
+    """
+    if config.resume == "never":
+        return None
+
+    def validate(saved: Checkpoint, path: Path) -> None:
+        if not _changed(saved, config, path):  # else that is what `resume` tells
+            _validate_fits(saved, config, parts, path=path)
+
+    return checkpoint.newest(folder.checkpoints, warn=warn, validate=validate, set_aside=set_aside)
 
 
 def resume(trainer: Trainer, config: RunConfig, *, folder: RunFolder, given: Saved | None) -> None:
@@ -51,13 +64,10 @@ def resume(trainer: Trainer, config: RunConfig, *, folder: RunFolder, given: Sav
     """
     context, console = trainer.context, trainer.console
     newest = None
-    if context.is_main and config.resume != "never":
-
-        def validate(saved: Checkpoint, path: Path) -> None:
-            if not _changed(saved, config, path):  # else that is what is told below
-                _validate_fits(saved, config, trainer.parts, path=path)
-
-        newest = checkpoint.newest(folder.checkpoints, warn=console.warn, validate=validate)
+    if context.is_main:
+        newest = own_checkpoint(
+            config, trainer.parts, folder=folder, warn=console.warn, set_aside=True
+        )
     own = context.broadcast_object(newest)
     if (found := own or given) is None:
         return

@@ -249,13 +249,14 @@ def newest(
     *,
     warn: Callable[[str], None],
     validate: Callable[[Checkpoint, Path], None] = lambda _saved, _path: None,
+    set_aside: bool = True,
 ) -> tuple[Checkpoint, Path] | None:
     """The newest checkpoint of `folder` that reads well and its file, or None where there is none
     at all.
 
     `validate` raises UserError for one that does not fit the run. A broken newest one is set aside
-    as `last.pt.broken`, the one before serves, and `warn` is told. Raises UserError when every one
-    there is broken.
+    as `last.pt.broken` (with `set_aside`), the one before serves, and `warn` is told. Raises
+    UserError when every one there is broken.
     """
     there = [path for path in (folder / LAST, folder / PREVIOUS) if path.exists()]
     errors = []
@@ -267,7 +268,8 @@ def newest(
             errors.append(str(error))
             continue
         if errors:  # else the next save would put the broken one in the place of the good one
-            os.replace(folder / LAST, folder / f"{LAST}.broken")
+            if set_aside:
+                os.replace(folder / LAST, folder / f"{LAST}.broken")
             warn(
                 f"{errors[0]}; falling back to {path.name}, iteration {saved.progress.iteration:,}"
             )
