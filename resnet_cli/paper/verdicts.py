@@ -13,8 +13,6 @@ from enum import StrEnum
 from resnet_cli.paper.published import CIFAR10_SEED_STD, FULL_ITERATIONS
 from resnet_cli.paper.runs import TRAINING, Run, fraction, spoken
 
-# Two runs that differ by seed alone lie within this in 19 of 20 cases, in points.
-ONE_SEEDS_SPREAD = 2 * math.sqrt(2) * CIFAR10_SEED_STD
 _ALIKE = 0.05  # responses that differ by less, of each other, are called alike
 
 
@@ -107,7 +105,7 @@ def _compared(
     short = run.iterations != FULL_ITERATIONS.get(run.dataset)
     size = "" if single and short else f" by {abs(difference):.1f} points"
     counts = _counts([len(of) for of in values])
-    if abs(difference) <= _margin(values):
+    if abs(difference) <= margin(*values):
         outcome = Outcome.open
         pair = f"{spoken(one)} and {spoken(other)}"
         said = f"{what}s of {pair} differ{size or ' little'}, no more than seeds may"
@@ -124,13 +122,19 @@ def _last(runs: Sequence[Run], figure: str) -> list[float]:
     return [value for run in runs if (value := run.last(figure)) is not None]
 
 
-def _margin(values: Sequence[Sequence[float]]) -> float:
-    """What the means of two networks may differ by without meaning: two standard errors, from
-    their own seeds where both have several.
+def margin(one: Sequence[float], other: Sequence[float]) -> float:
+    """What the means of two networks' seeds may differ by without meaning, in points: two standard
+    errors of the difference.
+
+    The spread is that of a network's own seeds, but no less than the paper's five runs have
+    (Table 6): one seed has none to show, and two may agree by chance.
     """
-    if any(len(of) == 1 for of in values):
-        return ONE_SEEDS_SPREAD
-    return 2 * math.sqrt(sum(statistics.variance(of) / len(of) for of in values))
+    return 2 * math.sqrt(_variance(one) / len(one) + _variance(other) / len(other))
+
+
+def _variance(seeds: Sequence[float]) -> float:
+    own = statistics.variance(seeds) if len(seeds) > 1 else 0.0
+    return max(own, CIFAR10_SEED_STD**2)
 
 
 def _extent(run: Run) -> str:
