@@ -65,10 +65,13 @@ def without_places(path: Path, places: Places) -> bytes:
     return places.hide(content.decode()).encode()
 
 
-def measure_responses(run: Path, result: dict[str, Any], *, places: Places) -> None:
-    """For Figure 7, which is of CIFAR-10's networks; the report measures no others."""
+def measure_responses(run: Path, result: dict[str, Any]) -> None:
+    """For Figure 7, which is of CIFAR-10's networks; the report measures no others. The data lies
+    where the run ended: an archive may have begun on another machine.
+    """
     if result["dataset"].startswith("cifar"):
-        responses.of_run(run, network=result["network"], root=places.data)
+        root = result["config"]["dataset"]["root"]
+        responses.of_run(run, network=result["network"], root=root)
 
 
 def copy_curves(run: Path, folder: Path, *, places: Places) -> None:
@@ -134,7 +137,7 @@ def main(words: list[str] | None = None) -> int:
             pack(run, archive, places=places)
             print(archive)
         else:
-            measure_responses(run, result, places=places)
+            measure_responses(run, result)
         copy_curves(run, results / place, places=places)
         print(results / place)
     if options.weights:

@@ -73,6 +73,22 @@ def test_a_finished_run_is_reported_and_measured_without_its_folder(
     assert last_line(command("resnet-eval", "--ckpt", weights)) == said
 
 
+def test_a_run_that_ended_on_another_machine_is_measured_with_that_ones_data(
+    command: Command, cifar10_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["model=resnet20", "model.depth=8", "batch_size=16", "schedule.iterations=2"]
+    words += ["dataset.train_images=64", "dataset.test_images=32", f"runs={tmp_path / 'runs'}"]
+    root = cifar10_root.absolute()
+    assert command("resnet-train", *words, f"dataset.root={root}").code == 0
+    run = folder_of(tmp_path / "runs")
+    config = run / "config.yaml"  # an unpacked archive's
+    config.write_text(config.read_text().replace(f"root: {root}", "root: data"))
+    monkeypatch.delenv("RESNET_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)  # where there is no data/
+    assert keep_run.main([str(run), "--results", "results"]) == 0
+    assert (folder_of(tmp_path / "results") / "responses.json").is_file()
+
+
 def test_a_run_that_is_being_trained_is_refused(tmp_path: Path) -> None:
     run = tmp_path / "runs/synthetic/plain20/seed0"
     (run / "checkpoints").mkdir(parents=True)
