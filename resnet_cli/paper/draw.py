@@ -21,6 +21,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import NullFormatter
 
+from resnet_cli.paper.legend import legend_below
 from resnet_cli.paper.plot import Panel, Plot
 from resnet_cli.paper.prose import clean
 from resnet_cli.paper.published import READ_OFF_TO
@@ -112,8 +113,7 @@ def _figure(plot: Plot, *, card: bool = False) -> Figure:
     if card:
         for axes in grid:
             axes.label_outer()
-    columns = 2 if card else 5
-    figure.legend(handles=_legend(plot), loc="outside lower center", ncols=columns, frameon=False)
+    legend_below(figure, _legend(plot))
     title = _shown(plot.title)
     figure.suptitle(textwrap.fill(title, _CARD_LINE) if card else title, fontsize=11)
     return figure

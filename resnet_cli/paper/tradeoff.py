@@ -18,6 +18,7 @@ from matplotlib.transforms import Bbox
 from resnet_cli.models.architecture import Architecture, Shortcut
 from resnet_cli.models.complexity import multiply_adds, parameters
 from resnet_cli.models.zoo import NETWORKS
+from resnet_cli.paper.legend import legend_below
 from resnet_cli.paper.published import (
     CIFAR10_PLAIN_TEST_ERROR_READ_OFF,
     CIFAR10_TEST_ERROR,
@@ -115,7 +116,7 @@ def _figure() -> Figure:
         Line2D([], [], linestyle="", marker="o", color=colour, label=_LABELS[kind])
         for kind, colour in _COLOURS.items()
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
+    legend_below(figure, handles)
     for axes in (left, right):
         axes.grid(alpha=0.25)
         axes.margins(0.14)

@@ -41,9 +41,11 @@ def test_contrast_is_wcags() -> None:
 
 @pytest.fixture
 def drawn(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: Any
 ) -> tuple[Path, list[Figure]]:
-    """A report of all depths of Figure 6 and of two more data sets; and the figures in it."""
+    """A report of all depths of Figure 6, or those named, two seeds of one, and of two more data
+    sets; and the figures in it.
+    """
     figures: list[Figure] = []
     save = Figure.savefig
 
@@ -54,9 +56,10 @@ def drawn(
     monkeypatch.setattr(Figure, "savefig", savefig)
     runs = tmp_path / "runs"
     whole: dict[str, Any] = {"errors": (60.0, 9.0), "iterations": 64_000}
-    for depth in DEPTHS:
+    for depth in getattr(request, "param", DEPTHS):
         make_run(runs, f"plain{depth}", **whole)
         make_run(runs, f"resnet{depth}-A", **whole)
+    make_run(runs, "resnet56-A", seed=1, **whole | {"errors": (60.0, 8.0)})  # a band
     for network in ("plain20", "resnet20-A"):
         make_run(runs, network, dataset="synthetic")
         for label in ("apples", "zebras"):
@@ -98,6 +101,18 @@ def test_a_report_is_read_by_people(drawn: tuple[Path, list[Figure]]) -> None:
     pictures = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', page)
     assert len(pictures) == len(set(pictures)) > 3
     assert all(base64.b64decode(picture).lstrip().startswith(b"<?xml") for picture in pictures)
+
+
+@pytest.mark.parametrize("drawn", [DEPTHS, (20, 56)], indirect=True, ids=["all", "two depths"])
+def test_nothing_is_cut_off_by_the_edge_of_a_figure(drawn: tuple[Path, list[Figure]]) -> None:
+    """With a band of seeds and the paper's ends, printed and read off, the legend is widest."""
+    _, figures = drawn
+    keys = {len(legend.get_texts()) for one in figures for legend in one.legends}
+    assert max(keys) == 5, keys
+    for one in figures:
+        box, (width, height) = one.get_tightbbox(), one.get_size_inches()
+        assert box.x0 >= 0 and box.y0 >= 0, one.get_suptitle()
+        assert box.x1 <= width and box.y1 <= height, one.get_suptitle()
 
 
 def test_counts_are_read_in_every_cell_of_a_confusion_matrix(

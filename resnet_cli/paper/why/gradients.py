@@ -6,6 +6,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from resnet_cli.paper.legend import legend_below
 from resnet_cli.paper.runs import spoken
 from resnet_cli.paper.why.records import Gradient
 from resnet_cli.paper.why.style import (
@@ -92,7 +93,7 @@ def figure(rows: Sequence[Gradient]) -> Figure:
         ]
     for axes in grid:
         log_y(axes)
-    sheet.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    legend_below(sheet, handles, fontsize=8)
     sheet.suptitle(f"{TITLE} ({extent(rows)})", fontsize=11)
     return sheet
 

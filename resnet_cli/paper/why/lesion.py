@@ -9,6 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from resnet_cli.paper.legend import legend_below
 from resnet_cli.paper.runs import spoken
 from resnet_cli.paper.why.records import Change, Lesion
 from resnet_cli.paper.why.style import (
@@ -32,8 +33,7 @@ def figure(rows: Sequence[Lesion]) -> Figure:
     of = by_network(rows)
     shades = colours(of)
     drawn = [one for one in (Change.random, Change.swap) if any(row.change is one for row in rows)]
-    wide = len(drawn) > 1
-    sheet = Figure(figsize=(12.4 if wide else 9.3, 4.2), layout="constrained")
+    sheet = Figure(figsize=(12.4 if len(drawn) > 1 else 9.3, 4.2), layout="constrained")
     grid = sheet.subplots(
         1, 1 + len(drawn), sharey=True, squeeze=False, width_ratios=[2] + [1] * len(drawn)
     ).flatten()
@@ -55,13 +55,7 @@ def figure(rows: Sequence[Lesion]) -> Figure:
             axes.axhline(chance, color=GREY, linewidth=0.8, linestyle=":")
         note(grid[-1], "chance", (1, chance), xycoords=("axes fraction", "data"), xytext=(0, 3),
              textcoords="offset points", ha="right")  # fmt: skip
-    sheet.legend(
-        handles=_legend(of, shades),
-        loc="outside lower center",
-        ncols=4 if wide else 3,
-        frameon=False,
-        fontsize=8,
-    )
+    legend_below(sheet, _legend(of, shades), fontsize=8)
     sheet.suptitle(f"{TITLE} ({extent(rows)})", fontsize=11)
     return sheet
 
