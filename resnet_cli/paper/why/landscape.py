@@ -15,7 +15,7 @@ from resnet_cli.paper.why.style import dress, extent
 
 NAME = "landscape"
 TITLE = "The loss around the weights"
-_HIGHEST = 1000.0  # nats; what is above is drawn as this
+_HIGHEST = 1000.0  # nats; what is above is drawn as this, and the scale says so
 _LEVELS = 25
 
 
@@ -44,6 +44,7 @@ def figure(rows: Sequence[Point]) -> Figure:
     heights = [_height(row) for its in runs.values() for row in its]
     low, high = min(heights), max(max(heights), min(heights) + 0.1)
     levels, ticks = np.linspace(low, high, _LEVELS), _ticks(low, high)
+    levels[-1] += 1e-6 * (high - low)  # the last level leaves out a plateau as high as itself
     above, below = [], []
     for number, ((network, seed), its) in enumerate(runs.items()):
         plane = Triangulation([row.a for row in its], [row.b for row in its])
@@ -91,7 +92,9 @@ def _ticks(low: float, high: float) -> dict[float, str]:
     for steps in ((1, 2, 5), (1,)):
         losses = [step * 10.0**power for power in range(-6, 4) for step in steps]
         inside = {
-            math.log10(loss): f"{loss:g}" for loss in losses if low <= math.log10(loss) <= high
+            math.log10(loss): f"{loss:g}" + " and above" * (loss == _HIGHEST)
+            for loss in losses
+            if low <= math.log10(loss) <= high
         }
         if len(inside) <= 9:
             break
