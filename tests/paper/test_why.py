@@ -158,7 +158,7 @@ def test_a_landscape_has_no_hole_where_the_loss_is_beyond_its_scale() -> None:
         red, green, blue, _ = pixels[pixels.shape[0] - round(y), round(x)]
         assert min(red, green, blue) < 100, (b, red, green, blue)
     (bar,) = [one for one in sheet.axes if one.get_label() == "<colorbar>"]
-    assert bar.get_xticklabels()[-1].get_text() == "1000 and above"
+    assert bar.get_xticklabels()[-1].get_text() == "≥1000"
 
 
 @pytest.mark.parametrize("ks", [(), (Change.random,), (Change.random, Change.swap)])

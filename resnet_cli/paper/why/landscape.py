@@ -76,7 +76,8 @@ def figure(rows: Sequence[Point]) -> Figure:
         above.append(surface)
         below.append(flat)
     bar = sheet.colorbar(filled, ax=below, location="bottom", shrink=0.6, aspect=40, pad=0.03)
-    bar.set_ticks(list(ticks), labels=list(ticks.values()))
+    beyond = math.log10(_HIGHEST)
+    bar.set_ticks(list(ticks), labels=["≥" * (at == beyond) + word for at, word in ticks.items()])
     bar.set_label("loss (nats), log scale; directions in lengths of the filters", fontsize=9)
     sheet.suptitle(f"{TITLE} ({extent(rows)})", fontsize=11)
     return sheet
@@ -92,9 +93,7 @@ def _ticks(low: float, high: float) -> dict[float, str]:
     for steps in ((1, 2, 5), (1,)):
         losses = [step * 10.0**power for power in range(-6, 4) for step in steps]
         inside = {
-            math.log10(loss): f"{loss:g}" + " and above" * (loss == _HIGHEST)
-            for loss in losses
-            if low <= math.log10(loss) <= high
+            math.log10(loss): f"{loss:g}" for loss in losses if low <= math.log10(loss) <= high
         }
         if len(inside) <= 9:
             break
