@@ -7,7 +7,9 @@ import io
 import json
 import re
 import shutil
+import signal
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -296,3 +298,17 @@ def test_a_folder_of_ones_own_is_not_imagenet(command: Command, tmp_path: Path, 
     assert not (tmp_path / "out" / "figure4.png").exists()
     assert (tmp_path / "out" / "degradation-imagenet-20.png").exists()
     assert "38.50" not in (tmp_path / "out" / "table5.md").read_text()
+
+
+def test_a_reader_that_leaves_gets_the_whole_report(tmp_path: Path) -> None:
+    """`resnet-report RUNS | head` ends as `resnet-info | head` does: rich alone would exit 1."""
+    make_run(tmp_path / "runs", "plain20")
+    words = [sys.executable, "-m", "resnet_cli.report", str(tmp_path / "runs"), "--out", "out"]
+    with subprocess.Popen(
+        words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None and child.stderr is not None
+        child.stdout.close()
+        assert child.stderr.read() == ""
+    assert child.returncode == 128 + signal.SIGPIPE
+    assert (tmp_path / "out/report.html").is_file() and (tmp_path / "out/report.md").is_file()

@@ -11,11 +11,18 @@ from resnet_cli.paper.blocks import Block, Folded, Grid, Heading, Items, Picture
 from resnet_cli.paper.prose import plain
 
 
+class _Screen(Console):
+    """Tells the command of a reader that has gone (`| head`), as `print` does; rich exits 1."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def show(blocks: Sequence[Block]) -> None:
     """Prints to stdout. Everything is text: neither rich's markup nor escape codes in it count."""
     if hasattr(sys.stdout, "reconfigure"):  # a terminal that knows no ± shows its code instead
         sys.stdout.reconfigure(errors="backslashreplace")
-    console = Console(highlight=False, emoji=False)
+    console = _Screen(highlight=False, emoji=False)
     for block in blocks:
         _print(block, console)
 
