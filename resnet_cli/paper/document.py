@@ -203,21 +203,37 @@ def _evaluated(evaluations: Sequence[Evaluation]) -> list[Block]:
 
 
 def evaluations_table(evaluations: Sequence[Evaluation]) -> Grid:
-    """A row for each file of resnet-eval: how it was measured, and top-1 and top-5 errors; of
-    the paper's data also why it is in none of the paper's tables, where it is not.
+    """A row for each file of resnet-eval: of which runs, where they are known; how it was
+    measured, and top-1 and top-5 errors; of the paper's data also why it is in none of the
+    paper's tables, where it is not.
     """
     papers = any(one.dataset in FULL_ITERATIONS for one in evaluations)
-    header = ["network", "measured", "top-1 error %", "top-5 error %"]
+    known = all(all(one.members) for one in evaluations)
+    usual = _common_setting([run for one in evaluations for run in one.members if run])
+    header = ["network", *(["trained"] if known else []), "measured"]
     rows: list[list[Words]] = [
         [
             one.network,
+            *([_trained(one, usual)] if known else []),
             one.told,
             *(f"{one.errors[k]:.2f}" if k in one.errors else "-" for k in ("top-1", "top-5")),
             *([remark_on(one)] if papers else []),
         ]
         for one in evaluations
     ]
+    header += ["top-1 error %", "top-5 error %"]
     return Grid([*header, *(["not in the paper's tables because"] if papers else [])], rows)
+
+
+def _trained(evaluation: Evaluation, usual: str) -> str:
+    """What sets the runs of one network apart: seed, length and settings that are not `usual`."""
+    runs = [run for run in evaluation.members if run]
+    told = [
+        f"seed {run.seed}, {run.iterations:,} iterations"
+        + (f" ({run.setting})" if run.setting and run.setting != usual else "")
+        for run in runs
+    ]
+    return " + ".join(dict.fromkeys(told))
 
 
 def _sources(lines: Sequence[Prose]) -> list[Block]:

@@ -251,3 +251,25 @@ def test_an_ensemble_is_known_when_all_of_it_is(tmp_path: Path) -> None:
     assert "does not say which recipe" in left_out(tmp_path)["19"]
     evaluations, _ = find_evaluations([tmp_path], find([tmp_path])[0])
     assert evaluations_table(evaluations).header[-1] == "not in the paper's tables because"
+
+
+def test_evaluations_of_one_network_say_which_run(tmp_path: Path) -> None:
+    """Four runs of a network, measured alike; a row would not say which number is whose."""
+    for seed, overrides, iterations in (
+        (0, [], FULL), (1, [], FULL), (0, [], 1000), (0, ["optimizer.lr=0.05"], FULL),
+    ):  # fmt: skip
+        root = tmp_path / f"{seed}{iterations}{len(overrides)}"
+        run = resnet50(root, *overrides, seed=seed, iterations=iterations)
+        make_evaluation(run / "ten.json", "resnet50-B", run, views="ten", top1=22.0)
+    one = resnet50(tmp_path / "more", seed=2)
+    make_evaluation(one / "two.json", "two", one, run, views="ten", top1=20.0)
+    evaluations, _ = find_evaluations([tmp_path], find([tmp_path])[0])
+    table = evaluations_table(evaluations)
+    assert table.header[1] == "trained"
+    assert {str(row[1]) for row in table.rows} == {
+        "seed 0, 600,000 iterations",
+        "seed 1, 600,000 iterations",
+        "seed 0, 1,000 iterations",
+        "seed 0, 600,000 iterations (optimizer.lr=0.05)",
+        "seed 2, 600,000 iterations + seed 0, 600,000 iterations (optimizer.lr=0.05)",
+    }
