@@ -1,5 +1,6 @@
 """The report, from its first heading to its last note, as blocks."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from resnet_cli.paper.blocks import Block, Folded, Grid, Heading, Items, Picture, Text, Words
@@ -132,35 +133,44 @@ def _runs(runs: Sequence[Run]) -> list[Block]:
 
 def runs_table(runs: Sequence[Run]) -> Grid:
     """A row for each network and recipe, errors of the last iterate over seeds, the paper's beside
-    them; where rows differ in their settings, they say which.
+    them; where rows differ in their settings, or in nothing but their precision, they say which.
     """
     known = runs[0].dataset == "cifar10"
     what = "validation" if runs[0].held_out == "val/error" else "test"
     header = ["network", "iterations", "seeds", "training error %", f"{what} error %"]
     usual = _common_setting(runs)
-    rows = [
-        [*_row(same, usual), *([_paper_error(same[0])] if known else [])]
-        for same in seeds_together(runs)
-    ]
+    groups = seeds_together(runs)
+    names = [_name(same[0], usual) for same in groups]
+    alike = Counter((name, same[0].iterations) for name, same in zip(names, groups, strict=True))
+    rows: list[list[Words]] = []
+    for name, same in zip(names, groups, strict=True):
+        first = same[0]
+        if alike[name, first.iterations] > 1 and first.precision:
+            name = f"{name}, {first.precision}"
+        rows.append([name, *_row(same), *([_paper_error(first)] if known else [])])
     papers = f"paper's test error % ({FULL_ITERATIONS['cifar10']:,} iterations)"
     return Grid([*header, *([papers] if known else [])], rows)
 
 
-def _row(same: Sequence[Run], usual: str) -> list[Words]:
-    """The cells of one network and recipe: of its finished seeds, where there are any."""
+def _name(run: Run, usual: str) -> str:
+    """The network, and its settings where they are not `usual`."""
+    differs = run.setting and run.setting != usual
+    return spoken(run.network) + (f" ({run.setting})" if differs else "")
+
+
+def _row(same: Sequence[Run]) -> list[Words]:
+    """The other cells of one network and recipe: of its finished seeds, where there are any."""
     first = same[0]
     done = [run for run in same if run.result]
     shown = done or same
     train = [value for run in shown if (value := run.last(TRAINING)) is not None]
     test = [value for run in shown if (value := run.last(run.held_out)) is not None]
-    differs = first.setting and first.setting != usual
     iterations = f"{first.iterations:,}"
     if not done:
         reached = min(run.iteration for run in same)
         states = " or ".join(sorted({run.state for run in same}))
         iterations = f"{reached:,} of {first.iterations:,}, {states}"
     return [
-        spoken(first.network) + (f" ({first.setting})" if differs else ""),
         iterations,
         ", ".join(str(run.seed) for run in shown),
         spread(train) if train else "-",

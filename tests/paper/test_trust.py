@@ -196,6 +196,9 @@ def test_two_precisions_are_not_seeds_of_one_recipe(tmp_path: Path) -> None:
     make_run(tmp_path, "resnet20-A", seed=1, result={"precision": "fp32"}, **full)
     make_run(tmp_path, "resnet20-A", seed=2, done=False, **full)
     assert [ours[1] for ours in line(TABLE_6, "ResNet-20", tmp_path)] == ["1", "1"]
+    make_run(tmp_path, "plain20", result={"precision": "bf16"}, **full)
+    names = [row[0] for row in runs_table(find([tmp_path])[0]).rows]
+    assert names == ["plain-20", "ResNet-20, bf16", "ResNet-20, fp32"]
 
 
 def test_plain_110_is_in_figure_6(tmp_path: Path) -> None:
