@@ -1,20 +1,15 @@
 """The report, from its first heading to its last note, as blocks."""
 
-from collections import Counter
 from collections.abc import Sequence
 
-from resnet_cli.paper.blocks import Block, Folded, Grid, Heading, Items, Picture, Text, Words
+from resnet_cli.paper.blocks import Block, Folded, Heading, Items, Picture, Text, Words
 from resnet_cli.paper.captions import redo
 from resnet_cli.paper.evaluations import Evaluation
-from resnet_cli.paper.ours import remark_on, spread
+from resnet_cli.paper.our_tables import common_setting, evaluations_table, runs_table
 from resnet_cli.paper.plot import Plot
 from resnet_cli.paper.prose import Code, Prose, prose, sentences
-from resnet_cli.paper.published import (
-    CIFAR10_PLAIN_TEST_ERROR_READ_OFF,
-    CIFAR10_TEST_ERROR,
-    FULL_ITERATIONS,
-)
-from resnet_cli.paper.runs import TRAINING, Run, provenance, seeds_together, spoken, title_of
+from resnet_cli.paper.published import FULL_ITERATIONS
+from resnet_cli.paper.runs import Run, provenance, title_of
 from resnet_cli.paper.tables import Table
 
 _TITLE = "Plain and residual networks, from our runs"
@@ -131,71 +126,10 @@ def _runs(runs: Sequence[Run]) -> list[Block]:
     return [Heading("Runs", 3), runs_table(runs), *_iterates(runs), *_sources(made)]
 
 
-def runs_table(runs: Sequence[Run]) -> Grid:
-    """A row for each network and recipe, errors of the last iterate over seeds, the paper's beside
-    them; where rows differ in their settings, or in nothing but their precision, they say which.
-    """
-    known = runs[0].dataset == "cifar10"
-    what = "validation" if runs[0].held_out == "val/error" else "test"
-    header = ["network", "iterations", "seeds", "training error %", f"{what} error %"]
-    usual = _common_setting(runs)
-    groups = seeds_together(runs)
-    names = [_name(same[0], usual) for same in groups]
-    alike = Counter((name, same[0].iterations) for name, same in zip(names, groups, strict=True))
-    rows: list[list[Words]] = []
-    for name, same in zip(names, groups, strict=True):
-        first = same[0]
-        if alike[name, first.iterations] > 1 and first.precision:
-            name = f"{name}, {first.precision}"
-        rows.append([name, *_row(same), *([_paper_error(first)] if known else [])])
-    papers = f"paper's test error % ({FULL_ITERATIONS['cifar10']:,} iterations)"
-    return Grid([*header, *([papers] if known else [])], rows)
-
-
-def _name(run: Run, usual: str) -> str:
-    """The network, and its settings where they are not `usual`."""
-    differs = run.setting and run.setting != usual
-    return spoken(run.network) + (f" ({run.setting})" if differs else "")
-
-
-def _row(same: Sequence[Run]) -> list[Words]:
-    """The other cells of one network and recipe: of its finished seeds, where there are any."""
-    first = same[0]
-    done = [run for run in same if run.result]
-    shown = done or same
-    train = [value for run in shown if (value := run.last(TRAINING)) is not None]
-    test = [value for run in shown if (value := run.last(run.held_out)) is not None]
-    iterations = f"{first.iterations:,}"
-    if not done:
-        reached = min(run.iteration for run in same)
-        states = " or ".join(sorted({run.state for run in same}))
-        iterations = f"{reached:,} of {first.iterations:,}, {states}"
-    return [
-        iterations,
-        ", ".join(str(run.seed) for run in shown),
-        spread(train) if train else "-",
-        spread(test) if test else "-",
-    ]
-
-
-def _common_setting(runs: Sequence[Run]) -> str:
-    """What of all these runs is not the paper's; empty where they differ in that."""
-    settings = {run.setting for run in runs}
-    return settings.pop() if len(settings) == 1 else ""
-
-
 def _iterates(runs: Sequence[Run]) -> list[Block]:
     """What the errors of a runs table are, and what of all its runs is not the paper's."""
-    setting = _common_setting(runs)
+    setting = common_setting(runs)
     return [Text(sentences(_ITERATES, prose("All with ", Code(setting), ".") if setting else ""))]
-
-
-def _paper_error(run: Run) -> str:
-    """What the paper reports of a network on CIFAR-10."""
-    if error := CIFAR10_TEST_ERROR.get(run.network):
-        return f"{error:.2f}"
-    read_off = CIFAR10_PLAIN_TEST_ERROR_READ_OFF.get(run.network)
-    return f"about {read_off:g} (read off Fig. 6)" if read_off else "-"
 
 
 def _evaluated(evaluations: Sequence[Evaluation]) -> list[Block]:
@@ -210,40 +144,6 @@ def _evaluated(evaluations: Sequence[Evaluation]) -> list[Block]:
     if others:
         blocks += [Heading("Other weights", 3), evaluations_table(others), Text(_UNKNOWN)]
     return blocks
-
-
-def evaluations_table(evaluations: Sequence[Evaluation]) -> Grid:
-    """A row for each file of resnet-eval: of which runs, where they are known; how it was
-    measured, and top-1 and top-5 errors; of the paper's data also why it is in none of the
-    paper's tables, where it is not.
-    """
-    papers = any(one.dataset in FULL_ITERATIONS for one in evaluations)
-    known = all(all(one.members) for one in evaluations)
-    usual = _common_setting([run for one in evaluations for run in one.members if run])
-    header = ["network", *(["trained"] if known else []), "measured"]
-    rows: list[list[Words]] = [
-        [
-            one.network,
-            *([_trained(one, usual)] if known else []),
-            one.told,
-            *(f"{one.errors[k]:.2f}" if k in one.errors else "-" for k in ("top-1", "top-5")),
-            *([remark_on(one)] if papers else []),
-        ]
-        for one in evaluations
-    ]
-    header += ["top-1 error %", "top-5 error %"]
-    return Grid([*header, *(["not in the paper's tables because"] if papers else [])], rows)
-
-
-def _trained(evaluation: Evaluation, usual: str) -> str:
-    """What sets the runs of one network apart: seed, length and settings that are not `usual`."""
-    runs = [run for run in evaluation.members if run]
-    told = [
-        f"seed {run.seed}, {run.iterations:,} iterations"
-        + (f" ({run.setting})" if run.setting and run.setting != usual else "")
-        for run in runs
-    ]
-    return " + ".join(dict.fromkeys(told))
 
 
 def _sources(lines: Sequence[Prose]) -> list[Block]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from resnet_cli.paper.document import runs_table
 from resnet_cli.paper.evaluations import find_evaluations
+from resnet_cli.paper.our_tables import runs_table
 from resnet_cli.paper.ours import spread
 from resnet_cli.paper.prose import plain
 from resnet_cli.paper.published import TABLE_2, TABLE_3, TABLE_4, TABLE_5, TABLE_6, PublishedTable

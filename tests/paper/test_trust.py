@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from resnet_cli.paper.document import evaluations_table, runs_table
 from resnet_cli.paper.evaluations import find_evaluations
 from resnet_cli.paper.figures import papers_figure
 from resnet_cli.paper.frames import frames
+from resnet_cli.paper.our_tables import evaluations_table, runs_table
 from resnet_cli.paper.ours import remark_on
 from resnet_cli.paper.published import TABLE_3, TABLE_4, TABLE_6, PublishedTable
 from resnet_cli.paper.runs import find
