@@ -1,12 +1,14 @@
 """Where a run is kept: a folder named after what was chosen."""
 
+import functools
 import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from resnet_cli.config.plain import to_plain, trained
-from resnet_cli.config.schema import Config, Settings, architecture
+from resnet_cli.config.schema import Settings, architecture
 from resnet_cli.config.tree import compose_tree, to_config
 from resnet_cli.models.zoo import NETWORKS
 
@@ -24,8 +26,7 @@ def run_folder(config: Settings, choices: Mapping[str, str]) -> Path:
     nothing differs.
     """
     chosen = {group: name for group, name in choices.items() if group in _CHOICES}
-    unchanged = _compose_choices(chosen | _first_of_its_name(chosen))
-    new, old = trained(to_plain(config)), trained(to_plain(unchanged))
+    new, old = trained(to_plain(config)), _trained_by(chosen | _first_of_its_name(chosen))
     named = {"model.depth", "shortcut", "seed"}
     changed = [
         f"{key}={new[key]}" for key in sorted(new) if key not in named and new[key] != old.get(key)
@@ -42,9 +43,14 @@ def run_folder(config: Settings, choices: Mapping[str, str]) -> Path:
     )
 
 
-def _compose_choices(chosen: dict[str, str]) -> Config:
-    """What groups alone compose."""
-    return to_config(compose_tree([f"{group}={name}" for group, name in chosen.items()]))
+def _trained_by(chosen: dict[str, str]) -> Mapping[str, Any]:
+    """What groups alone train, under dotted keys."""
+    return _composed_once(*(f"{group}={name}" for group, name in chosen.items()))
+
+
+@functools.cache  # the runs of a sweep share their choices, and composing takes most of planning it
+def _composed_once(*choices: str) -> Mapping[str, Any]:
+    return trained(to_plain(to_config(compose_tree([*choices]))))
 
 
 def _first_of_its_name(chosen: dict[str, str]) -> dict[str, str]:
@@ -68,7 +74,6 @@ def _recipe(chosen: dict[str, str], dataset: str) -> list[str]:
     ]
     if "experiment" in chosen:
         others = {group: name for group, name in chosen.items() if group != "experiment"}
-        without, with_it = (trained(to_plain(_compose_choices(one))) for one in (others, chosen))
-        if without == with_it:
+        if _trained_by(others) == _trained_by(chosen):
             recipe.remove(chosen["experiment"])
     return recipe

@@ -1,5 +1,6 @@
 """Every config composes, says what the paper says, and what does not fit is told in one line."""
 
+import functools
 import itertools
 import re
 from pathlib import Path
@@ -12,7 +13,6 @@ from hydra.core.plugins import Plugins
 from hydra.utils import get_method
 
 from resnet_cli.config.compose import jobs
-from resnet_cli.config.experiments import experiments
 from resnet_cli.config.plain import differences, from_plain, to_plain
 from resnet_cli.config.schema import RunConfig, architecture
 from resnet_cli.config.words import quote_paths
@@ -27,6 +27,7 @@ from resnet_cli.training.schedule import Schedule
 from tests.data.trees import write_folders
 
 
+@functools.cache  # read only
 def composed(*overrides: str) -> RunConfig:
     (job,), _ = jobs(list(overrides), multirun=False)
     return job.config
@@ -81,13 +82,6 @@ def test_the_steps_of_imagenet_are_epochs() -> None:
     assert [schedule.iterations, *schedule.milestone_iterations] == pytest.approx(
         [epochs * epoch for epochs in (90, 30, 60)], abs=1
     )
-
-
-@pytest.mark.parametrize("experiment", experiments())
-def test_every_experiment_composes(experiment: str) -> None:
-    planned, _ = jobs([f"experiment={experiment}"], multirun=False)
-    folders = [job.folder for job in planned]
-    assert len(set(folders)) == len(folders) > 0
 
 
 def test_there_is_a_file_for_every_network() -> None:

@@ -13,6 +13,7 @@ from resnet_cli.runtime.conf import options
 def test_an_experiments_networks(experiment: str) -> None:
     planned, _ = jobs([f"experiment={experiment}"], multirun=False)
     ours = experiments()[experiment]
+    assert len({job.folder for job in planned}) == len(planned) > 0
     assert [one.network.name for one in ours] == [job.folder.parts[2] for job in planned]
     assert [one.model for one in ours] == [
         word.removeprefix("model=")
