@@ -66,14 +66,19 @@ def improves(seeds: Seeds, figure: str) -> list[Verdict]:
 
 
 def cures(seeds: Seeds, figure: str) -> list[Verdict]:
-    """Whether at the largest depth of both, shortcuts lower the `figure`."""
+    """Whether at the largest depth of both, shortcuts lower the `figure`.
+
+    Degradation is cured where more layers do no harm with shortcuts. Where they still do, it is
+    reduced.
+    """
     plain = {runs[0].depth: name for name, runs in seeds.items() if runs[0].is_plain}
     residual = {runs[0].depth: name for name, runs in seeds.items() if not runs[0].is_plain}
     depths = plain.keys() & residual.keys()
     if not depths:
         return []
     deepest = max(depths)
-    meaning = "shortcuts cure it" if deepest > min(plain) else ""
+    still = any(verdict.outcome is Outcome.fails for verdict in improves(seeds, figure))
+    meaning = f"shortcuts {'reduce' if still else 'cure'} it" if deepest > min(plain) else ""
     pair = residual[deepest], plain[deepest]
     return _compared(seeds, *pair, figure, claim=Claim.below, meaning=meaning)
 

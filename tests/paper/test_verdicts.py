@@ -54,9 +54,17 @@ def test_a_short_schedule_says_the_order_alone(tmp_path: Path) -> None:
         "schedule, one seed each.",
         "Test error of ResNet-56 is above ResNet-20's: not as in the paper; 1/16 of the schedule, "
         "one seed each.",
-        "Test error of ResNet-56 is below plain-56's: shortcuts cure it, as in the paper; 1/16 of "
-        "the schedule, one seed each.",
+        "Test error of ResNet-56 is below plain-56's: shortcuts reduce it, as in the paper; 1/16 "
+        "of the schedule, one seed each.",
     ]
+
+
+def test_a_cure_leaves_no_degradation(tmp_path: Path) -> None:
+    """Better than plain-56 is not enough: ResNet-56 must not end behind ResNet-20."""
+    runs(tmp_path / "worse", plain20=9.8, plain56=13.0, resnet20=8.5, resnet56=9.5)
+    assert "by 3.5 points: shortcuts reduce it, as in" in verdicts(tmp_path / "worse")[2]
+    runs(tmp_path / "alike", plain20=9.8, plain56=13.0, resnet20=8.5, resnet56=8.6)
+    assert "by 4.4 points: shortcuts cure it, as in" in verdicts(tmp_path / "alike")[2]
 
 
 def test_several_seeds_decide_by_their_own_spread(tmp_path: Path) -> None:
