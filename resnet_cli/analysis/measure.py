@@ -28,7 +28,13 @@ from resnet_cli.models.resnet import ResNet
 from resnet_cli.run.build import choose_workers, fold, load_dataset, make_image_test, make_loader
 from resnet_cli.runtime.compile import compile_for_testing
 from resnet_cli.runtime.console import Console
-from resnet_cli.runtime.device import choose_device, choose_dtype, keep_memory, make_exact
+from resnet_cli.runtime.device import (
+    choose_device,
+    choose_dtype,
+    keep_memory,
+    make_exact,
+    warn_if_emulated,
+)
 from resnet_cli.runtime.errors import DataError, UserError
 from resnet_cli.runtime.files import expand
 
@@ -158,6 +164,7 @@ def set_up(subjects: list[Subject], *, command: str = "resnet-eval") -> Bench:
         warn=console.warn,
     )
     dtype = choose_dtype(first.precision, device)
+    warn_if_emulated(dtype, device, warn=console.warn)
     return Bench(subjects, dataset, device, dtype, bad, outputs=outputs[0])
 
 

@@ -34,7 +34,13 @@ from resnet_cli.models.resnet import Network, ResNet
 from resnet_cli.runtime.compile import choose_compile, compile_for_testing, validate_fused_blocks
 from resnet_cli.runtime.console import Console
 from resnet_cli.runtime.cuda_graph import CapturedGraph, choose_capture
-from resnet_cli.runtime.device import choose_dtype, cores, keep_memory, make_exact
+from resnet_cli.runtime.device import (
+    choose_dtype,
+    cores,
+    keep_memory,
+    make_exact,
+    warn_if_emulated,
+)
 from resnet_cli.runtime.distributed import Context
 from resnet_cli.runtime.errors import DataError, UserError
 from resnet_cli.runtime.files import expand
@@ -109,6 +115,7 @@ def build(config: RunConfig, *, console: Console, context: Context, device: torc
         part=context.part,
     )
     dtype = choose_dtype(config.precision, device)
+    warn_if_emulated(dtype, device, warn=console.warn)
     compiled, why = choose_compile(
         config.compile,
         device,

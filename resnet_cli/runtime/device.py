@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import resource
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -164,6 +165,30 @@ def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
         cpu = torch.cpu.get_capabilities()
         fast = bool(cpu.get("amx_bf16") or cpu.get("avx512_bf16") or cpu.get("bf16"))
     return torch.bfloat16 if fast else torch.float32
+
+
+def is_emulated(dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether this CPU leaves convolutions in `dtype` to PyTorch's own loops, as oneDNN has none
+    for its instructions: they unfold every map, and ResNet-20 trained 13 times slower than in fp32.
+    """
+    if device.type != "cpu" or dtype is torch.float32:
+        return False
+    if not torch.backends.mkldnn.is_available():
+        return True
+    bf16 = dtype is torch.bfloat16
+    supported = "_is_mkldnn_bf16_supported" if bf16 else "_is_mkldnn_fp16_supported"
+    return not getattr(torch.ops.mkldnn, supported)()
+
+
+def warn_if_emulated(
+    dtype: torch.dtype, device: torch.device, *, warn: Callable[[str], None]
+) -> None:
+    """Tells whom a precision, chosen by name, costs more than it saves."""
+    if is_emulated(dtype, device):
+        warn(
+            f"precision={precision_name(dtype)}: this processor has no instructions for it; "
+            "fp32 is many times faster here and takes less memory"
+        )
 
 
 def precision_name(dtype: torch.dtype) -> str:
