@@ -50,8 +50,9 @@ The data is looked for in $RESNET_DATA (for photographs in its imagenet/), or wh
 says; where a checkpoint's own run had it is not opened. A .safetensors that --export wrote of a run
 of ours needs nothing else, like the run.
 A file of another project holds weights alone, so model=, how its pixels were normalised, and where
-its shortcuts' zeros are if not behind, must be said; it is measured in fp32 unless precision= says
-otherwise. Ours know all that, and are measured in the precision of their config.
+its shortcuts' zeros are if not behind, must be said. Ours know all that. Files of weights, theirs
+and ours, are measured in fp32, which every machine has, and so is a run for --export; other runs in
+the precision of their config. precision= says otherwise.
 The last line is JSON: top1_error and top5_error (null for at most five classes) in percent, and
 count.
 """

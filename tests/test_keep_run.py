@@ -55,7 +55,7 @@ def test_a_finished_run_is_reported_and_measured_without_its_folder(
     assert command("resnet-train", *words).code == 0
     run = folder_of(runs)
     before = command("resnet-report", runs, "--out", tmp_path / "before")
-    said = last_line(command("resnet-eval", "--ckpt", run))
+    said = last_line(command("resnet-eval", "--ckpt", run, "precision=fp32"))
     assert keep_run.main([str(run), "--weights", "--results", str(results)]) == 0
     names = {"config.yaml", "metrics.jsonl", "result.json"}
     kept = folder_of(results)

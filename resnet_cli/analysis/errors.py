@@ -12,6 +12,7 @@ from resnet_cli.analysis.classes import hint_near_chance, output_names
 from resnet_cli.analysis.identity import identity
 from resnet_cli.analysis.measure import choose_protocol, evaluate, open_all, set_up
 from resnet_cli.analysis.publish import export_subject
+from resnet_cli.analysis.trained import in_fp32
 from resnet_cli.evaluation import predictions
 from resnet_cli.evaluation.card import Measured
 from resnet_cli.evaluation.metrics import Errors
@@ -28,6 +29,8 @@ def measure_errors(
 
     Raises UserError and DataError.
     """
+    if options.export:
+        overrides = in_fp32(overrides)  # as the file is going to be measured
     subjects = open_all(paths, overrides)  # before the data: a foreign network is told at once
     protocol = choose_protocol(options.views, options.scales, subjects[0])
     population = options.bn == "population"

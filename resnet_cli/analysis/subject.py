@@ -13,6 +13,7 @@ from torch import Tensor
 from resnet_cli.analysis.trained import (
     compose,
     digest,
+    in_fp32,
     parse_config,
     parse_published,
     with_overrides,
@@ -33,7 +34,6 @@ from resnet_cli.models.architecture import Architecture, Block, ZeroPadding
 from resnet_cli.models.networks import build_network as build_modules
 from resnet_cli.models.resnet import Network
 from resnet_cli.models.zero_padding import with_zeros_behind
-from resnet_cli.runtime.choices import Precision
 from resnet_cli.runtime.errors import UserError
 from resnet_cli.training.checkpoint import is_ours, make_normalizer, parse_content, resolve
 from resnet_cli.training.records import read_result
@@ -140,7 +140,7 @@ def _open_weights(
         path,
         trained,
         state_dict_of(tensors, path),
-        overrides,
+        in_fp32(overrides),
         normalizer=normalizer,
         classes=card.classes,
         origin=Origin(
@@ -198,9 +198,7 @@ def _open_foreign(path: Path, state: dict[str, Tensor], overrides: list[str]) ->
             "were normalised,"
             " as in model=resnet20 shortcut=A dataset.normalization=imagenet"
         )
-    if "precision" not in given:
-        overrides = [*overrides, f"precision={Precision.fp32}"]
-    config = compose(overrides)
+    config = compose(in_fp32(overrides))
     network = build_network(path, config, state)
     net = network.architecture
     if not isinstance(net, Architecture):

@@ -12,7 +12,7 @@ from resnet_cli.config import compose as compose_module
 from resnet_cli.config.plain import flatten, from_plain, to_plain
 from resnet_cli.config.schema import BOOKKEEPING, RunConfig
 from resnet_cli.config.validate import validate
-from resnet_cli.runtime.choices import Switch
+from resnet_cli.runtime.choices import Precision, Switch
 from resnet_cli.runtime.errors import UserError
 
 # Always the command line's (or $RESNET_DATA's): a stranger's file chooses no server, no folder
@@ -38,6 +38,16 @@ def parse_config(tree: Any, *, path: Path) -> RunConfig:
     if (config.dataset.image_size or 0) > _MAX_IMAGE_SIZE:
         raise UserError(f"{path}: dataset.image_size={config.dataset.image_size} is too large")
     return config
+
+
+def in_fp32(overrides: list[str]) -> list[str]:
+    """`overrides` with precision=fp32, unless they say another: for files of weights.
+
+    Another machine adds in another order, which moves scores in fp32 by far less than the two
+    likeliest classes of an image are apart: every machine counts the same errors. bf16's are not.
+    """
+    given = {override.split("=")[0].lstrip("+") for override in overrides}
+    return overrides if "precision" in given else [*overrides, f"precision={Precision.fp32}"]
 
 
 def compose(overrides: list[str]) -> RunConfig:
