@@ -10,7 +10,7 @@ from itertools import groupby
 from resnet_cli.paper.evaluations import Evaluation
 from resnet_cli.paper.prose import Code, Prose, listed, prose
 from resnet_cli.paper.published import ENSEMBLE, TABLES, Published, PublishedTable
-from resnet_cli.paper.recipe import SOUND_PRECISIONS
+from resnet_cli.paper.recipe import is_sound
 from resnet_cli.paper.runs import Run, provenance, seeds_together
 
 
@@ -118,7 +118,7 @@ def _why_left_out(one: Evaluation, paper: PublishedTable) -> str:
         ""
         if not paper.scales or one.scales == paper.scales
         else f"scales other than {', '.join(map(str, paper.scales))}",
-        "" if one.precision in SOUND_PRECISIONS else f"measured in {one.precision or 'unknown'}",
+        "" if is_sound(one.precision) else f"measured in {one.precision or 'unknown'}",
     ]
     return "; ".join(filter(None, reasons))
 

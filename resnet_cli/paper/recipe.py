@@ -20,7 +20,7 @@ from resnet_cli.runtime.conf import options
 # that was computed with. The compiler and fused blocks change no more than a last bit.
 _ELSEWHERE = {"seed", "schedule.iterations", "precision", "compile", "fused_blocks"}
 # Number formats that only round differently. fp16 skips the steps whose gradients overflow.
-SOUND_PRECISIONS = {"fp32", "bf16"}
+_SOUND_PRECISIONS = {"fp32", "bf16"}
 # Images that BN may normalize together. CIFAR-10: "a mini-batch size of 128 on two GPUs". ImageNet:
 # the paper does not say how many GPUs shared its 256; with two to eight they are 128 to 32.
 _TOGETHER = {DatasetName.cifar10: {64}, DatasetName.imagenet: {32, 64, 128}}
@@ -76,11 +76,16 @@ def _together(config: RunConfig) -> int | None:
     return config.bn_batch
 
 
+def is_sound(precision: str) -> bool:
+    """Whether all that a run was computed in, as in `bf16+fp32`, only rounds differently."""
+    return set(precision.split("+")) <= _SOUND_PRECISIONS
+
+
 def deviations(different: dict[str, Any], *, dataset: str, precision: str) -> tuple[str, ...]:
     """What of `differences`, and of number formats, the paper's recipe does not leave open."""
     left_open = {f"bn_batch={size}" for size in _TOGETHER.get(DatasetName(dataset), ())}
     found = [setting for setting in told(different) if setting not in left_open]
-    if precision and precision not in SOUND_PRECISIONS:
+    if precision and not is_sound(precision):
         found.append(f"precision={precision}")
     return tuple(found)
 

@@ -189,7 +189,7 @@ def make_result(config: RunConfig, parts: Parts, *, trainer: Trainer, command: s
         peak_memory_gib=round(peak_memory(), 2),
         peak_gpu_memory_gib=None if on_gpu is None else round(on_gpu, 2),
         device=describe(parts.device),
-        precision=precision_name(parts.training.step.dtype),
+        precision="+".join(now.precisions) or precision_name(parts.training.step.dtype),
         compiled=parts.compiling,
         versions={
             "resnet_cli": __version__,

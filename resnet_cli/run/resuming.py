@@ -7,6 +7,7 @@ from resnet_cli.config.plain import differences, from_plain, to_plain
 from resnet_cli.config.schema import RunConfig
 from resnet_cli.run.build import Parts
 from resnet_cli.run.folder import RunFolder
+from resnet_cli.runtime.device import precision_name
 from resnet_cli.runtime.errors import UserError
 from resnet_cli.runtime.files import expand
 from resnet_cli.training import checkpoint
@@ -85,6 +86,12 @@ def resume(trainer: Trainer, config: RunConfig, *, folder: RunFolder, given: Sav
         # the best error was measured on another run's terms
         trainer.progress.best_error = trainer.progress.best_iteration = None
         trainer.progress.in_warmup &= config.schedule.warmup_lr is not None
+    before, now = trainer.progress.precisions, precision_name(trainer.step.dtype)
+    if context.is_main and before and before[-1] != now:
+        console.warn(
+            f"trained in {' and '.join(before)} so far, and goes on in {now}: another processor, "
+            "or another precision="
+        )
     console.say(f"resuming at iteration {trainer.progress.iteration:,} from {path}")
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from resnet_cli.data.images import Normalizer
 from resnet_cli.evaluation.weights import read, validate_same_shapes, validate_tensors
+from resnet_cli.runtime.device import DTYPES
 from resnet_cli.runtime.errors import DISK_ERRORS, Failed, UserError
 from resnet_cli.runtime.files import write_whole
 from resnet_cli.runtime.parse import parse
@@ -25,7 +26,8 @@ LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"
 
 _FORMAT = 1  # of the file; a change that an older version would misread takes the next number
 _MARK = "resnet_cli"  # what tells our files from others: `format` is "resnet_cli 1"
-_SINCE_LATER = {"plateau", "skipped", "unwritten"}  # fields of progress that older files lack
+# fields of progress that older files lack
+_SINCE_LATER = {"plateau", "skipped", "precisions", "unwritten"}
 _BUFFER = "momentum_buffer"  # PyTorch's name
 
 
@@ -158,6 +160,8 @@ def _validate_progress(now: Progress) -> None:
             raise ValueError(f"progress.{name} is {moment}, after iteration {now.iteration}")
     if (now.best_error is None) is not (now.best_iteration is None):
         raise ValueError("progress.best_error and best_iteration do not go together")
+    if unknown := set(now.precisions) - set(DTYPES):
+        raise ValueError(f"progress.precisions holds {min(unknown)}")
 
 
 def _validate_totals(totals: Tensor) -> None:

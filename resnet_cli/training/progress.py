@@ -37,8 +37,14 @@ class Progress:
     best_iteration: int | None = None
     plateau: PlateauState = field(default_factory=PlateauState)
     skipped: list[str] = field(default_factory=list)  # images that could not be decoded, in words
+    precisions: list[str] = field(default_factory=list)  # number formats it was trained in, so far
     # metrics of this iteration that were not logged, as its evaluation was stopped; it is still due
     unwritten: dict[str, float] | None = None
+
+    def go_on_in(self, precision: str) -> None:
+        """Notes what the next steps multiply in; precision=auto depends on the machine."""
+        if precision not in self.precisions:
+            self.precisions.append(precision)
 
     def to_plain(self) -> dict[str, Any]:
         """Plain values for a checkpoint."""

@@ -16,6 +16,7 @@ from resnet_cli.evaluation.metrics import measure
 from resnet_cli.models.architecture import Shortcut
 from resnet_cli.runtime.compile import seconds_to_compile
 from resnet_cli.runtime.console import Console, duration
+from resnet_cli.runtime.device import precision_name
 from resnet_cli.runtime.distributed import SIGNAL_CHECK_EVERY, Context
 from resnet_cli.runtime.errors import Diverged, Stopped
 from resnet_cli.runtime.signals import Interrupted, StopRequest
@@ -52,6 +53,8 @@ class Trainer:
         self.logbook: Logbook | None = None
         try:
             self._start_console()
+            if now.iteration < last:
+                now.go_on_in(precision_name(self.step.dtype))
             self.logbook = self._open_logbook()
             self.clock = Clock(now.seconds, now.iteration)
             self.network.train()

@@ -209,6 +209,10 @@ BROKEN: dict[str, tuple[Change, str]] = {
     "a deep field more": (put("progress", "ema", value=1), "unknown field progress.ema"),
     "a newer version": (put("format", value="resnet_cli 2"), "newer version of resnet-train"),
     "a format in words": (put("format", value="resnet_cli two"), "newer version of resnet-train"),
+    "another precision": (
+        put("progress", "precisions", value=["fp32", "int8"]),
+        "progress.precisions holds int8",
+    ),
     "iteration negative": (put("progress", "iteration", value=-1), "progress.iteration is -1"),
     "iteration text": (put("progress", "iteration", value="30"), "progress.iteration is '30'"),
     "iteration null": (put("progress", "iteration", value=None), "progress.iteration is None"),

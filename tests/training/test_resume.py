@@ -355,6 +355,32 @@ def test_checkpointing_can_be_turned_on_halfway(
     check_refused(refused, 2, "compile=on and activation_checkpointing=true do not go together")
 
 
+def test_another_processors_number_format_is_told_and_kept_apart(
+    command: Command, tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """precision=auto is bf16 on one machine and fp32 on another: such a run is neither."""
+
+    def train(seed: int, *, bf16: bool, stop_at: int | None = None) -> Outcome:
+        with monkeypatch.context() as patched:
+            patched.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": bf16})
+            if stop_at is not None:
+                kill_at(patched, stop_at)
+            return command("resnet-train", *TINY, f"seed={seed}", f"runs={runs}")
+
+    assert train(0, bf16=True, stop_at=9).code == 130
+    assert train(0, bf16=True, stop_at=11).err.count("goes on") == 0
+    resumed = train(0, bf16=False)
+    assert resumed.code == 0, resumed.err
+    assert "trained in bf16 so far, and goes on in fp32" in resumed.err
+    assert train(1, bf16=False).code == 0
+    results = [json.loads(one.read_text()) for one in sorted(runs.rglob("result.json"))]
+    assert [one["precision"] for one in results] == ["bf16+fp32", "fp32"]
+    assert command("resnet-report", runs, "--out", tmp_path / "report").code == 0
+    report = (tmp_path / "report/report.md").read_text()
+    assert "| ResNet-8, bf16+fp32 | 24 | 0 |" in report
+    assert "| ResNet-8, fp32 | 24 | 1 |" in report
+
+
 def test_another_networks_checkpoint_is_refused(
     command: Command, runs: Path, undisturbed: Path
 ) -> None:
