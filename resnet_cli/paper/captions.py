@@ -77,6 +77,19 @@ def unfinished(runs: Sequence[Run]) -> str:
     return f"Not finished: {', '.join(told)}." if told else ""
 
 
+def other_formats(runs: Sequence[Run], drawn: Sequence[Run]) -> str:
+    """Which finished seeds of the networks that are drawn were computed otherwise."""
+    there = {run.network for run in drawn}
+    told = [
+        f"{spoken(run.network)}'s seed {run.seed} in {run.precision or 'an unknown format'}"
+        for run in runs
+        if run.network in there and run.result
+    ]
+    return f"Not drawn, as other seeds are in another number format: {', '.join(told)}." * bool(
+        told
+    )
+
+
 def missing(networks: Sequence[str], runs: Sequence[Run], *, verb: str) -> str:
     """Which of the networks are not among the runs."""
     there = {run.network for run in runs}

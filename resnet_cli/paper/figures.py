@@ -2,6 +2,7 @@
 what they say of degradation and its cure.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 from resnet_cli.paper import captions, verdicts
@@ -12,25 +13,41 @@ from resnet_cli.paper.prose import Prose, Span, sentences
 from resnet_cli.paper.published import (
     FULL_ITERATIONS,
 )
-from resnet_cli.paper.runs import TRAINING, Run, title_of
+from resnet_cli.paper.runs import TRAINING, Run, seeds_together, title_of
 from resnet_cli.paper.verdicts import Verdict
 
 
 def alike(runs: Sequence[Run]) -> list[list[Run]]:
     """The runs with something to draw, those of one recipe and length together; of a network with
-    finished seeds these alone.
+    finished seeds these alone, and those of one number format.
     """
     groups: dict[tuple[object, ...], list[Run]] = {}
     for run in runs:
         if run.metrics:
-            same = (run.iterations, run.differences, run.deviations)
-            groups.setdefault(same, []).append(run)
-    return [_finished_first(group) for group in groups.values()]
+            groups.setdefault(_kind(run), []).append(run)
+    return [_in_one_format(_finished_first(group)) for group in groups.values()]
+
+
+def _kind(run: Run) -> tuple[object, ...]:
+    return run.dataset, run.iterations, run.differences, run.deviations
 
 
 def _finished_first(runs: list[Run]) -> list[Run]:
     done = {run.network for run in runs if run.result}
     return [run for run in runs if run.result or run.network not in done]
+
+
+def _in_one_format(runs: list[Run]) -> list[Run]:
+    """Of each network the seeds in one number format, as tables have them: the one with the most
+    seeds, then the one that most runs of all networks have.
+    """
+    common = Counter(run.precision for run in runs)
+    chosen: dict[str, list[Run]] = {}
+    for seeds in seeds_together(runs):
+        rival = chosen.setdefault(seeds[0].network, seeds)
+        if max(rival, seeds, key=lambda of: (len(of), common[of[0].precision])) is seeds:
+            chosen[seeds[0].network] = seeds
+    return [run for run in runs if run in chosen[run.network]]
 
 
 def _drawn(runs: Sequence[Run], names: Sequence[str], dataset: str) -> list[list[Run]]:
@@ -61,7 +78,7 @@ def together(runs: Sequence[Run], names: Sequence[str], dataset: str) -> list[Ru
 def papers_figure(frame: Frame, runs: Sequence[Run]) -> Plot | None:
     """A figure of the paper from our runs, or None where nothing of it was run."""
     drawn = together(runs, frame.networks, frame.dataset)
-    return _fill(frame, drawn, name=frame.name) if drawn else None
+    return _fill(frame, drawn, among=runs, name=frame.name) if drawn else None
 
 
 def whole_schedule(frame: Frame, runs: Sequence[Run]) -> Plot | None:
@@ -73,11 +90,11 @@ def whole_schedule(frame: Frame, runs: Sequence[Run]) -> Plot | None:
     whole = next((group for group in others if group[0].iterations == full), None)
     if whole is None or first[0].iterations == full:
         return None
-    return _fill(frame, whole, name=f"{frame.name}-full")
+    return _fill(frame, whole, among=runs, name=f"{frame.name}-full")
 
 
-def _fill(frame: Frame, drawn: Sequence[Run], *, name: str) -> Plot:
-    """The frame with these runs, all of one length, in it."""
+def _fill(frame: Frame, drawn: Sequence[Run], *, among: Sequence[Run], name: str) -> Plot:
+    """The frame with these runs `among` ours, all of one length, in it."""
     first, full = drawn[0], FULL_ITERATIONS[frame.dataset]
     whole = first.iterations == full
     panels = []
@@ -96,6 +113,9 @@ def _fill(frame: Frame, drawn: Sequence[Run], *, name: str) -> Plot:
         if whole
         else f"The paper's ends, after {full:,} iterations, are left out.",
         captions.unfinished(drawn),
+        captions.other_formats(
+            [run for run in among if _kind(run) == _kind(first) and run not in drawn], drawn
+        ),
         captions.missing(
             frame.networks, drawn, verb="Not run" if whole else "Not run at this length"
         ),

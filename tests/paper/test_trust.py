@@ -10,6 +10,7 @@ from resnet_cli.paper.figures import papers_figure
 from resnet_cli.paper.frames import frames
 from resnet_cli.paper.our_tables import evaluations_table, runs_table
 from resnet_cli.paper.ours import remark_on
+from resnet_cli.paper.prose import plain
 from resnet_cli.paper.published import TABLE_3, TABLE_4, TABLE_6, PublishedTable
 from resnet_cli.paper.runs import find
 from resnet_cli.paper.tables import make_table
@@ -199,6 +200,30 @@ def test_two_precisions_are_not_seeds_of_one_recipe(tmp_path: Path) -> None:
     make_run(tmp_path, "plain20", result={"precision": "bf16"}, **full)
     names = [row[0] for row in runs_table(find([tmp_path])[0]).rows]
     assert names == ["plain-20", "ResNet-20, bf16", "ResNet-20, fp32"]
+
+
+def test_a_figure_and_its_verdict_take_a_networks_seeds_in_one_precision(tmp_path: Path) -> None:
+    """In that of most seeds, else of most runs; a network without it is drawn beside them."""
+    full: dict[str, Any] = {"iterations": 64_000}
+    bf16 = full | {"result": {"precision": "bf16"}}
+    for seed in (0, 1, 2):
+        make_run(tmp_path, "resnet20-A", seed=seed, errors=(8.8,), **bf16)
+    make_run(tmp_path, "resnet20-A", "precision=fp32", errors=(20.0,), **full)  # far off
+    make_run(tmp_path, "resnet56-A", errors=(7.0,), **bf16)
+    make_run(tmp_path, "resnet56-A", "precision=fp32", errors=(30.0,), **full)
+    make_run(tmp_path, "plain20", "precision=fp32", errors=(9.4,), **full)
+    made = papers_figure(frames()[1], find([tmp_path])[0])
+    assert made is not None
+    assert sorted((run.network, run.precision, run.seed) for run in made.runs) == [
+        ("plain20", "fp32", 0),
+        ("resnet20-A", "bf16", 0),
+        ("resnet20-A", "bf16", 1),
+        ("resnet20-A", "bf16", 2),
+        ("resnet56-A", "bf16", 0),
+    ]
+    assert any("by 1.8 points" in verdict.words for verdict in made.verdicts)
+    told = "number format: ResNet-20's seed 0 in fp32, ResNet-56's seed 0 in fp32."
+    assert told in plain(made.caption)
 
 
 def test_plain_110_is_in_figure_6(tmp_path: Path) -> None:
