@@ -52,6 +52,8 @@ class Progress:
         plain["watched"] = _renamed(plain["watched"], _STORED_PLATEAU)
         if self.unwritten is None:  # so that older versions read all but the rare checkpoint
             del plain["unwritten"]
+        if not self.precisions:  # of an older checkpoint that nothing has been trained from since
+            del plain["precisions"]
         return plain
 
 

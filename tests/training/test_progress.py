@@ -50,3 +50,11 @@ def test_a_checkpoint_of_any_version_is_read() -> None:
 def test_the_names_on_disk_stay() -> None:
     assert PROGRESS.to_plain() == STORED
     assert list(PROGRESS.to_plain()) == list(STORED)
+
+
+def test_number_formats_are_kept_in_the_order_of_their_use() -> None:
+    progress = read_progress(STORED)
+    for one in ("bf16", "bf16", "fp32", "bf16"):
+        progress.go_on_in(one)
+    assert progress.to_plain() == STORED | {"precisions": ["bf16", "fp32"]}
+    assert read_progress(progress.to_plain()) == progress
