@@ -19,7 +19,7 @@ from resnet_cli.runtime.device import autocast, is_emulated
 _OVERHEAD = 20
 _RECOMPUTED = 12
 # Measured, too: how much of the unfolded maps of all convolutions, which come and go, is left as
-# holes between what is kept (0.35 to 0.8, ResNet-20 to 110).
+# holes between what is kept; it varies from run to run (0 to 0.8, ResNet-20 to 110).
 _UNFOLDED = 0.5
 _USABLE = 0.9  # of the free memory; the rest is lost to fragmentation
 

@@ -80,8 +80,10 @@ def test_the_estimate_is_what_a_training_process_takes(
     network.set_activation_checkpointing(checkpointing == "on")
     dtype = DTYPES[Precision(precision)]
     expected = count * bytes_per_image(network, image_size=32, dtype=dtype)
-    holes_vary = is_emulated(dtype, torch.device("cpu"))
-    assert expected == pytest.approx(taken, rel=0.5 if holes_vary else 0.35)
+    if is_emulated(dtype, torch.device("cpu")):  # from no holes to nearly all, run by run
+        assert taken / 1.75 < expected < 3 * taken
+    else:
+        assert expected == pytest.approx(taken, rel=0.35)
 
 
 @pytest.mark.parametrize("name", ["resnet20", "resnet18", "resnet50"])
