@@ -195,8 +195,7 @@ def _open_foreign(path: Path, state: dict[str, Tensor], overrides: list[str]) ->
     if not {"model", "dataset.normalization"} <= given:
         raise UserError(
             f"checkpoint {path} holds weights alone: say which network and how its pixels "
-            "were normalised,"
-            " as in model=resnet20 shortcut=A dataset.normalization=imagenet"
+            "were normalised, as in model=resnet20 shortcut=A dataset.normalization=imagenet"
         )
     config = compose(in_fp32(overrides))
     network = build_network(path, config, state)

@@ -85,9 +85,8 @@ def other_formats(runs: Sequence[Run], drawn: Sequence[Run]) -> str:
         for run in runs
         if run.network in there and run.result
     ]
-    return f"Not drawn, as other seeds are in another number format: {', '.join(told)}." * bool(
-        told
-    )
+    why = "Not drawn, as other seeds are in another number format"
+    return f"{why}: {', '.join(told)}." if told else ""
 
 
 def missing(networks: Sequence[str], runs: Sequence[Run], *, verb: str) -> str:

@@ -94,7 +94,7 @@ def whole_schedule(frame: Frame, runs: Sequence[Run]) -> Plot | None:
 
 
 def _fill(frame: Frame, drawn: Sequence[Run], *, among: Sequence[Run], name: str) -> Plot:
-    """The frame with these runs `among` ours, all of one length, in it."""
+    """The frame with the runs `drawn`, all of one length, in it, chosen `among` ours."""
     first, full = drawn[0], FULL_ITERATIONS[frame.dataset]
     whole = first.iterations == full
     panels = []
