@@ -1,25 +1,13 @@
 """resnet-eval: the errors of a checkpoint, ours or another project's, or of an ensemble."""
 
 import argparse
-import dataclasses
-import json
 import sys
 from pathlib import Path
 
-import torch
-
 from resnet_cli import __version__
-from resnet_cli.analysis import per_class
-from resnet_cli.analysis.errors import average_errors, measure_errors
-from resnet_cli.analysis.publish import export_program
-from resnet_cli.analysis.recognise import recognise
-from resnet_cli.analysis.subject import open_subject
 from resnet_cli.config.words import paths_and_overrides, quote_paths
-from resnet_cli.evaluation.programs import SUFFIXES
-from resnet_cli.evaluation.views import Views
-from resnet_cli.evaluation.weights import validate_export_path
-from resnet_cli.runtime.console import Console, rows
-from resnet_cli.runtime.errors import Failed, UserError, run_command
+from resnet_cli.evaluation.choices import PROGRAMS, WEIGHTS, Views, validate_export_path
+from resnet_cli.runtime.errors import UserError, run_command
 
 _EXAMPLES = """examples:
   resnet-eval --ckpt runs/cifar10/resnet56-A/seed0
@@ -181,13 +169,13 @@ def _validate(options: argparse.Namespace, paths: list[Path], overrides: list[st
             f"--bn-images {options.bn_images}: a number of images, at least 1, for --bn population"
         )
     if options.export:
-        validate_export_path(options.export, others=SUFFIXES)
+        validate_export_path(options.export, WEIGHTS + PROGRAMS)
         if len(paths) > 1:
             raise UserError(f"--export: one network goes into one file, here are {len(paths)}")
 
 
 def _is_program(path: Path | None) -> bool:
-    return path is not None and path.suffix in SUFFIXES
+    return path is not None and path.suffix in PROGRAMS
 
 
 def _read_side(word: str) -> int:
@@ -196,60 +184,11 @@ def _read_side(word: str) -> int:
     return int(word)
 
 
-def _show_pictures(found: dict[str, list[tuple[str, float]]]) -> None:
-    for path, likeliest in found.items():
-        print(path)
-        print("\n".join(f"  {100 * probability:5.1f} %  {name}" for name, probability in likeliest))
-
-
 def main_checked(arguments: list[str]) -> int:
     options, paths, overrides = _parse(arguments)
-    if options.images:
-        found = recognise(paths, overrides, options.images)
-        _show_pictures(found)
-        if options.predictions:
-            per_class.write_recognised(found, options.predictions)
-        if options.json:
-            options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-        return 0
-    if _is_program(options.export):
-        subject = open_subject(paths[0], overrides)
-        export_program(subject, options.export)
-        print(f"{subject.name} exported to {options.export}: pixels in, probabilities out")
-        return 0
-    try:
-        errors, about = (
-            average_errors(options)
-            if options.average
-            else measure_errors(options, paths=paths, overrides=overrides)
-        )
-    except torch.OutOfMemoryError as error:
-        raise Failed(
-            f"out of memory: {str(error).splitlines()[0]}; try fewer or smaller --scales, or "
-            "device=cpu"
-        ) from error
-    figures = dataclasses.asdict(errors)
-    top5 = about.get("classes", 10) > 5
-    if not top5:
-        figures["top5_error"] = None  # no image can be one
-    if options.json:
-        options.json.write_text(json.dumps(figures | about, indent=2) + "\n", encoding="utf-8")
-    told = [
-        (name, ", ".join(map(str, value)) if isinstance(value, list) else value)
-        for name, value in about.items()
-        # for resnet-report, in the file; and for the end
-        if name not in ("trained", "data", "hint")
-    ]
-    told += [
-        ("top-1 error", f"{errors.top1_error:.2f} %"),
-        *([("top-5 error", f"{errors.top5_error:.2f} %")] if top5 else []),
-        ("images", f"{errors.count:,}"),
-    ]
-    print(rows(told))
-    print(json.dumps({name: figures[name] for name in ("top1_error", "top5_error", "count")}))
-    if "hint" in about:
-        Console("resnet-eval").warn(about["hint"])
-    return 0
+    from resnet_cli.analysis import answers  # not at the top: it wakes PyTorch
+
+    return answers.run(options, paths, overrides)
 
 
 def main() -> int:

@@ -8,8 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from resnet_cli.analysis import responses
-from resnet_cli.paper import before_after, figure7
+from resnet_cli.paper import before_after, figure7, responses
 from resnet_cli.paper.blocks import Block, Heading, Items, Words
 from resnet_cli.paper.document import datasets_of, overview, report, table_page
 from resnet_cli.paper.draw import draw
@@ -28,7 +27,7 @@ from resnet_cli.paper.tensorboard import show_on_board
 from resnet_cli.paper.terminal import show
 from resnet_cli.paper.why.chapter import chapter, files_below, findings
 from resnet_cli.runtime.errors import UserError, run_command
-from resnet_cli.training.logbook import METRICS
+from resnet_cli.training.metrics import METRICS
 
 _FORMATS = ("png", "svg", "pdf")
 EXAMPLES = """examples:
@@ -51,10 +50,10 @@ def _responses_of(runs: Sequence[Run]) -> tuple[Plot | None, list[Prose]]:
     measured, notes, images = [], [], 0
     root = os.environ.get("RESNET_DATA", "data")
     for run in figure7.to_measure(
-        [run for run in runs if run.result and responses.can_measure(run.folder)]
+        [run for run in runs if run.result and responses.can_show(run.folder)]
     ):
         try:
-            found = responses.of_run(run.folder, network=run.network, root=root)
+            found = responses.kept(run.folder) or _measure(run, root=root)
         except (UserError, RuntimeError, *UNREADABLE) as error:
             told = str(error) if isinstance(error, UserError) else why(error)
             notes.append(prose(f"Figure 7 lacks {run.network}: {told}"))
@@ -62,6 +61,12 @@ def _responses_of(runs: Sequence[Run]) -> tuple[Plot | None, list[Prose]]:
         measured.append((run, found.std))
         images = found.images
     return figure7.figure7(measured, images=images), notes
+
+
+def _measure(run: Run, *, root: str) -> responses.Responses:
+    from resnet_cli.analysis.responses import of_run  # not at the top: it wakes PyTorch
+
+    return of_run(run.folder, network=run.network, root=root)
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:

@@ -21,14 +21,15 @@ import torch
 import yaml
 
 from resnet_cli import evaluate
-from resnet_cli.analysis import responses
+from resnet_cli.analysis.responses import of_run
+from resnet_cli.paper.responses import FILE as RESPONSES
 from resnet_cli.run.folder import RunFolder
 from resnet_cli.runtime.errors import run_command
 from resnet_cli.runtime.files import write_whole
 from scripts import weights_table
 
 RESULTS = weights_table.WEIGHTS.parent
-READ = ("config.yaml", "metrics.jsonl", "result.json", responses.FILE)  # by the report
+READ = ("config.yaml", "metrics.jsonl", "result.json", RESPONSES)  # by the report
 WHOLE = ("config.yaml", "data.json", "log.txt", "metrics.jsonl", "checkpoints/last.pt")
 
 
@@ -71,7 +72,7 @@ def measure_responses(run: Path, result: dict[str, Any]) -> None:
     """
     if result["dataset"].startswith("cifar"):
         root = result["config"]["dataset"]["root"]
-        responses.of_run(run, network=result["network"], root=root)
+        of_run(run, network=result["network"], root=root)
 
 
 def copy_curves(run: Path, folder: Path, *, places: Places) -> None:

@@ -15,10 +15,10 @@ from resnet_cli.analysis.publish import export_subject
 from resnet_cli.analysis.trained import in_fp32
 from resnet_cli.evaluation import predictions
 from resnet_cli.evaluation.card import Measured
+from resnet_cli.evaluation.choices import Views
 from resnet_cli.evaluation.metrics import Errors
 from resnet_cli.evaluation.predictions import Predictions
 from resnet_cli.evaluation.protocol import default_scales
-from resnet_cli.evaluation.views import Views
 from resnet_cli.runtime.device import describe, precision_name
 
 

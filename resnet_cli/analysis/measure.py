@@ -16,12 +16,12 @@ from resnet_cli.data.choices import OnError
 from resnet_cli.data.images import Dataset, Split
 from resnet_cli.data.photographs import BadImages
 from resnet_cli.data.samples import Samples
+from resnet_cli.evaluation.choices import Views
 from resnet_cli.evaluation.metrics import ErrorCount, Errors
 from resnet_cli.evaluation.precise_bn import update_bn_stats
 from resnet_cli.evaluation.predictions import Predictions
 from resnet_cli.evaluation.protocol import PhotographTest, Protocol, Scored, Test
 from resnet_cli.evaluation.protocol import TestedNetwork as Tested
-from resnet_cli.evaluation.views import Views
 from resnet_cli.models.complexity import multiply_adds
 from resnet_cli.models.layers import set_bn_groups
 from resnet_cli.models.resnet import ResNet

@@ -6,9 +6,9 @@ from resnet_cli.analysis.measure import Bench, open_all, score
 from resnet_cli.data.images import Dataset
 from resnet_cli.data.layouts.pictures import pictures
 from resnet_cli.data.photographs import BadImages
+from resnet_cli.evaluation.choices import Views
 from resnet_cli.evaluation.metrics import names_of, top
 from resnet_cli.evaluation.protocol import Protocol
-from resnet_cli.evaluation.views import Views
 from resnet_cli.runtime.console import Console
 from resnet_cli.runtime.device import choose_device, choose_dtype
 from resnet_cli.runtime.errors import DataError

@@ -5,7 +5,7 @@ addition.
 
 import json
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -15,36 +15,13 @@ from resnet_cli.analysis.subject import open_subject
 from resnet_cli.data.choices import DatasetName
 from resnet_cli.data.images import Normalizer, Split
 from resnet_cli.models.fold_bn import conv_bn_pairs
+from resnet_cli.paper.responses import FILE, Responses, kept
 from resnet_cli.run.build import load_dataset
 from resnet_cli.runtime.console import Console
 from resnet_cli.runtime.errors import UserError
 from resnet_cli.runtime.files import write_whole
-from resnet_cli.runtime.parse import read_record
-from resnet_cli.training import checkpoint
 
-FILE = "responses.json"
-LARGEST = 1 << 20  # bytes of that file; 1,202 layers are 50 thousand
 IMAGES = 1000  # of the test split; a layer's std over them is good to well under a percent
-
-
-@dataclass(frozen=True, kw_only=True)
-class Responses:
-    """One network's layers from the first to the last, each with the std of its response."""
-
-    layers: list[str]
-    std: list[float]
-    images: int
-    iteration: int
-
-    def __post_init__(self) -> None:
-        """Raises ValueError where layers and figures do not go together."""
-        if not self.layers or len(self.layers) != len(self.std):
-            raise ValueError("layers and std are not of one length")
-
-
-def can_measure(folder: Path) -> bool:
-    """Whether a run folder has the responses, or the checkpoint to measure them from."""
-    return (folder / FILE).is_file() or (folder / "checkpoints" / checkpoint.LAST).is_file()
 
 
 def of_run(folder: Path, *, network: str, root: str) -> Responses:
@@ -54,11 +31,8 @@ def of_run(folder: Path, *, network: str, root: str) -> Responses:
     `root`: where the data lies, if not in $RESNET_DATA or `data`; what the run itself names is not
     opened. Raises UserError or DataError where there is no checkpoint or no data.
     """
-    kept = folder / FILE
-    if kept.is_file():
-        return read_record(
-            Responses, kept, what="the record", remedy="delete it to have it measured again"
-        )
+    if (found := kept(folder)) is not None:
+        return found
     subject = open_subject(folder, [])
     assert subject.origin is not None and subject.normalizer is not None, "a checkpoint of ours"
     if subject.config.dataset.name is DatasetName.imagenet:
@@ -77,7 +51,7 @@ def of_run(folder: Path, *, network: str, root: str) -> Responses:
         iteration=subject.origin.iteration,
     )
     with suppress(OSError):  # a folder that cannot be written to is measured every time
-        write_whole(kept, json.dumps(asdict(found)) + "\n")
+        write_whole(folder / FILE, json.dumps(asdict(found)) + "\n")
     return found
 
 

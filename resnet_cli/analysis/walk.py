@@ -11,8 +11,8 @@ from resnet_cli.analysis.subject import Subject
 from resnet_cli.data.images import Split
 from resnet_cli.data.samples import Samples
 from resnet_cli.data.view_stream import ViewStream
+from resnet_cli.evaluation.choices import Views
 from resnet_cli.evaluation.protocol import BATCH, Protocol
-from resnet_cli.evaluation.views import Views
 from resnet_cli.run.build import choose_workers
 from resnet_cli.runtime.device import free_memory
 from resnet_cli.runtime.errors import DataError, UserError

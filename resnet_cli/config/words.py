@@ -4,6 +4,7 @@ import re
 import shlex
 from pathlib import Path
 
+from resnet_cli.runtime.errors import UserError
 from resnet_cli.runtime.files import expand
 
 
@@ -23,13 +24,19 @@ def quote_paths(overrides: list[str]) -> list[str]:
 
 
 def paths_and_overrides(words: list[str]) -> tuple[list[Path], list[str]]:
-    """What stands behind --ckpt, which swallows the overrides behind it. Raises UserError."""
+    """What stands behind --ckpt, which swallows the overrides behind it. Raises UserError for a
+    path that leads nowhere: at once, before PyTorch is awake.
+    """
     overrides = [
         word
         for word in words
         if "=" in word and "/" not in word.split("=")[0] and not Path(word).exists()
     ]
-    return [expand(word) for word in words if word not in overrides], quote_paths(overrides)
+    paths = [expand(word) for word in words if word not in overrides]
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"checkpoint {path}: no such file")
+    return paths, quote_paths(overrides)
 
 
 def command(name: str, overrides: list[str]) -> str:

@@ -9,17 +9,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.request import Request, urlopen
 
 import torch
-from torchvision.datasets import CIFAR10
-from torchvision.datasets.utils import check_integrity, extract_archive
 from tqdm import tqdm
 
 from resnet_cli.data.images import Split
 from resnet_cli.runtime.errors import DISK_ERRORS, DataError
 from resnet_cli.runtime.files import naming
 from resnet_cli.runtime.locks import locked
+
+# torchvision is imported where its readers are needed: it wakes the compiler, which takes seconds
+if TYPE_CHECKING:
+    from torchvision.datasets import CIFAR10
 
 _ARCHIVE_SIZE = 170_498_071  # bytes
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -33,14 +36,17 @@ def load(root: Path, *, download: bool, mirror: str) -> tuple[Split, Split]:
     `root` is the folder that holds `cifar-10-batches-py/`. Raises DataError naming the first file
     that is missing or is not the official one.
     """
+    from torchvision.datasets import CIFAR10
+
     validate_official(
         CIFAR10, root, name="CIFAR-10", size=_ARCHIVE_SIZE, download=download, mirror=mirror
     )
-    return _read(root, train=True), _read(root, train=False)
+    train, test = (_split(CIFAR10(root, train=train)) for train in (True, False))
+    return train, test
 
 
 def validate_official(
-    reader: type[CIFAR10], root: Path, *, name: str, size: int, download: bool, mirror: str
+    reader: "type[CIFAR10]", root: Path, *, name: str, size: int, download: bool, mirror: str
 ) -> None:
     """Checks the MD5 of every file that a reader of torchvision reads, after a download where they
     are missing and that is allowed.
@@ -67,7 +73,7 @@ def validate_official(
         )
 
 
-def _first_wrong_file(reader: type[CIFAR10], root: Path) -> str | None:
+def _first_wrong_file(reader: "type[CIFAR10]", root: Path) -> str | None:
     """Describes the first missing or altered file under `root`; None if all are in order."""
     meta = (reader.meta["filename"], reader.meta["md5"])
     for name, md5 in (*reader.train_list, *reader.test_list, meta):
@@ -86,9 +92,7 @@ def _first_wrong_file(reader: type[CIFAR10], root: Path) -> str | None:
     return None
 
 
-def _read(root: Path, *, train: bool) -> Split:
-    """Reads one split with torchvision's reader."""
-    data = CIFAR10(root, train=train)
+def _split(data: "CIFAR10") -> Split:
     return Split(torch.from_numpy(data.data).permute(0, 3, 1, 2), torch.tensor(data.targets))
 
 
@@ -108,6 +112,8 @@ def download_archive(
     `is_complete`. `pause`: seconds before the second attempt. Raises DataError when the last
     attempt fails, and OSError where the disk is full.
     """
+    from torchvision.datasets.utils import check_integrity, extract_archive
+
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:

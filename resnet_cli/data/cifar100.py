@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torchvision.datasets import CIFAR100
 
 from resnet_cli.data.cifar10 import validate_official
 from resnet_cli.data.images import Split
@@ -23,6 +22,8 @@ def load(
     `root` is the folder that holds `cifar-100-python/`. Raises DataError naming the first file that
     is missing or is not the official one.
     """
+    from torchvision.datasets import CIFAR100  # not at the top: see cifar10.py
+
     validate_official(
         CIFAR100, root, name="CIFAR-100", size=ARCHIVE_SIZE, download=download, mirror=mirror
     )

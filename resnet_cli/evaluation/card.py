@@ -10,7 +10,7 @@ import safetensors
 import torch
 from torch import Tensor
 
-from resnet_cli.evaluation.weights import SAFETENSORS
+from resnet_cli.evaluation.choices import SAFETENSORS
 from resnet_cli.runtime.errors import UserError
 from resnet_cli.runtime.parse import parse, parse_json
 

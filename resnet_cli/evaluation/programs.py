@@ -14,13 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from resnet_cli.data.images import Normalizer
+from resnet_cli.evaluation.choices import ONNX
 from resnet_cli.models.fold_bn import FoldedBN
 from resnet_cli.models.resnet import Network
 from resnet_cli.runtime.errors import UserError
 from resnet_cli.runtime.files import write_whole
 
-ONNX, EXPORTED = ".onnx", ".pt2"
-SUFFIXES = (ONNX, EXPORTED)
 _INPUT, _OUTPUT = "images", "probabilities"
 
 

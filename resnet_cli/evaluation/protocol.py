@@ -14,8 +14,8 @@ from resnet_cli.data.images import Normalizer, Split
 from resnet_cli.data.photographs import BadImages
 from resnet_cli.data.samples import Samples
 from resnet_cli.data.view_stream import ViewStream
+from resnet_cli.evaluation.choices import Views
 from resnet_cli.evaluation.views import (
-    Views,
     center_crop,
     five_crop,
     image_to_tensor,

@@ -8,7 +8,6 @@ the images given.
 
 import math
 from collections.abc import Iterable
-from enum import StrEnum
 
 import numpy as np
 import torch
@@ -22,15 +21,6 @@ from resnet_cli.runtime.device import autocast
 from resnet_cli.runtime.errors import DataError
 
 _MOST_PIXELS = 50_000_000  # of a view: at 640, one that is 122 times as long as high
-
-
-class Views(StrEnum):
-    """The views of an image that are scored."""
-
-    single = "single"  # the center crop: Fig. 4
-    ten = "ten"  # four corners, the center, and their mirror images: Tables 2 and 3
-    # every position of whole images, mirrored too, at several scales: Tables 4 and 5
-    dense = "dense"
 
 
 def resize_shorter(image: Image.Image, side: int) -> Image.Image:

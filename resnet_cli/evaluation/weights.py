@@ -8,7 +8,7 @@ import re
 import tarfile
 import warnings
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from resnet_cli.evaluation.choices import SAFETENSORS, WEIGHTS, validate_export_path
 from resnet_cli.runtime.errors import UserError
 from resnet_cli.runtime.files import write_whole
 
@@ -25,8 +26,6 @@ _RENAMES = ((re.compile(r"^linear\."), "fc."), (re.compile(r"\.shortcut\."), ".d
 _SHOWN = 2  # mismatches of each kind named in an error
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 _COUNTER = "num_batches_tracked"  # older files lack it, and nothing reads it
-
-SAFETENSORS, PICKLED = ".safetensors", ".pth"  # the suffixes of exported files
 
 
 def read(path: Path) -> Any:
@@ -202,7 +201,7 @@ def export(
     takes a `header` of words and tensors that lie `beside` the weights. Raises UserError for
     another suffix.
     """
-    validate_export_path(path)
+    validate_export_path(path, WEIGHTS)
     # channels_last is how we compute, not what others expect of a file; safetensors refuses it
     state = {
         our_name(name): value.detach().cpu().contiguous()
@@ -217,14 +216,3 @@ def export(
         torch.save(state, buffer)
         content = buffer.getvalue()
     write_whole(path, content)
-
-
-def validate_export_path(path: Path, *, others: Sequence[str] = ()) -> None:
-    """Refuses what `export` could not write, before anything is computed; `others` are suffixes
-    that somebody else writes. Raises UserError.
-    """
-    *known, last = SAFETENSORS, PICKLED, *others
-    if path.suffix not in (*known, last):
-        raise UserError(f"--export {path}: name a file that ends in {', '.join(known)} or {last}")
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise UserError(f"--export {path}: name a file in a folder that exists")

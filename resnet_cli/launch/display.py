@@ -23,7 +23,7 @@ from resnet_cli.launch.outcome import Outcome
 from resnet_cli.run.run import Run
 from resnet_cli.runtime import console
 from resnet_cli.runtime.console import duration
-from resnet_cli.training.logbook import METRICS, log_point
+from resnet_cli.training.metrics import METRICS, log_point
 
 # bytes of metrics.jsonl that are read: some forty lines, so the newest evaluation is among them
 _TAIL = 8192

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
+from torch._compile import _disable_dynamo
 from torch.nn.functional import relu
 from torch.utils.checkpoint import checkpoint
 
@@ -54,7 +55,8 @@ class _MaxPool(nn.MaxPool2d):
     def forward(self, x: Tensor) -> Tensor:
         return self._eager(x) if self.training else super().forward(x)
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    # torch.compiler.disable would wake the compiler, which takes seconds, for a mere definition
+    @_disable_dynamo
     def _eager(self, x: Tensor) -> Tensor:
         return super().forward(x)
 

@@ -11,7 +11,7 @@ import yaml
 
 from resnet_cli.paper.prose import clean
 from resnet_cli.runtime.files import read_regular
-from resnet_cli.training.logbook import log_point
+from resnet_cli.training.metrics import log_point
 
 _MIB = 1 << 20
 _LARGEST_LOG = 64 * _MIB  # 600,000 iterations at a point each hundred are 2

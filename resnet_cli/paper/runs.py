@@ -29,7 +29,7 @@ from resnet_cli.paper.reading import (
 )
 from resnet_cli.runtime.choices import Precision
 from resnet_cli.runtime.locks import is_held
-from resnet_cli.training.logbook import METRICS
+from resnet_cli.training.metrics import METRICS
 from resnet_cli.training.records import LOCK
 
 TRAINING = "train/error"

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from PIL import Image
 from tensorboard.compat.proto.summary_pb2 import Summary
-from torch.utils.tensorboard import FileWriter
 
 from resnet_cli.paper.draw import draw_card
 from resnet_cli.paper.plot import Plot
@@ -32,6 +31,10 @@ def show_on_board(plots: Sequence[Plot], runs: Sequence[Run]) -> list[Path]:
         ]
         if above and any(run.folder.glob(_EVENTS)):
             homes[above[0] / _FOLDER] = above[0].name
+    if not homes:
+        return []
+    from torch.utils.tensorboard import FileWriter  # not at the top: it wakes PyTorch
+
     for home, dataset in homes.items():
         home.mkdir(exist_ok=True)
         for old in home.glob(_EVENTS):

@@ -23,8 +23,8 @@ from resnet_cli.data.resident import ResidentLoader
 from resnet_cli.data.samples import Samples
 from resnet_cli.data.sampling import ALL, Part
 from resnet_cli.data.streaming import StreamingLoader
+from resnet_cli.evaluation.choices import Views
 from resnet_cli.evaluation.protocol import ImageTest, PhotographTest, Protocol, Test
-from resnet_cli.evaluation.views import Views
 from resnet_cli.models.comparison import Comparison
 from resnet_cli.models.complexity import multiply_adds
 from resnet_cli.models.fold_bn import FoldedBN

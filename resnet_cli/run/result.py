@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
-import torchvision
 
 from resnet_cli import __version__
 from resnet_cli.config.plain import to_plain
@@ -157,6 +156,8 @@ def make_result(config: RunConfig, parts: Parts, *, trainer: Trainer, command: s
 
     Errors are in percent; the last iterate is the result, the best iterate stands beside it.
     """
+    import torchvision  # not at the top: it wakes the compiler, which takes seconds
+
     now, on_gpu = trainer.progress, peak_gpu_memory(parts.device)
     assert now.best_iteration is not None and now.best_error is not None
     return Result(

@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 import torch
-from torch._inductor.runtime.cache_dir_utils import cache_dir
 
 from resnet_cli.runtime.choices import Switch
 from resnet_cli.runtime.errors import UserError
@@ -105,6 +104,8 @@ def start_compiling() -> None:
 
     Discards what earlier runs of a sweep have compiled in this process; the cache on disk stays.
     """
+    from torch._inductor.runtime.cache_dir_utils import cache_dir  # it wakes the compiler
+
     for path in Path(cache_dir()).rglob("*.so"):
         _drop_if_broken(path)
     torch.compiler.reset()  # after eight networks of one class it would silently stop compiling

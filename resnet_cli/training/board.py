@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.nn.functional import pad
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams as summarize
-from torchvision.utils import make_grid
 
 ERRORS = {
     "train/error": "training error",
@@ -104,6 +103,8 @@ def grid(images: Tensor) -> Tensor:
     Small ones are enlarged by a whole factor, and the width is twice that of a card, so that each
     of their pixels stays a square there.
     """
+    from torchvision.utils import make_grid  # not at the top: it wakes the compiler
+
     size = images.shape[-1]
     factor = max(1, _TILE // size)
     columns = max(1, (_WIDTH - _GAP) // (size * factor + _GAP))

@@ -1,55 +1,16 @@
 """The log of a run: metrics.jsonl, the source of truth, and TensorBoard events, a view of it."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from torch import Tensor
 
 from resnet_cli.runtime.files import naming, write_whole
-from resnet_cli.runtime.parse import parse, parse_json
 from resnet_cli.training import board
+from resnet_cli.training.metrics import METRICS, read_metrics
 from resnet_cli.training.sinks import Sinks
-
-METRICS = "metrics.jsonl"
-_LONGEST = 10_000  # characters of a line; what is longer is none of ours
-
-
-def read_metrics(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """The lines of a metrics.jsonl, and how many of them are broken.
-
-    The last line of a killed run may be.
-    """
-    if not path.is_file():
-        return [], 0
-    lines, broken = [], 0
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for text in _texts(file):
-            try:
-                lines.append(log_point(text))
-            except ValueError:
-                broken += 1
-    return lines, broken
-
-
-def _texts(file: TextIO) -> Iterator[str]:
-    """The lines of a file; of a line that is too long to be ours, an empty one."""
-    while text := file.readline(_LONGEST):
-        whole = part = text
-        while len(part) == _LONGEST and not part.endswith("\n"):
-            whole, part = "", file.readline(_LONGEST)
-        yield whole
-
-
-def log_point(text: str) -> dict[str, Any]:
-    """Figures under their names, `iteration` among them. Raises ValueError."""
-    line = parse_json(text)
-    iteration = line.pop("iteration", None) if isinstance(line, dict) else None
-    return {
-        "iteration": parse(int, iteration, "iteration"),
-        **parse(dict[str, float], line, "the line"),
-    }
 
 
 class Logbook:

@@ -24,8 +24,8 @@ from resnet_cli.data.samples import Samples
 from resnet_cli.data.sampling import batch_indices, mix, sample_hashes
 from resnet_cli.data.streaming import StreamingLoader
 from resnet_cli.data.view_stream import ViewStream
+from resnet_cli.evaluation.choices import Views
 from resnet_cli.evaluation.protocol import Protocol
-from resnet_cli.evaluation.views import Views
 from resnet_cli.runtime.errors import DataError, explain
 from tests.data.streams import break_one, loader
 from tests.data.trees import write_folders, write_shards

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from resnet_cli.analysis.publish import export_subject
-from resnet_cli.analysis.responses import Responses, of_run
+from resnet_cli.analysis.responses import of_run
 from resnet_cli.analysis.subject import build_network, open_subject
 from resnet_cli.analysis.trained import parse_config, parse_published
 from resnet_cli.config.plain import from_plain
@@ -26,11 +26,12 @@ from resnet_cli.data.index import index_path
 from resnet_cli.evaluation import predictions
 from resnet_cli.evaluation.card import Measured, card_header, read_card, split_mean
 from resnet_cli.evaluation.weights import read, state_dict_of
+from resnet_cli.paper.responses import Responses
 from resnet_cli.run.folder import RunFolder
 from resnet_cli.runtime.errors import UserError
 from resnet_cli.training import checkpoint
 from resnet_cli.training.checkpoint import make_normalizer
-from resnet_cli.training.logbook import read_metrics
+from resnet_cli.training.metrics import read_metrics
 from tests.data import trees
 from tests.faults.mutations import (
     Draw,

@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from resnet_cli.data import prefetch, streaming
+from resnet_cli.evaluation.choices import Views
 from resnet_cli.evaluation.protocol import Protocol
-from resnet_cli.evaluation.views import Views
 from resnet_cli.runtime.errors import DataError
 from tests.data.trees import write_folders
 from tests.faults.kinds import OLD_RUNS

@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 
 from resnet_cli.data.images import Normalizer
+from resnet_cli.evaluation.choices import Views
 from resnet_cli.evaluation.protocol import Protocol
-from resnet_cli.evaluation.views import Views
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.models.zoo import NETWORKS
 from resnet_cli.runtime.device import peak_memory

@@ -6,8 +6,9 @@ import torch
 
 from resnet_cli.data.choices import Normalization
 from resnet_cli.data.images import CHANNELS, Normalizer
+from resnet_cli.evaluation.choices import Views
 from resnet_cli.evaluation.protocol import BATCH
-from resnet_cli.evaluation.views import Views, scores_of, ten_crop_scores
+from resnet_cli.evaluation.views import scores_of, ten_crop_scores
 from resnet_cli.models.resnet import ResNet
 from resnet_cli.models.zoo import NETWORKS
 from resnet_cli.runtime.choices import DeviceChoice, Precision
