@@ -111,7 +111,8 @@ def test_a_precision_without_instructions_is_told(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And needs more memory than the instructions would; a GPU, and fp32, never do."""
-    words = [*TINY, "precision=bf16", f"runs={tmp_path}", "dry_run=true"]
+    words = [*TINY, "batch_size=4", "dataset.test_images=10", "precision=bf16"]
+    words += [f"runs={tmp_path}", "dry_run=true"]
     network, needed, told = ResNet(NETWORKS["resnet20"]), [], []
     for has in (False, True):
         monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda has=has: has)

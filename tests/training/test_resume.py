@@ -365,7 +365,8 @@ def test_another_processors_number_format_is_told_and_kept_apart(
             patched.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": bf16})
             if stop_at is not None:
                 kill_at(patched, stop_at)
-            return command("resnet-train", *TINY, f"seed={seed}", f"runs={runs}")
+            words = [*TINY, "batch_size=8", f"seed={seed}", f"runs={runs}"]
+            return command("resnet-train", *words, "dataset.test_images=40")
 
     assert train(0, bf16=True, stop_at=9).code == 130
     assert train(0, bf16=True, stop_at=11).err.count("goes on") == 0
