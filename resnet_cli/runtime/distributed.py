@@ -4,6 +4,7 @@ torchrun, `resnet-train devices=N` and srun set the environment.
 """
 
 import gc
+import importlib
 import os
 import platform
 import socket
@@ -133,6 +134,9 @@ def process_group(device: torch.device, *, timeout: float) -> Iterator[Context]:
     if info is None:
         yield Context()
         return
+    # SGD wakes the compiler. Woken among ranks, it would take the group of all as the default of
+    # functions, and nothing could end that group's threads any more.
+    importlib.import_module("torch._dynamo")
     if device.type == "cuda":
         torch.cuda.set_device(gpu_number(info.local_rank))
     _await_main(info, timeout=timeout)

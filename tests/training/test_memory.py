@@ -82,8 +82,8 @@ def test_the_estimate_is_what_a_training_process_takes(
     expected = count * bytes_per_image(network, image_size=32, dtype=dtype)
     if is_emulated(dtype, torch.device("cpu")):  # from no holes to nearly all, run by run
         assert taken / 1.75 < expected < 3 * taken
-    else:
-        assert expected == pytest.approx(taken, rel=0.35)
+    else:  # 1.2 to 1.4 times what a process takes that finds holes to fill
+        assert 0.65 * taken < expected < 1.6 * taken
 
 
 @pytest.mark.parametrize("name", ["resnet20", "resnet18", "resnet50"])
