@@ -100,13 +100,15 @@ def _reports(folder: Path) -> list[tuple[str, int]]:
 
 def _why_lost(failed: ChildFailedError, reports: list[tuple[str, int]]) -> str:
     """Why a process was lost, in words. Raises Told where one ended for a reason of its own."""
+    killed = [failure for failure in failed.failures.values() if failure.exitcode < 0]
+    # where one was killed, elastic has told the others to stop, and one may have done so at once
+    told = {LOST, SILENT} | ({128 + signal.SIGTERM} if killed else set())
     for line, code in reports:
-        if code not in (LOST, SILENT):
+        if code not in told:
             raise Told(line, code=code) from failed
     silent = [line for line, code in reports if code == SILENT]
     if silent:  # elastic has killed the one that hangs
         return silent[0]
-    killed = [failure for failure in failed.failures.values() if failure.exitcode < 0]
     if killed:
         name = signal.Signals(-killed[0].exitcode).name
         # as NCCL's watchdog does

@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
+from resnet_cli.launch.elastic import _why_lost
+from resnet_cli.runtime.errors import Told
 from tests.helpers.processes import PATIENCE, alive, finish, spawn, wait_for
 from tests.helpers.runs import folder_of
 from tests.launch.ranks import RUN, check_same, has_logged, start
@@ -52,6 +55,20 @@ def test_a_killed_rank_makes_all_start_anew_and_nothing_is_lost(
     assert code == 0 and "rank 1 was killed by SIGKILL" in err and "restart 1 of 3" in err
     assert err.count("\n") == 1, err
     check_same(runs, undisturbed)
+
+
+@pytest.mark.parametrize("exitcode", [-signal.SIGKILL, 128 + signal.SIGTERM])
+def test_whom_elastic_stopped_because_of_another_was_not_stopped_by_a_person(exitcode: int) -> None:
+    """Rank 1 is killed and rank 0 told to stop, which it may do before it misses rank 1; or rank 0
+    was told to by a person, and both agreed.
+    """
+    failed = ChildFailedError("x", {1: ProcessFailure(1, pid=2, exitcode=exitcode, error_file="")})
+    reports = [("stopped by SIGTERM", 128 + signal.SIGTERM)]
+    if exitcode < 0:
+        assert _why_lost(failed, reports) == "rank 1 was killed by SIGKILL"
+    else:
+        with pytest.raises(Told, match="stopped by SIGTERM"):
+            _why_lost(failed, reports)
 
 
 @pytest.mark.slow
